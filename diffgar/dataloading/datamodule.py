@@ -1,0 +1,147 @@
+"""Batches of latents and captions for training, as a pure function of seed and step."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from pytorch_lightning import LightningDataModule
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from diffgar.dataloading.latents import Store, StoreError, TextStore
+
+
+class LatentBatches(Dataset):
+    """Item `step` is this process's part of the global batch of that optimiser step.
+
+    Tracks, captions and crops depend on (seed, step, place in the global batch) alone: not on the number of
+    processes, nor on where training was interrupted. An epoch is a permutation of the tracks, or with `weights`
+    a draw with replacement.
+    """
+
+    def __init__(
+        self,
+        audio: Store,
+        text: TextStore,
+        split: str,
+        num_frames: int,
+        batch_size: int,
+        seed: int = 0,
+        rank: tuple[int, int] = (0, 1),
+        shuffle_captions: bool = False,
+    ):
+        self.audio, self.text, self.num_frames, self.batch_size, self.seed = audio, text, num_frames, batch_size, seed
+        self.rank, self.world_size = rank
+        self.tracks, self.captions = captioned_tracks(audio, text, split)
+        if shuffle_captions:  # an honesty check: a model trained so must retrieve at chance
+            self.captions = [self.captions[i] for i in np.random.default_rng(seed).permutation(len(self.captions))]
+        self.weights = audio.rows["weight"].to_numpy()[self.tracks] if "weight" in audio.rows else None
+
+    def __getitem__(self, step: int) -> dict:
+        picks = self._picks(step)
+        random = np.random.default_rng([self.seed, 1, step])
+        which, where = random.random((2, self.batch_size * self.world_size))
+        mine = slice(self.rank * self.batch_size, (self.rank + 1) * self.batch_size)
+        picks, which, where = picks[mine], which[mine], where[mine]
+        tracks = self.tracks[picks]
+        captions = np.array([self.captions[p][int(u * len(self.captions[p]))] for p, u in zip(picks, which, strict=True)])
+        room = np.maximum(self.audio.lengths[tracks] - self.num_frames, 0)
+        latents, mask = self.audio.gather(tracks, (where * (room + 1)).astype(np.int64), self.num_frames)
+        text, text_mask = self.text.padded(captions)
+        return {"latents": latents, "mask": mask, "text": text, "text_mask": text_mask, "step": step}
+
+    def _picks(self, step: int) -> np.ndarray:
+        """Places in `self.tracks` of the whole global batch of a step."""
+        global_size, num_tracks = self.batch_size * self.world_size, len(self.tracks)
+        if self.weights is not None:
+            random = np.random.default_rng([self.seed, 0, step])
+            return random.choice(num_tracks, size=global_size, p=self.weights / self.weights.sum())
+        position = step * global_size + np.arange(global_size)
+        epochs, places = position // num_tracks, position % num_tracks
+        picks = np.empty(global_size, dtype=np.int64)
+        for epoch in np.unique(epochs):
+            order = np.random.default_rng([self.seed, 0, int(epoch)]).permutation(num_tracks)
+            picks[epochs == epoch] = order[places[epochs == epoch]]
+        return picks
+
+
+def captioned_tracks(audio: Store, text: TextStore, split: str) -> tuple[np.ndarray, list[np.ndarray]]:
+    """The audio rows of a split that have captions, and for each the text rows of its captions."""
+    captions = text.rows[text.rows["split"] == split].groupby("track_id", sort=False).indices
+    places = text.rows_of(split)
+    tracks = np.flatnonzero(audio.rows["split"] == split)
+    ids = audio.rows["row_id"].to_numpy()
+    tracks = np.array([t for t in tracks if ids[t] in captions], dtype=np.int64)
+    if len(tracks) == 0:
+        raise StoreError(
+            f"{audio.folder}: no track of split {split!r} with a caption in {text.folder}; splits there are "
+            f"{sorted(audio.rows['split'].unique())}; check the dataset's split and extract it again"
+        )
+    return tracks, [places[captions[ids[t]]] for t in tracks]
+
+
+class StepSampler(Sampler):
+    """Steps from the trainer's own to the last, so that a resumed run goes on where it stopped."""
+
+    def __init__(self, datamodule: LightningDataModule, num_steps: int):
+        self.datamodule, self.num_steps = datamodule, num_steps
+
+    def __iter__(self):
+        trainer = self.datamodule.trainer
+        return iter(range(trainer.global_step * trainer.accumulate_grad_batches, self.num_steps))
+
+    def __len__(self) -> int:
+        return self.num_steps
+
+
+class LatentDataModule(LightningDataModule):
+    """Training batches by step, validation batches in order, from an audio store and a text store.
+
+    batch_size is the global one, divided among the processes.
+    """
+
+    def __init__(
+        self,
+        audio_folder: str,
+        text_folder: str,
+        num_frames: int,
+        batch_size: int,
+        seed: int = 0,
+        num_workers: int = 0,
+        shuffle_captions: bool = False,
+        remedy: str = "run extract_dataset.py",
+    ):
+        super().__init__()
+        self.audio_folder, self.text_folder, self.remedy = Path(audio_folder), Path(text_folder), remedy
+        self.num_frames, self.batch_size, self.seed = num_frames, batch_size, seed
+        self.num_workers, self.shuffle_captions = num_workers, shuffle_captions
+        self.audio = Store(self.audio_folder, remedy)
+        self.text = TextStore(self.text_folder, remedy)
+
+    def setup(self, stage: str) -> None:
+        device = self.trainer.strategy.root_device
+        self.audio.hold(device if self.num_workers == 0 else "cpu")
+        self.text.hold(device if self.num_workers == 0 else "cpu")
+
+    def batches(self, split: str, shuffle_captions: bool = False) -> LatentBatches:
+        world_size = self.trainer.world_size
+        if self.batch_size % world_size:
+            raise ValueError(f"batch_size {self.batch_size} does not divide among {world_size} processes; change one")
+        size, rank = self.batch_size // world_size, (self.trainer.global_rank, world_size)
+        return LatentBatches(self.audio, self.text, split, self.num_frames, size, self.seed, rank, shuffle_captions)
+
+    def train_dataloader(self) -> DataLoader:
+        batches = self.batches("train", self.shuffle_captions)
+        sampler = StepSampler(self, self.trainer.max_steps * self.trainer.accumulate_grad_batches)
+        return self._loader(batches, sampler)
+
+    def val_dataloader(self) -> DataLoader | list:
+        """One pass over the validation tracks; nothing where the dataset has no validation split."""
+        if "validation" not in set(self.audio.rows["split"]):
+            return []
+        batches = self.batches("validation")
+        return self._loader(batches, range(-(-len(batches.tracks) // self.batch_size)))
+
+    def _loader(self, batches: LatentBatches, steps) -> DataLoader:
+        workers = {"num_workers": self.num_workers, "persistent_workers": True} if self.num_workers else {}
+        pin = torch.cuda.is_available() and not isinstance(self.audio.frames, torch.Tensor)
+        return DataLoader(batches, batch_size=None, sampler=steps, pin_memory=pin, **workers)

@@ -1,0 +1,210 @@
+"""The latent store's reader: a card, flat fp16 frames, int64 offsets and a table of what the rows are.
+
+    <folder>/card.json      what made it (Card)
+    <folder>/frames.f16     all rows' frames, one after the other, (F, D) float16
+    <folder>/offsets.npy    (N + 1,) int64: row i is frames[offsets[i]:offsets[i + 1]]
+    <folder>/rows.parquet   the N rows: tracks of an audio store, captions of a text store (row 0 is the empty caption)
+
+A text store also has `embeddings.npy` (N, P) float32 where its encoder shares a space with the audio.
+`store_writer.py` makes them.
+"""
+
+import json
+import zlib
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import psutil
+import torch
+
+FORMAT_VERSION = 1
+IDENTITY = (
+    "kind",
+    "dataset",
+    "encoder",
+    "checkpoint_hash",
+    "frontend_version",
+    "layer",
+    "dim",
+    "sample_rate",
+    "window_seconds",
+    "hop_seconds",
+    "resampler",
+)
+
+
+class StoreError(ValueError):
+    """A store that is missing, unfinished, damaged or another encoder's. The message has the remedy."""
+
+
+@dataclass
+class Card:
+    """What a store is: two stores with the same `IDENTITY` fields hold the same latents for the same tracks."""
+
+    kind: str  # "audio" or "text"
+    dataset: str
+    encoder: str
+    checkpoint_hash: str
+    frontend_version: int
+    layer: str
+    dim: int
+    sample_rate: int | None = None  # Hz; None for text and for imported latents
+    window_seconds: float | None = None
+    hop_seconds: float | None = None
+    resampler: str | None = None
+    dtype: str = "float16"
+    format_version: int = FORMAT_VERSION
+    shard_size: int = 256  # rows a shard
+    num_rows: int = 0
+    num_frames: int = 0
+    num_skipped: int = 0
+    mean: list[float] | None = None  # per dimension over the train split, None without one
+    std: list[float] | None = None
+    checksums: list[list[int]] | None = None  # per shard: frames, crc32
+    notes: dict | None = None  # whatever else a reader should know: random weights, truncated captions
+
+    def identity(self) -> dict:
+        return {name: getattr(self, name) for name in IDENTITY}
+
+    def save(self, folder: Path) -> None:
+        write_atomically(Path(folder) / "card.json", json.dumps(asdict(self), indent=1).encode())
+
+    @classmethod
+    def load(cls, folder: Path) -> "Card":
+        path = Path(folder) / "card.json"
+        try:
+            content = json.loads(path.read_text())
+            if content.get("format_version") != FORMAT_VERSION:
+                found = content.get("format_version")
+                raise StoreError(f"{path}: format {found}, this code reads {FORMAT_VERSION}; extract it again")
+            return cls(**{f.name: content[f.name] for f in fields(cls)})
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise StoreError(f"{path}: not a store's card ({error}); delete {folder} and extract it again") from error
+
+
+class Store:
+    """Ragged rows of frames on disk, read through a memory map.
+
+    Opening checks that the card, offsets, table and frames belong together; `hold` also checks every frame.
+    Raises StoreError naming the file and what to do.
+    """
+
+    def __init__(self, folder: Path | str, remedy: str = "run extract_dataset.py"):
+        self.folder = Path(folder)
+        if not (self.folder / "rows.parquet").is_file():
+            state = "is unfinished" if (self.folder / "card.json").is_file() else "does not exist"
+            raise StoreError(f"the latent store {self.folder} {state}; {remedy}")
+        self.card = Card.load(self.folder)
+        self.rows = pd.read_parquet(self.folder / "rows.parquet")
+        self.offsets = np.load(self.folder / "offsets.npy")
+        self.frames = self._map()
+        self.lengths = np.diff(self.offsets)
+
+    def _map(self) -> np.memmap:
+        path, card = self.folder / "frames.f16", self.card
+        expected = card.num_frames * card.dim * 2
+        found = path.stat().st_size if path.is_file() else 0
+        consistent = len(self.rows) == card.num_rows == len(self.offsets) - 1 and self.offsets[-1] == card.num_frames
+        if found != expected or not consistent or (np.diff(self.offsets) < 1).any():
+            raise StoreError(
+                f"{path}: {found} bytes for {len(self.rows)} rows, but its card says {expected} bytes for "
+                f"{card.num_rows}; the file is short or damaged: delete {self.folder} and extract it again"
+            )
+        return np.memmap(path, dtype=np.float16, mode="r", shape=(int(card.num_frames), int(card.dim)))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def nbytes(self) -> int:
+        return self.card.num_frames * self.card.dim * 2
+
+    def require(self, **identity) -> "Store":
+        """Refuse the store unless its card says so: `store.require(encoder="clap_htsat_base", hop_seconds=1)`."""
+        for name, wanted in identity.items():
+            found = getattr(self.card, name)
+            if found != wanted:
+                raise StoreError(
+                    f"{self.folder}: made with {name} {found!r}, but this run uses {wanted!r}; "
+                    f"choose the encoder_pair that made it, or delete it and run extract_dataset.py again"
+                )
+        return self
+
+    def verify(self) -> None:
+        """Read everything once and compare with the card's checksums. Raises StoreError naming the rows."""
+        start = 0
+        for shard, (num_frames, checksum) in enumerate(self.card.checksums):
+            block = np.ascontiguousarray(self.frames[start : start + num_frames])
+            if zlib.crc32(block) != checksum:
+                first, last = np.searchsorted(self.offsets, [start, start + num_frames - 1], side="right") - 1
+                raise StoreError(
+                    f"{self.folder / 'frames.f16'}: shard {shard} (rows {first} to {last}) is damaged; "
+                    f"delete {self.folder} and extract it again"
+                )
+            start += num_frames
+
+    def hold(self, device: torch.device | str = "cpu") -> "Store":
+        """Verify the frames and keep them in memory: on a GPU with room for them, else in RAM when they fit."""
+        device = torch.device(device)
+        if device.type == "cuda" and self.nbytes < torch.cuda.mem_get_info(device)[0] / 3:
+            self.verify()
+            self.frames = torch.from_numpy(np.array(self.frames)).to(device)
+        elif self.nbytes < available_memory() / 2:
+            self.verify()
+            self.frames = np.array(self.frames)
+        return self
+
+    def gather(self, rows: np.ndarray, starts: np.ndarray, num_frames: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Crops (B, num_frames, D) fp16 of `rows` from frame `starts` on, and their mask (B, num_frames) bool.
+
+        One fancy index for the whole batch. A row that ends before num_frames is zero and masked from there.
+        """
+        frame = np.arange(num_frames)  # (T,)
+        mask = frame < (self.lengths[rows] - starts)[:, None]  # (B, T)
+        index = (self.offsets[rows] + starts)[:, None] + np.where(mask, frame, 0)  # (B, T)
+        if isinstance(self.frames, torch.Tensor):
+            device = self.frames.device
+            crops, mask = self.frames[torch.from_numpy(index).to(device)], torch.from_numpy(mask).to(device)
+        else:
+            crops, mask = torch.from_numpy(self.frames[index]), torch.from_numpy(mask)
+        if not mask.all():
+            crops.masked_fill_(~mask.unsqueeze(-1), 0)
+        return crops, mask
+
+    def row(self, i: int) -> np.ndarray:
+        """All frames of row i, (T_i, D) fp16."""
+        return np.asarray(self.frames[self.offsets[i] : self.offsets[i + 1]])
+
+    def padded(self, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """Rows whole, padded to the longest of them: (B, L, D) fp16 and the mask (B, L)."""
+        return self.gather(rows, np.zeros(len(rows), dtype=np.int64), int(self.lengths[rows].max()))
+
+    def means(self, rows: np.ndarray) -> torch.Tensor:
+        """The mean over all frames of each of `rows`, (n, D) float32 on the CPU: no crop, no normalisation."""
+        return torch.stack([torch.as_tensor(self.row(i)).float().mean(dim=0).cpu() for i in rows])
+
+
+class TextStore(Store):
+    """Token states of captions; row 0 is the empty caption. `embeddings` (N, P) float32, or None if not joint."""
+
+    def __init__(self, folder: Path | str, remedy: str = "run extract_dataset.py"):
+        super().__init__(folder, remedy)
+        path = self.folder / "embeddings.npy"
+        self.embeddings = torch.from_numpy(np.load(path)) if path.is_file() else None
+
+    def rows_of(self, split: str) -> np.ndarray:
+        return np.flatnonzero(self.rows["split"] == split)
+
+
+def available_memory() -> int:
+    """Bytes of RAM that are free or can be freed."""
+    return psutil.virtual_memory().available
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write so that a kill leaves either the old file or the new one."""
+    partial = path.with_name(path.name + ".part")
+    partial.write_bytes(content)
+    partial.replace(path)

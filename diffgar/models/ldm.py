@@ -1,0 +1,112 @@
+"""The latent diffusion model as a Lightning module: it draws, asks the objective for the loss, and logs."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from pytorch_lightning import LightningModule
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
+
+NOISE_LEVELS = (100, 300, 500, 700, 900)  # timesteps at which validation reports the loss
+
+
+class LatentDiffusion(LightningModule):
+    """Generates latents (B, T, D) from the text states of a caption.
+
+    latent_mean, latent_std (D,): the train store's, kept in the checkpoint. Training sees normalised latents;
+    `generate` gives them back in the encoder's own scale. null_text (L, C): the states of the empty caption.
+    validate: called with this module at every validation, returns metrics to log ("R@10" chooses the checkpoint).
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        noise_scheduler,
+        objective,
+        latent_mean: Tensor,
+        latent_std: Tensor,
+        null_text: Tensor,
+        optimizer: Callable | None = None,
+        lr_scheduler: Callable | None = None,
+        seed: int = 0,
+    ):
+        super().__init__()
+        self.backbone, self.noise_scheduler, self.objective = backbone, noise_scheduler, objective
+        self.make_optimizer, self.make_lr_scheduler, self.seed = optimizer, lr_scheduler, seed
+        self.validate: Callable[[LatentDiffusion], dict[str, float]] | None = None
+        self.register_buffer("latent_mean", torch.as_tensor(latent_mean, dtype=torch.float32))
+        self.register_buffer("latent_std", torch.as_tensor(latent_std, dtype=torch.float32))
+        self.register_buffer("null_text", torch.as_tensor(null_text, dtype=torch.float32))
+
+    def normalise(self, latents: Tensor) -> Tensor:
+        return (latents.float() - self.latent_mean) / self.latent_std
+
+    def denormalise(self, latents: Tensor) -> Tensor:
+        return latents.float() * self.latent_std + self.latent_mean
+
+    def training_step(self, batch: dict, batch_idx: int) -> Tensor:
+        losses = self._losses(batch, self._draws(batch))
+        self.log_dict({f"train/{name}": value.mean() for name, value in losses.items()}, prog_bar=True)
+        return losses["loss"].mean()
+
+    def validation_step(self, batch: dict, batch_idx: int) -> None:
+        draws = self._draws(batch)
+        draws["dropped"] = torch.zeros_like(draws["dropped"])
+        for level in NOISE_LEVELS:
+            draws["timesteps"] = torch.full_like(draws["timesteps"], level)
+            loss = self._losses(batch, draws)["loss"].mean()
+            self.log(f"val/loss_{level}", loss, batch_size=len(batch["latents"]), sync_dist=True)
+
+    def on_validation_epoch_start(self) -> None:
+        """Retrieval is watched here because here the EMA weights are in place (they leave before epoch end)."""
+        if self.validate is not None:
+            metrics = self.validate(self)
+            self.log_dict({f"val/{name}": value for name, value in metrics.items()}, prog_bar=True, sync_dist=True)
+
+    def _losses(self, batch: dict, draws: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Per-sample losses (B,) by name."""
+        latents = self.normalise(batch["latents"]) * batch["mask"].unsqueeze(-1)  # (B, T, D)
+        return self.objective.losses(
+            self.backbone,
+            self.noise_scheduler,
+            latents,
+            batch["mask"],
+            batch["text"].float(),
+            batch["text_mask"],
+            self.null_text,
+            **draws,
+        )
+
+    def _draws(self, batch: dict) -> dict[str, Tensor]:
+        """Noise, timesteps and dropped captions of this process's samples.
+
+        Drawn for the whole global batch from (seed, step) and cut, so that they do not depend on the number of
+        processes, nor on whether the run was resumed.
+        """
+        size, world_size = len(batch["latents"]), self.trainer.world_size
+        mine = slice(self.trainer.global_rank * size, (self.trainer.global_rank + 1) * size)
+        entropy = np.random.SeedSequence([self.seed, 2, int(batch["step"])]).generate_state(1, np.uint64)[0]
+        generator = torch.Generator(self.device).manual_seed(int(entropy >> 1))
+        options = {"generator": generator, "device": self.device}
+        noise = torch.randn(size * world_size, *batch["latents"].shape[1:], **options)
+        num_timesteps = self.noise_scheduler.config.num_train_timesteps
+        timesteps = torch.randint(num_timesteps, (size * world_size,), **options)
+        dropped = torch.rand(size * world_size, **options) < self.objective.caption_dropout
+        return {"noise": noise[mine], "timesteps": timesteps[mine], "dropped": dropped[mine]}
+
+    def configure_optimizers(self) -> dict:
+        optimizer = self.make_optimizer(self.backbone.parameters())
+        scheduler = {"scheduler": self.make_lr_scheduler(optimizer), "interval": "step"}
+        return {"optimizer": optimizer, "lr_scheduler": scheduler}
+
+
+def warmup_cosine(optimizer, warmup_steps: int, max_steps: int, min_lr: float) -> SequentialLR:
+    """Linear warm-up over `warmup_steps`, then cosine decay to `min_lr` at `max_steps`."""
+    if warmup_steps >= max_steps:
+        raise ValueError(
+            f"warmup_steps {warmup_steps} leaves none of max_steps {max_steps}; set lr_scheduler.warmup_steps lower"
+        )
+    warmup = LinearLR(optimizer, start_factor=1 / max(warmup_steps, 1), total_iters=warmup_steps)
+    decay = CosineAnnealingLR(optimizer, T_max=max_steps - warmup_steps, eta_min=min_lr)
+    return SequentialLR(optimizer, [warmup, decay], milestones=[warmup_steps])

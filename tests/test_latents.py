@@ -1,0 +1,167 @@
+"""The latent store: what is written is read, and what is damaged or another's is refused by name."""
+
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from diffgar.dataloading.latents import Card, Store, StoreError
+from diffgar.dataloading.store_writer import StoreWriter
+
+
+def card(**changes) -> Card:
+    about = {"kind": "audio", "dataset": "toy", "encoder": "toy_encoder", "checkpoint_hash": "c0ffee", "layer": "last"}
+    return Card(**{**about, "frontend_version": 1, "dim": 6, "shard_size": 4, **changes})
+
+
+def plan(num_rows: int = 10) -> pd.DataFrame:
+    splits = ["train" if i % 3 else "test" for i in range(num_rows)]
+    return pd.DataFrame({"row_id": [f"track{i}" for i in range(num_rows)], "split": splits})
+
+
+def latents_of(row_id: str, dim: int = 6) -> np.ndarray:
+    random = np.random.default_rng(int(row_id.removeprefix("track")))
+    return random.normal(size=(random.integers(1, 9), dim)).astype(np.float32)
+
+
+def write(folder, shards=None, skip=(), card_=None, num_rows=10) -> StoreWriter:
+    writer = StoreWriter(folder, card_ or card(), plan(num_rows))
+    for shard in writer.pending() if shards is None else shards:
+        ids = [writer.plan["row_id"][i] for i in writer.rows_of(shard)]
+        skipped = [{"row_id": i, "path": f"{i}.wav", "reason": "silent"} for i in ids if i in skip]
+        writer.write_shard(shard, {i: latents_of(i) for i in ids if i not in skip}, skipped)
+    writer.finish()
+    return writer
+
+
+def test_what_is_written_is_read_bit_for_bit(tmp_path):
+    write(tmp_path)
+    store = Store(tmp_path)
+    assert list(store.rows["row_id"]) == [f"track{i}" for i in range(10)]
+    for i in range(10):
+        assert np.array_equal(store.row(i), latents_of(f"track{i}").astype(np.float16))
+
+
+def test_the_cards_statistics_are_those_of_the_train_split(tmp_path):
+    write(tmp_path)
+    train = np.concatenate([latents_of(f"track{i}").astype(np.float16) for i in range(10) if i % 3]).astype(float)
+    assert np.allclose(Card.load(tmp_path).mean, train.mean(0), atol=1e-6)
+    assert np.allclose(Card.load(tmp_path).std, train.std(0), atol=1e-6)
+
+
+def test_a_crop_is_the_tracks_own_frames_and_a_short_track_is_masked(tmp_path):
+    write(tmp_path)
+    store = Store(tmp_path).hold()
+    rows = np.arange(10)
+    crops, mask = store.gather(rows, np.zeros(10, dtype=np.int64), 5)
+    for i in rows:
+        length = min(5, len(store.row(i)))
+        assert mask[i].sum() == length
+        assert torch.equal(crops[i, :length], torch.from_numpy(store.row(i)[:length].copy()))
+        assert (crops[i, length:] == 0).all()
+
+
+def test_a_rerun_writes_only_the_shards_that_are_missing(tmp_path):
+    write(tmp_path / "a", shards=[1])
+    writer = StoreWriter(tmp_path / "a", card(), plan())
+    assert writer.pending() == [0, 2]
+    with pytest.raises(StoreError, match="unfinished; run extract"):
+        Store(tmp_path / "a")
+    write(tmp_path / "a"), write(tmp_path / "b")
+    for name in ("frames.f16", "offsets.npy", "card.json"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_rows_left_out_are_listed_with_their_reason(tmp_path):
+    write(tmp_path, skip={"track3"})
+    assert "track3" not in set(Store(tmp_path).rows["row_id"])
+    assert pd.read_csv(tmp_path / "skipped.csv").to_dict("records") == [
+        {"row_id": "track3", "path": "track3.wav", "reason": "silent"}
+    ]
+
+
+def test_a_writer_killed_at_any_moment_leaves_whole_shards(tmp_path):
+    program = (
+        "import sys; sys.path.insert(0, 'tests'); from test_latents import *\n"
+        f"writer = StoreWriter({str(tmp_path)!r}, card(shard_size=1), plan(5000))\n"
+        "for s in writer.pending(): writer.write_shard(s, {f'track{s}': latents_of(f'track{s}')})"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program])
+    while len(list(tmp_path.glob("shards/*.npz"))) < 20 and process.poll() is None:
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    writer = StoreWriter(tmp_path, card(shard_size=1), plan(5000))
+    done = sorted(set(range(5000)) - set(writer.pending()))
+    assert 20 <= len(done) < 5000
+    for shard in done:
+        assert np.array_equal(np.load(writer._path(shard))["frames"], latents_of(f"track{shard}").astype(np.float16))
+
+
+@pytest.mark.parametrize("field", ["encoder", "checkpoint_hash", "hop_seconds", "frontend_version"])
+def test_a_store_of_another_encoder_is_neither_extended_nor_used(tmp_path, field):
+    write(tmp_path)
+    changed = 99 if field != "encoder" else "clap"
+    with pytest.raises(StoreError, match=f"{field}.*99|{field}.*clap"):
+        StoreWriter(tmp_path, card(**{field: changed}), plan())
+    with pytest.raises(StoreError, match=f"made with {field}"):
+        Store(tmp_path).require(**{field: changed})
+    assert len(Store(tmp_path)) == 10
+
+
+def test_a_store_of_other_tracks_is_not_extended(tmp_path):
+    write(tmp_path)
+    with pytest.raises(StoreError, match="was begun for 10 rows"):
+        StoreWriter(tmp_path, card(), plan(11))
+
+
+def test_a_short_file_is_refused(tmp_path):
+    write(tmp_path)
+    content = (tmp_path / "frames.f16").read_bytes()
+    (tmp_path / "frames.f16").write_bytes(content[:-2])
+    with pytest.raises(StoreError, match=r"frames.f16: .* short or damaged: delete"):
+        Store(tmp_path)
+
+
+def test_a_corrupt_file_is_refused_with_the_rows_it_spoils(tmp_path):
+    write(tmp_path)
+    content = bytearray((tmp_path / "frames.f16").read_bytes())
+    content[-1] ^= 0xFF
+    (tmp_path / "frames.f16").write_bytes(content)
+    with pytest.raises(StoreError, match=r"shard 2 \(rows 8 to 9\) is damaged"):
+        Store(tmp_path).hold()
+
+
+def test_a_damaged_card_is_refused(tmp_path):
+    write(tmp_path)
+    (tmp_path / "card.json").write_text("{")
+    with pytest.raises(StoreError, match="not a store's card"):
+        Store(tmp_path)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e6])
+def test_values_that_fp16_cannot_hold_are_refused_by_track(tmp_path, value):
+    writer = StoreWriter(tmp_path, card(), plan(1))
+    with pytest.raises(StoreError, match="'track0': latents with NaN or infinite"):
+        writer.write_shard(0, {"track0": np.full((3, 6), value)})
+
+
+def test_duplicate_ids_are_refused(tmp_path):
+    with pytest.raises(StoreError, match="'track0' stands twice"):
+        StoreWriter(tmp_path, card(), pd.concat([plan(1), plan(1)]))
+
+
+def test_two_jobs_write_the_store_of_one(tmp_path):
+    writers = [StoreWriter(tmp_path / "two", card(), plan()) for _ in range(2)]
+    for index in (1, 0):
+        for shard in writers[index].pending(index, 2):
+            ids = [f"track{i}" for i in writers[index].rows_of(shard)]
+            writers[index].write_shard(shard, {i: latents_of(i) for i in ids})
+        writers[index].finish()
+    write(tmp_path / "one")
+    for name in ("frames.f16", "offsets.npy", "card.json"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()

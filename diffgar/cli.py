@@ -26,12 +26,10 @@ def to_hydra(argv: list[str], flags: tuple[str, ...] = ()) -> list[str]:
                 options += config_options(value)
             else:
                 overrides.append(f"{name}={value}")
-        elif arg in ("--config-name", "--config-path", "--config-dir", "--package"):
-            options += [arg, next(args, "")]
-        elif arg.startswith("-"):
-            options.append(arg)
-        else:
+        elif arg.startswith("~") or ("=" in arg and not arg.startswith("-")):
             overrides.append(arg)
+        else:
+            options.append(arg)
     return options + overrides
 
 

@@ -117,6 +117,20 @@ class LatentDataModule(LightningDataModule):
         self.audio = Store(self.audio_folder, remedy)
         self.text = TextStore(self.text_folder, remedy)
 
+    def constants(self) -> dict[str, torch.Tensor]:
+        """What a model keeps of its training data: the latents' mean and std (D,), the empty caption's states (L, C).
+
+        A store without a train split has no statistics: it can be evaluated on, not trained on.
+        """
+        card = self.audio.card
+        if card.mean is None:
+            raise StoreError(f"{self.audio.folder}: no train split, so no mean and std to train with; split the dataset")
+        return {
+            "latent_mean": torch.tensor(card.mean),
+            "latent_std": torch.tensor(card.std),
+            "null_text": torch.from_numpy(self.text.row(0).astype(np.float32)),
+        }
+
     def setup(self, stage: str) -> None:
         device = self.trainer.strategy.root_device
         self.audio.hold(device if self.num_workers == 0 else "cpu")

@@ -8,6 +8,9 @@ from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 
+from diffgar.models.diffusion import check_schedule, drop_captions
+from diffgar.models.sampling import Denoiser, Sampler, draw_noise, guidance_terms, sample
+
 NOISE_LEVELS = (100, 300, 500, 700, 900)  # timesteps at which validation reports the loss
 
 
@@ -32,6 +35,7 @@ class LatentDiffusion(LightningModule):
         seed: int = 0,
     ):
         super().__init__()
+        check_schedule(noise_scheduler)
         self.backbone, self.noise_scheduler, self.objective = backbone, noise_scheduler, objective
         self.make_optimizer, self.make_lr_scheduler, self.seed = optimizer, lr_scheduler, seed
         self.validate: Callable[[LatentDiffusion], dict[str, float]] | None = None
@@ -67,15 +71,9 @@ class LatentDiffusion(LightningModule):
     def _losses(self, batch: dict, draws: dict[str, Tensor]) -> dict[str, Tensor]:
         """Per-sample losses (B,) by name."""
         latents = self.normalise(batch["latents"]) * batch["mask"].unsqueeze(-1)  # (B, T, D)
+        text = drop_captions(batch["text"].float(), batch["text_mask"], self.null_text, draws["dropped"])
         return self.objective.losses(
-            self.backbone,
-            self.noise_scheduler,
-            latents,
-            batch["mask"],
-            batch["text"].float(),
-            batch["text_mask"],
-            self.null_text,
-            **draws,
+            self.backbone, self.noise_scheduler, latents, draws["noise"], draws["timesteps"], text, batch["mask"]
         )
 
     def _draws(self, batch: dict) -> dict[str, Tensor]:
@@ -94,6 +92,23 @@ class LatentDiffusion(LightningModule):
         timesteps = torch.randint(num_timesteps, (size * world_size,), **options)
         dropped = torch.rand(size * world_size, **options) < self.objective.caption_dropout
         return {"noise": noise[mine], "timesteps": timesteps[mine], "dropped": dropped[mine]}
+
+    @torch.no_grad()
+    def generate(
+        self, sampler: Sampler, text: Tensor, text_mask: Tensor, generators: list[torch.Generator], num_frames: int
+    ) -> Tensor:
+        """Latents (B, num_frames, D) in the encoder's scale for token states (B, L, C), one generator a sample."""
+        caption = text.to(self.device, torch.float32), text_mask.to(self.device)
+        terms = guidance_terms(caption, self.null_states(len(text)), sampler.guidance_scale)
+        solver = sampler.start(self.noise_scheduler)
+        denoise = Denoiser(self.backbone, terms, interval=sampler.interval, rescale=sampler.rescale)
+        noise = draw_noise(generators, num_frames, len(self.latent_mean), self.device)
+        return self.denormalise(sample(denoise, solver, noise, solver.timesteps, generators))
+
+    def null_states(self, size: int) -> tuple[Tensor, Tensor]:
+        """The empty caption's states (size, L, C) and mask."""
+        states = self.null_text.expand(size, -1, -1)
+        return states, torch.ones(states.shape[:2], dtype=torch.bool, device=self.device)
 
     def configure_optimizers(self) -> dict:
         optimizer = self.make_optimizer(self.backbone.parameters())

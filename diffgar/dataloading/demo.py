@@ -1,0 +1,147 @@
+"""The demo collection: music composed from named attributes, rendered to FLAC files, with captions and splits.
+
+A track is a pure function of (seed, split, number): more tracks of a split leave the others as they are.
+"""
+
+import json
+import multiprocessing
+import os
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import soundfile
+from tqdm import tqdm
+
+from diffgar.dataloading.demo_captions import caption, phrase
+from diffgar.dataloading.demo_music import ATTRIBUTES, SAMPLE_RATE, compose, draw_attributes, render
+
+__all__ = ["ATTRIBUTES", "COLLECTION_VERSION", "phrase", "track_rows", "write_collection"]
+
+COLLECTION_VERSION = 1  # another number for every change of what is composed, rendered or said
+CAPTIONS_PER_TRACK = 3
+SPLITS = ("train", "validation", "test")
+CHUNK = 8  # tracks a task for a worker process
+
+
+def write_collection(
+    folder: str | Path,
+    num_train: int = 2500,
+    num_validation: int = 300,
+    num_test: int = 600,
+    seed: int = 0,
+    num_workers: int = 2,
+) -> Path:
+    """Compose and render the collection into `folder`; returns its table, `captions.csv`.
+
+    audio/<track_id>.flac: 16 bits, mono, 22,050 Hz, 20 to 32 s. captions.csv: one row a caption, with the columns
+    caption_id, track_id, path (relative to the folder), caption, split, duration (s), named (the attributes that
+    the caption names, joined by "|") and one column for each of ATTRIBUTES. What is there already is kept, so a
+    killed run goes on; other sizes add tracks. Raises ValueError for a folder of another version or seed.
+    num_workers: processes; 0 renders in this one.
+    """
+    folder, sizes = Path(folder), dict(zip(SPLITS, (num_train, num_validation, num_test), strict=True))
+    claim(folder, {"collection": "diffgar demo", "version": COLLECTION_VERSION, "seed": seed})
+    table = folder / "captions.csv"
+    tracks = [(split, number) for split in SPLITS for number in range(sizes[split])]
+    missing = [track for track in tracks if not (folder / audio_path(*track)).is_file()]
+    for _ in tqdm(rendered(folder, seed, missing, num_workers), "rendering", len(missing), disable=not missing):
+        pass
+    if missing or not holds(table, tracks):
+        rows = [row for track in tracks for row in track_rows(seed, *track)]
+        part = table.with_suffix(".part")
+        pd.DataFrame(rows).to_csv(part, index=False)
+        os.replace(part, table)
+    return table
+
+
+def holds(table: Path, tracks: list[tuple[str, int]]) -> bool:
+    """Whether the table is there and is of just these tracks."""
+    if not table.is_file():
+        return False
+    found = pd.read_csv(table, usecols=["track_id"])["track_id"]
+    return found.tolist() == [track_id(*track) for track in tracks for _ in range(CAPTIONS_PER_TRACK)]
+
+
+def claim(folder: Path, marker: dict) -> None:
+    """Write the collection's marker into a new folder; refuse one that holds something else."""
+    path = folder / "collection.json"
+    remedy = f"delete {folder}, or choose another folder (paths.data)"
+    if path.is_file():
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if found != marker:
+            raise ValueError(f"{path}: holds {found}, but {marker} was asked for; {remedy}")
+        return
+    if folder.is_dir() and any(folder.iterdir()):
+        raise ValueError(f"{folder}: has files, but no collection.json of a demo collection; {remedy}")
+    (folder / "audio").mkdir(parents=True)
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(marker), encoding="utf-8")
+    os.replace(part, path)
+
+
+def track_id(split: str, number: int) -> str:
+    return f"{split}-{number:05d}"
+
+
+def audio_path(split: str, number: int) -> str:
+    return f"audio/{track_id(split, number)}.flac"
+
+
+def generator(seed: int, split: str, number: int, purpose: int) -> np.random.Generator:
+    """Randomness of a track's music (0), captions (1) or attributes (2): one does not move the other."""
+    return np.random.default_rng([seed, SPLITS.index(split), number, purpose])
+
+
+def compose_track(seed: int, split: str, number: int):
+    """Attributes and song of a track."""
+    attributes = draw_attributes(generator(seed, split, number, 2))
+    return attributes, compose(attributes, generator(seed, split, number, 0))
+
+
+def track_rows(seed: int, split: str, number: int) -> list[dict]:
+    """The rows of a track in captions.csv."""
+    attributes, song = compose_track(seed, split, number)
+    random, rows = generator(seed, split, number, 1), []
+    for i in range(CAPTIONS_PER_TRACK):
+        text, named = caption(attributes, random)
+        row = {"caption_id": f"{track_id(split, number)}-{i}", "track_id": track_id(split, number)}
+        row |= {"path": audio_path(split, number), "caption": text, "split": split}
+        rows.append(row | {"duration": round(song.seconds, 3), "named": "|".join(named)} | attributes)
+    return rows
+
+
+def render_track(folder: Path, seed: int, split: str, number: int) -> None:
+    """Write a track's audio file, whole or not at all."""
+    _, song = compose_track(seed, split, number)
+    samples = render(song)
+    level = generator(seed, split, number, 3).uniform(0.25, 0.5)  # full scale is 1
+    samples *= level / np.abs(samples).max()
+    path = folder / audio_path(split, number)
+    part = path.with_suffix(".part")
+    soundfile.write(part, samples, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+    os.replace(part, path)
+
+
+def rendered(folder: Path, seed: int, tracks: list[tuple[str, int]], num_workers: int) -> Iterator[None]:
+    """Render tracks, in worker processes if asked for; one item a finished track."""
+    chunks = [(folder, seed, tracks[i : i + CHUNK]) for i in range(0, len(tracks), CHUNK)]
+    if num_workers == 0 or len(chunks) < 2:
+        for track in tracks:
+            yield render_track(folder, seed, *track)
+        return
+    # fork where it is the system's way: workers touch neither torch nor the GPU, and start at once
+    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+    with ProcessPoolExecutor(num_workers, mp_context=context) as pool:
+        for done in pool.map(_render_chunk, chunks):
+            yield from [None] * done
+
+
+def _render_chunk(task: tuple[Path, int, list[tuple[str, int]]]) -> int:
+    folder, seed, tracks = task
+    for track in tracks:
+        render_track(folder, seed, *track)
+    return len(tracks)

@@ -1,0 +1,154 @@
+"""Wording of the demo's captions: attributes → sentences that name only some of them."""
+
+import numpy as np
+
+Words = dict[str, dict[str, list[str]]]
+
+# How often a caption names each attribute: what a listener would mention first comes first.
+SALIENCE = {
+    "lead": 6.0,
+    "backing": 3.5,
+    "drums": 3.0,
+    "tempo": 1.6,
+    "mood": 1.6,
+    "bass": 1.4,
+    "register": 1.2,
+    "texture": 1.2,
+    "density": 1.0,
+    "metre": 0.8,
+    "mode": 0.8,
+}
+MOST_NAMED = {2: 0.3, 3: 0.45, 4: 0.25}  # attributes a caption, and how often
+
+ADJECTIVES: Words = {
+    "tempo": {
+        "slow": ["slow", "slow-paced", "unhurried"],
+        "medium": ["mid-tempo", "medium-paced", "walking-pace"],
+        "fast": ["fast", "up-tempo", "quick"],
+    },
+    "mood": {
+        "peaceful": ["peaceful", "calm", "serene"],
+        "cheerful": ["cheerful", "happy", "sunny"],
+        "energetic": ["energetic", "joyful", "exuberant"],
+        "melancholic": ["melancholic", "sad", "mournful"],
+        "mysterious": ["mysterious", "brooding", "dark"],
+        "tense": ["tense", "restless", "dramatic"],
+    },
+}
+KEYS: Words = {  # after the noun
+    "mode": {"major": ["in a major key", "in major"], "minor": ["in a minor key", "in minor"]},
+    "metre": {
+        "four": ["in four-four time", "in common time"],
+        "waltz": ["in waltz time", "in three-four time"],
+    },
+}
+THINGS: Words = {  # after "with"
+    "drums": {
+        "rock": ["rock drums", "a rock beat on drums", "driving rock drums"],
+        "jazz": ["jazz drums", "swinging drums with brushes", "a jazz ride cymbal"],
+        "electronic": ["electronic drums", "a drum machine", "an electronic dance beat"],
+        "latin": ["latin percussion", "congas and shaker", "bongos and claves"],
+    },
+    "bass": {
+        "upright bass": ["upright bass", "double bass", "an acoustic upright bass"],
+        "electric bass": ["electric bass", "bass guitar", "a fingered electric bass"],
+        "synth bass": ["synth bass", "a synthetic bass line"],
+    },
+    "texture": {
+        "sustained": ["sustained chords", "long held chords", "slowly changing held chords"],
+        "arpeggios": ["arpeggios", "broken chords", "rippling arpeggios"],
+        "staccato": ["staccato chords", "short chopped chords", "chords stabbed on every beat"],
+    },
+    "register": {
+        "low": ["a low melody", "a deep tune in the low register"],
+        "middle": ["a melody in the middle register", "a mid-range tune"],
+        "high": ["a high melody", "a tune high up in the treble"],
+    },
+    "density": {
+        "sparse": ["a sparse melody", "few long notes in the tune"],
+        "moderate": ["a flowing melody", "a tune of moderate activity"],
+        "busy": ["a busy melody", "many quick notes in the tune"],
+    },
+}
+LEAD = ["{} melody", "lead {}", "{} playing the tune", "{} solo", "melody on {}"]
+BACKING = ["{} in the background", "{} accompaniment", "backing {}", "{} chords", "accompanied by {}"]
+SYNONYMS = {
+    "saxophone": ["saxophone", "sax", "tenor saxophone"],
+    "electric guitar": ["electric guitar", "clean electric guitar"],
+    "distorted guitar": ["distorted guitar", "overdriven rock guitar", "heavy guitar"],
+    "acoustic guitar": ["acoustic guitar", "nylon guitar"],
+    "synthesizer": ["synthesizer", "synth", "saw synth"],
+    "violin": ["violin", "fiddle"],
+    "vibraphone": ["vibraphone", "vibes"],
+    "marimba": ["marimba", "wooden marimba"],
+    "organ": ["organ", "drawbar organ"],
+    "electric piano": ["electric piano", "electric keys"],
+    "strings": ["strings", "string section"],
+    "choir": ["choir", "choral voices"],
+    "brass": ["brass", "brass section"],
+    "synth pad": ["synth pad", "warm pad"],
+}
+NOUNS = ["piece", "track", "tune", "song", "instrumental"]
+
+
+def phrase(name: str, value: str) -> str:
+    """An attribute's value as a short caption: what a negative caption says ("rock drums", "electric guitar")."""
+    if value == "none":
+        return f"no {name}"
+    if name in ("lead", "backing"):
+        return value
+    for table in (ADJECTIVES, KEYS, THINGS):
+        if name in table:
+            return table[name][value][0]
+    raise KeyError(f"no attribute {name!r} to phrase")
+
+
+def caption(attributes: dict[str, str], random: np.random.Generator) -> tuple[str, list[str]]:
+    """A caption of two to four of the attributes, and their names."""
+    count = int(random.choice(list(MOST_NAMED), p=list(MOST_NAMED.values())))
+    weights = np.array(list(SALIENCE.values()))
+    picked = random.choice(list(SALIENCE), size=count, replace=False, p=weights / weights.sum())
+    named = [name for name in SALIENCE if name in set(picked)]
+    return sentence({name: attributes[name] for name in named}, random), named
+
+
+def sentence(named: dict[str, str], random: np.random.Generator) -> str:
+    """Words for these attributes, in one of four styles: a full sentence, two word orders, or a list of tags."""
+
+    def pick(options: list[str]) -> str:
+        return options[random.integers(len(options))]
+
+    adjectives = [pick(ADJECTIVES[name][value]) for name, value in named.items() if name in ADJECTIVES]
+    keys = [pick(KEYS[name][value]) for name, value in named.items() if name in KEYS]
+    without = [name for name, value in named.items() if value == "none"]
+    things = [pick(THINGS[n][v]) for n, v in named.items() if n in THINGS and v != "none"]
+    for name, templates in (("lead", LEAD), ("backing", BACKING)):
+        if name in named:
+            things.append(pick(templates).format(pick(SYNONYMS.get(named[name], [named[name]]))))
+    for words in (adjectives, things):
+        random.shuffle(words)
+    noun, style = pick(NOUNS), random.integers(4)
+    absent = f"{pick(['without', 'no'])} {' or '.join(without)}" if without else ""
+    if style == 0 or not (things or adjectives):
+        tags = [*adjectives, *things, *keys, *([absent] if absent else [])]
+        random.shuffle(tags)
+        return ", ".join(tags)
+    body = " ".join([*adjectives, noun, *keys])
+    ending = f", without {' or '.join(without)}" if without else ""
+    if style == 1 or not things:
+        return _sentence(_article(body) + (f" with {_listed(things)}" if things else "") + ending)
+    if style == 2:
+        return _sentence(f"{_listed(things)} in {_article(body)}{ending}")
+    return _sentence(f"this {body} features {_listed(things)}{ending}")
+
+
+def _listed(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def _article(words: str) -> str:
+    return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
+
+
+def _sentence(words: str) -> str:
+    return words[0].upper() + words[1:] + "."

@@ -1,0 +1,204 @@
+"""A small composer: attributes → notes → sound.
+
+Every attribute is audible and is drawn on its own, but for the mood, which follows from mode and tempo. All
+randomness comes from the generator that is handed in.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+
+from diffgar.dataloading.demo_parts import backing_notes, bass_notes, drum_notes, lead_notes
+
+SAMPLE_RATE = 22_050  # Hz; not the encoder's, so that resampling is exercised
+TICKS = 480  # a quarter note
+HIGHEST, LOWEST = 84, 28  # MIDI. The synthesizer never returns for a note above a preset's range: 93 on some
+
+
+# General MIDI programs
+LEADS = {
+    "piano": 0,
+    "vibraphone": 11,
+    "marimba": 12,
+    "music box": 10,
+    "acoustic guitar": 24,
+    "electric guitar": 27,
+    "distorted guitar": 30,
+    "violin": 40,
+    "cello": 42,
+    "trumpet": 56,
+    "saxophone": 66,
+    "flute": 73,
+    "clarinet": 71,
+    "harmonica": 22,
+    "sitar": 104,
+    "synthesizer": 81,
+}
+BACKINGS = {
+    "electric piano": 4,
+    "organ": 16,
+    "strings": 48,
+    "choir": 52,
+    "harp": 46,
+    "accordion": 21,
+    "brass": 61,
+    "synth pad": 89,
+}
+BASSES = {
+    "upright bass": 32,
+    "electric bass": 33,
+    "synth bass": 38,
+}
+KITS = {"rock": 0, "jazz": 40, "electronic": 25, "latin": 0}  # the soundfont's drum kits
+TEMPOS = {"slow": (60, 74), "medium": (92, 110), "fast": (136, 164)}  # beats a minute
+MOODS = {
+    ("major", "slow"): "peaceful",
+    ("major", "medium"): "cheerful",
+    ("major", "fast"): "energetic",
+    ("minor", "slow"): "melancholic",
+    ("minor", "medium"): "mysterious",
+    ("minor", "fast"): "tense",
+}
+
+ATTRIBUTES: dict[str, list[str]] = {
+    "lead": list(LEADS),
+    "backing": list(BACKINGS),
+    "bass": ["none", *BASSES],
+    "drums": ["none", *KITS],
+    "tempo": list(TEMPOS),
+    "mode": ["major", "minor"],
+    "metre": ["four", "waltz"],
+    "texture": ["sustained", "arpeggios", "staccato"],
+    "register": ["low", "middle", "high"],
+    "density": ["sparse", "moderate", "busy"],
+    "mood": [MOODS[key] for key in product(["major", "minor"], TEMPOS)],
+}
+PROGRESSIONS = {  # scale degrees of the chords' roots, four bars
+    "major": [(0, 4, 5, 3), (0, 3, 4, 0), (0, 5, 3, 4), (0, 3, 0, 4)],
+    "minor": [(0, 5, 2, 6), (0, 3, 6, 0), (0, 6, 5, 6), (0, 3, 5, 0)],
+}
+SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10)}
+
+
+LEVELS = {"lead": 0, "backing": -6, "bass": -5, "low drum": -7, "drums": -7}  # dB
+
+
+@dataclass(frozen=True)
+class Part:
+    """One instrument's notes (start, length, pitch), times in beats, and its loudness in the mix."""
+
+    program: int
+    level: float  # dB
+    notes: list[tuple[float, float, int]]
+    is_drum: bool = False
+
+
+@dataclass(frozen=True)
+class Song:
+    beats_per_minute: float
+    seconds: float
+    parts: list[Part]
+
+
+def draw_attributes(random: np.random.Generator) -> dict[str, str]:
+    """One value of each attribute, all independent but the mood."""
+    drawn = {name: values[random.integers(len(values))] for name, values in ATTRIBUTES.items()}
+    if random.random() < 0.4:  # half of the music in three would be a strange collection
+        drawn["metre"] = "four"
+    return drawn | {"mood": MOODS[drawn["mode"], drawn["tempo"]]}
+
+
+def compose(attributes: dict[str, str], random: np.random.Generator) -> Song:
+    """Notes that sound as the attributes say: 20 to 30 s of whole bars."""
+    tempo = round(random.uniform(*TEMPOS[attributes["tempo"]]), 1)
+    bar_beats = 3 if attributes["metre"] == "waltz" else 4
+    bar_seconds = bar_beats * 60 / tempo
+    num_bars = int(np.ceil(random.uniform(20.0, 25.0) / bar_seconds))
+    progressions = PROGRESSIONS[attributes["mode"]]
+    roots = progressions[random.integers(len(progressions))] * num_bars
+    tune = {
+        "key": int(random.integers(12)),
+        "scale": SCALES[attributes["mode"]],
+        "chords": [[root + step for step in (0, 2, 4)] for root in roots[:num_bars]],
+        "bar_beats": bar_beats,
+    }
+    parts = list(draw_parts(attributes, tune, random))
+    return Song(tempo, num_bars * bar_seconds, parts)
+
+
+def draw_parts(attributes: dict[str, str], tune: dict, random: np.random.Generator) -> Iterator[Part]:
+    """The instruments that play the tune, each within 2 dB of its usual loudness."""
+
+    def part(role: str, program: int, notes: list, is_drum: bool = False) -> Part:
+        notes = notes if is_drum else in_range(notes)
+        return Part(program, LEVELS[role] + random.uniform(-2, 2), notes, is_drum)
+
+    melody = lead_notes(tune, attributes["register"], attributes["density"], random)
+    yield part("lead", LEADS[attributes["lead"]], melody)
+    yield part("backing", BACKINGS[attributes["backing"]], backing_notes(tune, attributes["texture"], random))
+    if attributes["bass"] != "none":
+        yield part("bass", BASSES[attributes["bass"]], bass_notes(tune, attributes["drums"]))
+    if attributes["drums"] != "none":
+        kit = KITS[attributes["drums"]]
+        low, others = drum_notes(attributes["drums"], len(tune["chords"]), tune["bar_beats"])
+        yield part("low drum", kit, low, is_drum=True)
+        yield part("drums", kit, others, is_drum=True)
+
+
+def in_range(notes: list[tuple[float, float, int]]) -> list[tuple[float, float, int]]:
+    """Notes moved by octaves into LOWEST to HIGHEST, where every preset has samples."""
+
+    def moved(pitch: int) -> int:
+        up, down = max(0, LOWEST - pitch), max(0, pitch - HIGHEST)
+        return pitch + 12 * -(-up // 12) - 12 * -(-down // 12)
+
+    return [(start, length, moved(pitch)) for start, length, pitch in notes]
+
+
+@lru_cache(maxsize=1)
+def synthesizer():
+    """symusic's synthesizer over the General MIDI soundfont that pretty_midi installs (GPL: used in place)."""
+    import pretty_midi
+    from symusic import Synthesizer
+
+    soundfont = Path(pretty_midi.__file__).with_name("TimGM6mb.sf2")
+    return Synthesizer(str(soundfont), SAMPLE_RATE, 0)
+
+
+def render(song: Song) -> np.ndarray:
+    """The song as (S,) float32 mono at SAMPLE_RATE, unscaled; it fades out in its last half second.
+
+    Each part is rendered alone and brought to its level, because the synthesizer plays every velocity and volume
+    alike.
+    """
+    mix = np.zeros(round(song.seconds * SAMPLE_RATE), np.float32)
+    for part in song.parts:
+        samples = render_part(part, song.beats_per_minute)[: len(mix)]
+        mix[: len(samples)] += samples * (10 ** (part.level / 20) / loudness(samples))
+    fade = SAMPLE_RATE // 2
+    mix[-fade:] *= np.linspace(1, 0, fade, dtype=np.float32)
+    return mix
+
+
+def render_part(part: Part, beats_per_minute: float) -> np.ndarray:
+    """One part as (S,) float32, at the soundfont's own level."""
+    from symusic import Note, Score, Tempo, Track
+
+    score = Score(TICKS)
+    score.tempos.append(Tempo(0, beats_per_minute))
+    track = Track(program=part.program, is_drum=part.is_drum)
+    for start, length, pitch in part.notes:
+        track.notes.append(Note(round(start * TICKS), max(1, round(length * TICKS)), pitch, 100))
+    score.tracks.append(track)
+    return np.asarray(synthesizer().render(score, False))[0]
+
+
+def loudness(samples: np.ndarray) -> float:
+    """Root mean square of the louder half of the quarter seconds: rests do not count."""
+    frame = SAMPLE_RATE // 4
+    power = np.square(samples[: len(samples) // frame * frame].reshape(-1, frame)).mean(axis=1)
+    return float(np.sqrt(np.sort(power)[len(power) // 2 :].mean())) + 1e-6

@@ -1,0 +1,152 @@
+"""A dataset: its tracks and their captions, read from one table by a column mapping.
+
+Tracks and captions are two tables with the columns of `Track` and `Caption`; the splits are by track.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from diffgar.dataloading import columns as mapping
+from diffgar.dataloading.splits import SplitRule
+from diffgar.dataloading.tables import DatasetError, read_tables
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Track:
+    """A piece of audio: a file, or its seconds start_s to end_s."""
+
+    track_id: str
+    path: str
+    split: str
+    start_s: float | None = None
+    end_s: float | None = None
+    artist: str | None = None
+
+
+@dataclass(frozen=True)
+class Caption:
+    """A text that describes one track."""
+
+    caption_id: str
+    track_id: str
+    caption: str
+    split: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Tracks and captions of one collection.
+
+    tracks: one row a track, the columns of `Track` and those of the table that describe tracks (attributes).
+    captions: one row a caption, the columns of `Caption` and those of the table that differ within a track.
+    missing: "refuse" or "skip", what extraction does about tracks whose audio is not on disk.
+    """
+
+    name: str
+    tracks: pd.DataFrame
+    captions: pd.DataFrame
+    missing: str = "refuse"
+    source: str = field(default="", compare=False)  # the table, for messages
+
+    def __iter__(self) -> Iterator[Track]:
+        for row in self.tracks.to_dict("records"):
+            start, end = (None if np.isnan(row[k]) else float(row[k]) for k in ("start_s", "end_s"))
+            yield Track(row["track_id"], row["path"], row["split"], start, end, row["artist"])
+
+    def __len__(self) -> int:
+        return len(self.tracks)
+
+    def split(self, *names: str) -> "Dataset":
+        """The tracks and captions of these splits. Raises DatasetError naming the splits there are."""
+        there = sorted(self.tracks["split"].unique())
+        if unknown := [name for name in names if name not in there]:
+            raise DatasetError(f"dataset {self.name!r} has no split {unknown[0]!r}; it has {there}")
+        parts = [
+            frame[frame["split"].isin(names)].reset_index(drop=True) for frame in (self.tracks, self.captions)
+        ]
+        return Dataset(self.name, *parts, self.missing, self.source)
+
+    def missing_audio(self) -> list[Track]:
+        """The tracks whose file is not on disk."""
+        there = {path: Path(path).is_file() for path in self.tracks["path"].unique()}
+        return [track for track in self if not there[track.path]]
+
+    def refuse_missing(self) -> list[Track]:
+        """The tracks whose file is not on disk, to be left out; DatasetError unless `missing` is "skip"."""
+        gone = self.missing_audio()
+        if gone and self.missing != "skip":
+            first = ", ".join(track.path for track in gone[:3])
+            raise DatasetError(
+                f"{self.source or self.name}: the audio of {len(gone)} of {len(self)} tracks is not on disk, "
+                f"the first {first}; check audio_root and path_template, or set data.missing=skip"
+            )
+        if gone:
+            log.warning(
+                "%s: %d of %d tracks are not on disk and are left out", self.name, len(gone), len(self)
+            )
+        return gone
+
+
+def read_dataset(
+    name: str,
+    table: str | Mapping | Sequence | pd.DataFrame,
+    audio_root: str,
+    columns: Mapping[str, str | Sequence[str] | None],
+    split: SplitRule,
+    path_template: str = "{path}",
+    where: Mapping[str, object] | None = None,
+    missing: str = "refuse",
+) -> Dataset:
+    """Read a dataset from a table: CSV, TSV, JSON, JSON lines or Parquet, several of them, or a DataFrame.
+
+    columns: our column → the table's; `track_id` must be there, `caption` may be a list of columns or a
+    column of lists, and null is a column that the table lacks. path_template is filled with the row's
+    columns, ours and the table's, and with `path_stem`, the path without its suffix:
+    "{path_stem}.2min.mp3". where: {column: value, or list of values} keeps those rows. Raises DatasetError
+    naming the table, the row and the remedy.
+    """
+    source = str(table) if isinstance(table, str | Path) else name
+    if missing not in ("refuse", "skip"):
+        raise DatasetError(f"{name}: missing is {missing!r}; choose refuse or skip")
+    try:
+        rows = mapping.keep(read_tables(table), where or {})
+        rows = mapping.rename(rows, columns)
+        rows["split"] = split(rows)
+        rows["path"] = mapping.paths(rows, Path(audio_root), path_template)
+        mapping.refuse_conflicts(rows)
+        tracks, captions = mapping.tracks_and_captions(rows)
+    except DatasetError as error:
+        raise error if source in str(error) else DatasetError(f"{source}: {error}") from error
+    return Dataset(name, tracks, captions, missing, source)
+
+
+def mix(name: str, datasets: Mapping[str, Dataset], weights: Mapping[str, float]) -> Dataset:
+    """Several datasets as one, ids prefixed `<dataset>/`, with a sampling `weight` a track.
+
+    In every split the tracks of a dataset together weigh `weights[dataset]`, however many they are.
+    """
+    if set(datasets) != set(weights) or min(weights.values(), default=0) <= 0:
+        raise DatasetError(
+            f"mix {name!r}: weights {dict(weights)} must be positive, one for each of {list(datasets)}"
+        )
+    tracks, captions = [], []
+    for key, part in datasets.items():
+        size = part.tracks.groupby("split")["track_id"].transform("size")
+        named = {
+            "track_id": key + "/" + part.tracks["track_id"],
+            "dataset": key,
+            "weight": weights[key] / size,
+        }
+        tracks.append(part.tracks.assign(**named))
+        ids = {column: key + "/" + part.captions[column] for column in ("caption_id", "track_id")}
+        captions.append(part.captions.assign(**ids))
+    missing = "skip" if all(part.missing == "skip" for part in datasets.values()) else "refuse"
+    joined = (pd.concat(frames, ignore_index=True) for frames in (tracks, captions))
+    return Dataset(name, *joined, missing, name)

@@ -1,0 +1,196 @@
+"""Encoding: windows of many tracks in full batches through an encoder, and the progress of it."""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from diffgar.dataloading.decoding import Framing, Piece
+from diffgar.dataloading.tracks import Track
+from diffgar.models.encoders.base import AudioEncoder
+
+log = logging.getLogger(__name__)
+
+PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+LAG = 2  # batches whose latents are still on the device while the next is prepared
+
+
+class ExtractionError(RuntimeError):
+    """Extraction stopped: what failed, and how to go on."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to extract; nothing of it changes a latent beyond rounding.
+
+    shard: this job's `index` of `count`; it takes every count-th shard. max_failures: how many tracks of
+    this run may fail before it stops; those not on disk under `missing: skip` do not count. device: auto,
+    or torch's name for one.
+    """
+
+    batch_size: int = 64  # windows, or captions, a forward
+    num_workers: int = 2
+    max_failures: int = 0
+    device: str = "auto"
+    shard_size: int = 256  # tracks: at most so many are lost by a kill
+    shard: Mapping[str, int] = field(default_factory=lambda: {"index": 0, "count": 1})
+    precision: str = "fp32"
+    compile: bool = False
+
+    def __post_init__(self):
+        index, count = self.job
+        if not 0 <= index < count:
+            raise ValueError(
+                f"shard.index is {index}, but with shard.count {count} it must be 0 to {count - 1}"
+            )
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"unknown precision {self.precision!r}; choose one of {', '.join(PRECISIONS)}")
+
+    @property
+    def job(self) -> tuple[int, int]:
+        return self.shard["index"], self.shard["count"]
+
+    @property
+    def torch_device(self) -> torch.device:
+        if self.device == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device(self.device)
+
+    def forward(self, encode: Callable) -> Callable:
+        """`encode` without gradients, at this precision, compiled if asked for."""
+        dtype, kind = PRECISIONS[self.precision], self.torch_device.type
+        encode = torch.compile(encode) if self.compile else encode
+
+        def run(batch):
+            with torch.inference_mode(), torch.autocast(kind, dtype) if dtype else nullcontext():
+                return encode(batch)
+
+        return run
+
+
+@dataclass
+class Encoded:
+    """What becomes of a track: its latents, seconds of audio, and the error that left it out."""
+
+    track: Track
+    seconds: float = 0.0
+    error: str | None = None
+    parts: list[np.ndarray] = field(default_factory=list)  # (T_i, D) float16, one a batch
+
+    @property
+    def latents(self) -> np.ndarray:
+        """(T, D) float16."""
+        return np.concatenate(self.parts)
+
+
+class WindowBatches:
+    """Collects windows into batches of one size and hands the latents back to the tracks they came from.
+
+    The waveform goes to the device once and is cut into windows there: overlap costs no transfer.
+    """
+
+    def __init__(self, encode: Callable[[Tensor], Tensor], framing: Framing, options: Options):
+        self.encode, self.batch_size, self.device = encode, options.batch_size, options.torch_device
+        self.width, self.hop = framing.samples
+        self.waiting: list[tuple[Encoded, Tensor]] = []
+        self.size = 0
+        self.running: deque[tuple[list[tuple[Encoded, int]], Tensor]] = deque()
+
+    def add(self, result: Encoded, waveform: np.ndarray) -> None:
+        """All windows of a waveform (S,), at least one window long, for `result`."""
+        windows = torch.from_numpy(waveform).to(self.device).unfold(0, self.width, self.hop)  # (T, W), a view
+        while len(windows):
+            part, windows = windows[: self.batch_size - self.size], windows[self.batch_size - self.size :]
+            self.waiting.append((result, part))
+            self.size += len(part)
+            if self.size == self.batch_size:
+                self._run()
+
+    def flush(self) -> None:
+        """Run what is waiting, filled up to full size with its last window, and collect every latent."""
+        if self.waiting:
+            self._run()
+        while self.running:
+            self._collect()
+
+    def _run(self) -> None:
+        batch = torch.cat([part for _, part in self.waiting])  # (B, W)
+        if len(batch) < self.batch_size:
+            batch = torch.cat([batch, batch[-1:].expand(self.batch_size - len(batch), -1)])
+        self.running.append(([(result, len(part)) for result, part in self.waiting], self.encode(batch)))
+        self.waiting, self.size = [], 0
+        if len(self.running) > LAG:
+            self._collect()
+
+    def _collect(self) -> None:
+        owners, latents = self.running.popleft()
+        latents, start = latents.to(torch.float16).cpu().numpy(), 0  # (B, D)
+        for result, count in owners:
+            result.parts.append(latents[start : start + count])
+            start += count
+
+
+def encode_tracks(
+    pieces: Iterator[Piece], tracks: list[Track], batches: WindowBatches, progress: "Progress"
+) -> list[Encoded]:
+    """The latents of `tracks`, whose pieces come next; the windows of different tracks share a batch."""
+    results = [Encoded(track) for track in tracks]
+    for result in results:
+        for piece in pieces:
+            if piece.samples is not None:
+                batches.add(result, piece.samples)
+                continue
+            result.seconds, result.error = piece.seconds, piece.error
+            progress.done(result)
+            break
+    batches.flush()
+    for result in results:
+        if result.error is None and not np.isfinite(result.latents).all():
+            result.error = "its latents are not finite"
+            progress.fail(result)
+    return results
+
+
+class Progress:
+    """The progress bar: tracks, time left, hours of audio and failures; stops the run when too many fail."""
+
+    def __init__(self, num_tracks: int, max_failures: int):
+        self.bar = tqdm(
+            total=num_tracks, unit="track", desc="extracting", mininterval=0.5, disable=num_tracks == 0
+        )
+        self.max_failures, self.failures, self.hours = max_failures, [], 0.0
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.bar.close()
+
+    def done(self, result: Encoded) -> None:
+        if result.error:
+            self.fail(result)
+        self.hours += result.seconds / 3600
+        self.bar.set_postfix_str(f"{self.hours:.2f} h of audio, {len(self.failures)} failed", refresh=False)
+        self.bar.update()
+
+    def fail(self, result: Encoded) -> None:
+        """Raises ExtractionError when this failure is one too many."""
+        self.failures.append(f"{result.track.path}: {result.error}")
+        log.warning("left out: %s", self.failures[-1])
+        if len(self.failures) > self.max_failures:
+            first = "; ".join(self.failures[:3])
+            raise ExtractionError(
+                f"{len(self.failures)} tracks failed, max_failures is {self.max_failures} ({first}); mend "
+                f"them, leave them out of the table, or raise extraction.max_failures; what is done is kept"
+            )
+
+
+def framing_of(audio_encoder: AudioEncoder, hop_seconds: float) -> Framing:
+    encoder = audio_encoder
+    return Framing(encoder.sample_rate, encoder.window_seconds, hop_seconds, encoder.short_padding)

@@ -1,0 +1,127 @@
+"""From stores and a model to what an evaluator takes: the task, the index, the queries."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from diffgar.dataloading.latents import Store, TextStore
+from diffgar.evaluation.metrics import retrieval_metrics
+from diffgar.evaluation.ranks import ranks
+from diffgar.evaluation.retrieval import make_queries
+from diffgar.evaluation.tasks import RetrievalTask
+
+
+def task_of(
+    name: str,
+    audio: Store,
+    text: TextStore,
+    split: str,
+    protocol: str = "unique_tracks",
+    where: dict | None = None,
+    allow_missing: bool = False,
+) -> RetrievalTask:
+    """The task that two stores hold. where: keeps captions whose columns have these values, and their tracks.
+
+    Tracks with captions and no latents (their audio was missing or broken) are refused unless allowed.
+    """
+    captions = text.rows[text.rows["split"] == split]
+    for column, value in (where or {}).items():
+        if column not in captions:
+            raise ValueError(
+                f"task {name}: captions have no column {column!r}; there are {', '.join(captions)}"
+            )
+        captions = captions[captions[column].astype(str) == str(value)]
+    tracks = captions[["track_id", "split"]].drop_duplicates("track_id")
+    task = RetrievalTask.from_tables(name, tracks, captions, split=split, protocol=protocol)
+    return task.with_tracks(set(audio.rows["row_id"]), allow_missing)
+
+
+def index_of(audio: Store, task: RetrievalTask) -> Tensor:
+    """The unit-norm mean over all frames of each of the task's tracks, (N, D)."""
+    places = {row_id: place for place, row_id in enumerate(audio.rows["row_id"])}
+    return F.normalize(audio.means(np.array([places[track] for track in task.track_ids])), dim=-1)
+
+
+def caption_rows(text: TextStore, task: RetrievalTask) -> np.ndarray:
+    """Where the task's captions stand in the text store, (Q,)."""
+    places = {row_id: place for place, row_id in enumerate(text.rows["row_id"])}
+    return np.array([places[caption] for caption in task.captions["caption_id"]])
+
+
+def generated_latents(
+    model,
+    sampler,
+    text: TextStore,
+    rows: np.ndarray,
+    num_frames: int,
+    seed: int,
+    progress: Callable = lambda n: None,
+) -> Tensor:
+    """Latents (Q, K, T, D) on the CPU, K = sampler.num_samples for each caption row.
+
+    Every sample has its own seed, of `seed`, its caption's row and its number: a caption's latents do not
+    depend on the batch it is in.
+    """
+    num_samples, batches = sampler.num_samples, []
+    size = max(1, sampler.batch_size // num_samples)
+    for start in range(0, len(rows), size):
+        part = rows[start : start + size]
+        states, mask = text.padded(np.repeat(part, num_samples))
+        generators = [sample_generator(seed, row, k) for row in part for k in range(num_samples)]
+        latents = model.generate(sampler, states, mask, generators, num_frames)  # (B * K, T, D)
+        batches.append(latents.unflatten(0, (len(part), num_samples)).cpu())
+        progress(len(part))
+    return torch.cat(batches)
+
+
+def sample_generator(*key: int) -> torch.Generator:
+    """A generator for one sample, on the CPU so that the same key draws the same noise on every device."""
+    state = np.random.SeedSequence([int(part) for part in key]).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(state >> 1))
+
+
+def generated_queries(
+    model,
+    sampler,
+    text: TextStore,
+    rows: np.ndarray,
+    num_frames: int,
+    seeds: Sequence[int],
+    to_queries: Callable[[Tensor], Tensor],
+    progress: Callable = lambda n: None,
+) -> Tensor:
+    """Queries (S, Q, ...) of S sampling seeds; `to_queries` pools latents (Q, K, T, D)."""
+    return torch.stack(
+        [
+            to_queries(generated_latents(model, sampler, text, rows, num_frames, seed, progress))
+            for seed in seeds
+        ]
+    )
+
+
+class ValidationRetrieval:
+    """R@10 and MedR (%) of a model's queries on the validation split, one caption a track: what training
+    watches.
+
+    Called with the model; the same noise every time, so that checkpoints differ by their weights alone.
+    """
+
+    def __init__(self, audio: Store, text: TextStore, sampler, num_frames: int, max_tracks: int = 1000):
+        task = task_of("validation", audio, text, "validation")
+        first = task.captions.drop_duplicates("track_id").index[:max_tracks].to_numpy()
+        self.index, self.targets = index_of(audio, task), task.targets[first]
+        self.text, self.rows, self.sampler, self.num_frames = (
+            text,
+            caption_rows(text, task)[first],
+            sampler,
+            num_frames,
+        )
+
+    def __call__(self, model) -> dict[str, float]:
+        latents = generated_latents(model, self.sampler, self.text, self.rows, self.num_frames, seed=0)
+        found = ranks(make_queries(latents), self.index, self.targets)
+        metrics = retrieval_metrics(found, pool_size=len(self.index))
+        return {name: metrics[name] for name in ("R@10", "MedR")}

@@ -1,0 +1,174 @@
+"""Tracks and captions → encoder pair → latent stores: batches, decoding ahead, resume.
+
+What is computed depends on the shards alone, not on the number of jobs, workers or restarts: a job takes
+whole shards, batches never cross shards, and the last batch of a shard is filled up to full size.
+"""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from diffgar.dataloading.audio import RESAMPLER
+from diffgar.dataloading.decoding import Decoder
+from diffgar.dataloading.latents import Card
+from diffgar.dataloading.store_writer import StoreWriter
+from diffgar.dataloading.tracks import Dataset
+from diffgar.encoding import Options, Progress, WindowBatches, encode_tracks, framing_of
+from diffgar.models.encoders.base import AudioEncoder, EncoderPair, TextEncoder, pool
+
+log = logging.getLogger(__name__)
+
+TEXT_SHARD = 1024  # captions a shard
+EMPTY = "<empty>"  # row_id of the empty caption, row 0 of every text store
+
+
+def extract_audio(
+    dataset: Dataset, audio_encoder: AudioEncoder, folder: Path | str, hop_seconds: float, options: Options
+) -> bool:
+    """Write the audio store of a dataset; True when complete, False while other jobs still have shards.
+
+    Goes on where an earlier run stopped. The tracks left out, and why, are in the store's `skipped.csv`.
+    Raises DatasetError for audio that is not on disk (unless the dataset says `missing: skip`),
+    ExtractionError beyond `max_failures`, StoreError if the folder holds another encoder's store.
+    """
+    tracks, plan = list(dataset), dataset.tracks.assign(row_id=dataset.tracks["track_id"])
+    finished = (Path(folder) / "rows.parquet").is_file()  # then the audio need not be there any more
+    gone = set() if finished else {track.track_id for track in dataset.refuse_missing()}
+    writer = StoreWriter(folder, audio_card(dataset.name, audio_encoder, hop_seconds, options), plan)
+    shards = {s: [tracks[row] for row in writer.rows_of(s)] for s in writer.pending(*options.job)}
+    there = {s: [track for track in shard if track.track_id not in gone] for s, shard in shards.items()}
+    framing = framing_of(audio_encoder, hop_seconds)
+    audio_encoder.eval().to(options.torch_device)
+    encode = options.forward(audio_encoder.encode)
+    progress = Progress(sum(map(len, shards.values())), options.max_failures)
+    with Decoder(sum(there.values(), []), framing, options.num_workers) as decoder, progress:
+        pieces = iter(decoder)
+        for shard, mine in shards.items():
+            absent = [track for track in mine if track.track_id in gone]
+            progress.bar.update(len(absent))
+            batches = WindowBatches(encode, framing, options)
+            results = list(encode_tracks(pieces, there[shard], batches, progress))
+            failed = [(r.track, r.error) for r in results if r.error] + [(t, "is missing") for t in absent]
+            kept = {r.track.track_id: r for r in results if not r.error}
+            writer.write_shard(
+                shard,
+                {track_id: result.latents for track_id, result in kept.items()},
+                [{"row_id": t.track_id, "path": t.path, "reason": reason} for t, reason in failed],
+                extra={track_id: {"seconds": round(result.seconds, 3)} for track_id, result in kept.items()},
+            )
+    return writer.finish()
+
+
+def extract_text(dataset: Dataset, text_encoder: TextEncoder, folder: Path | str, options: Options) -> bool:
+    """Write the text store of a dataset's captions, row 0 the empty one; True when it is complete.
+
+    Captions longer than the encoder takes are counted, reported and noted on the card.
+    """
+    empty = {"row_id": EMPTY, "caption_id": EMPTY, "track_id": "", "caption": "", "split": ""}
+    captions = dataset.captions.assign(row_id=dataset.captions["caption_id"])
+    plan = pd.concat([pd.DataFrame([empty]), captions], ignore_index=True)
+    writer = StoreWriter(folder, text_card(dataset.name, text_encoder), plan)
+    pending, truncated = writer.pending(*options.job), 0
+    text_encoder.eval().to(options.torch_device)
+    encode = options.forward(text_encoder.encode)
+    for shard in tqdm(pending, unit="shard", desc="captions", disable=not pending):
+        rows = list(writer.rows_of(shard))
+        frames, embeddings = {}, {}
+        for start in range(0, len(rows), options.batch_size):
+            part = plan.iloc[rows[start : start + options.batch_size]]
+            states = encode(list(part["caption"]))
+            truncated += states.num_truncated
+            for i, row_id in enumerate(part["row_id"]):
+                frames[row_id] = states.hidden_states[i][states.mask[i]].float().cpu().numpy()  # (L_i, C)
+                if states.embedding is not None:
+                    embeddings[row_id] = states.embedding[i].float().cpu().numpy()
+        writer.write_shard(shard, frames, embeddings=embeddings or None)
+    if truncated:
+        log.warning("%d captions are longer than %d tokens and were cut", truncated, text_encoder.max_tokens)
+    if len(pending) == writer.num_shards:  # a resumed or shared run saw only some of them
+        writer.card.notes = (writer.card.notes or {}) | {"num_truncated": truncated}
+    return writer.finish()
+
+
+def audio_card(dataset: str, encoder: AudioEncoder, hop_seconds: float, options: Options) -> Card:
+    """The card of an audio store: all that decides its latents."""
+    return Card(
+        kind="audio",
+        dataset=dataset,
+        encoder=encoder.name,
+        checkpoint_hash=encoder.checkpoint_hash,
+        frontend_version=encoder.frontend_version,
+        layer=encoder.layer,
+        dim=encoder.dim,
+        sample_rate=encoder.sample_rate,
+        window_seconds=encoder.window_seconds,
+        hop_seconds=hop_seconds,
+        resampler=RESAMPLER,
+        shard_size=options.shard_size,
+        notes={"precision": options.precision, "short_padding": encoder.short_padding},
+    )
+
+
+def text_card(dataset: str, encoder: TextEncoder) -> Card:
+    """The card of a text store."""
+    return Card(
+        kind="text",
+        dataset=dataset,
+        encoder=encoder.name,
+        checkpoint_hash=encoder.checkpoint_hash,
+        frontend_version=encoder.frontend_version,
+        layer="last_hidden_state",
+        dim=encoder.dim,
+        shard_size=TEXT_SHARD,
+    )
+
+
+def self_test(
+    encoder_pair: EncoderPair, dataset: Dataset, options: Options, num_tracks: int = 32
+) -> dict[str, float]:
+    """Cosine of captions with their own track and with the others', over a sample of a dataset.
+
+    For a joint pair.
+    Returns {"paired", "shuffled", "z"}, z being the mean difference over its standard error. Weights that
+    were loaded into another architecture, or in part, score z near 0: warns below 3.
+    """
+    captions = dataset.captions.drop_duplicates("track_id").set_index("track_id")["caption"]
+    tracks = [track for track in dataset if track.track_id in captions.index]
+    tracks = [tracks[i] for i in np.unique(np.linspace(0, len(tracks) - 1, num_tracks).astype(int))]
+    heads = [replace(t, end_s=min(t.end_s or np.inf, (t.start_s or 0) + 30)) for t in tracks]
+    audio_encoder, device = encoder_pair.audio_encoder.eval().to(options.torch_device), options.torch_device
+    framing = framing_of(audio_encoder, encoder_pair.audio_encoder.window_seconds)
+    batches = WindowBatches(options.forward(audio_encoder.encode), framing, options)
+    with (
+        Decoder(heads, framing, options.num_workers) as decoder,
+        Progress(len(heads), len(heads)) as progress,
+    ):
+        results = [r for r in encode_tracks(iter(decoder), heads, batches, progress) if not r.error]
+    audio = torch.stack([pool(torch.from_numpy(r.latents).float()) for r in results])  # (N, D)
+    encode = options.forward(encoder_pair.text_encoder.eval().to(device).encode)
+    text = encode([captions[r.track.track_id] for r in results]).embedding.float().cpu()  # (N, D)
+    similarity = text @ audio.T  # (N, N)
+    return _paired_against_shuffled(similarity, encoder_pair.name)
+
+
+def _paired_against_shuffled(similarity: Tensor, name: str) -> dict[str, float]:
+    n = len(similarity)
+    paired = similarity.diagonal()
+    shuffled = (similarity.sum(dim=1) - paired) / (n - 1)
+    gain = paired - shuffled
+    z = float(gain.mean() / (gain.std() / n**0.5).clamp(min=1e-9))
+    if not z > 3:
+        log.warning(
+            "encoder_pair %s: captions lie no nearer to their own track than to others (z = %.1f over %d): "
+            "its weights look broken: check that the checkpoint is the one its config names",
+            name,
+            z,
+            n,
+        )
+    return {"paired": float(paired.mean()), "shuffled": float(shuffled.mean()), "z": z}

@@ -1,0 +1,74 @@
+"""Rank a collection by generated queries and print the retrieval table: chance, teacher, GDR.
+
+    python eval_retrieval.py                                                            # the demo
+    python eval_retrieval.py --task song_describer --model_name NAME --model_step 50000
+"""
+
+from pathlib import Path
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from tqdm import tqdm
+
+from diffgar import cli
+from diffgar.evaluation.figures import recall_figure
+from diffgar.evaluation.queries import generated_queries, index_of
+from diffgar.evaluation.results import Result, read_result, write_result
+from diffgar.evaluation.retrieval import RetrievalOptions, evaluate_retrieval, make_queries
+from diffgar.evaluation.setting import Evaluation, open_evaluation
+from diffgar.evaluation.tables import render, retrieval_table
+
+
+def evaluate(cfg: DictConfig) -> Path:
+    """Evaluate one step of one model on one task; returns the path of the JSON it wrote."""
+    setting = open_evaluation(cfg, instantiate)
+    index = index_of(setting.audio, setting.task)
+    options = RetrievalOptions(**instantiate(cfg.evaluation.retrieval))
+    report = evaluate_retrieval(make_rows(cfg, setting), index, setting.task, options)
+    protocol = report["protocol"] | {"sampler": setting.sampler.describe()}
+    result = Result(
+        kind="retrieval",
+        model_name=cfg.model_name,
+        task=cfg.task.name,
+        step=setting.step,
+        protocol=protocol,
+        rows=report["rows"],
+        variant=cfg.evaluation.variant,
+        config=OmegaConf.to_container(cfg, resolve=True),
+        extra={"paired": report["paired"]},
+    )
+    path = write_result(cfg.paths.results, result, report["queries"])
+    recall_figure(path.with_suffix(""), report["queries"], protocol["pool_size"])
+    show(path)
+    return path
+
+
+def make_rows(cfg: DictConfig, setting: Evaluation) -> dict:
+    """The queries of each row of the table: (S, Q, D) or (S, Q, M, D)."""
+    rows, seeds = {}, cfg.evaluation.seeds
+    if setting.text.embeddings is not None:
+        rows["teacher"] = setting.text.embeddings[setting.rows][None]
+
+    def to_queries(latents):
+        return make_queries(latents, samples=cfg.evaluation.samples, pooling=cfg.evaluation.pooling)
+
+    with tqdm(total=len(setting.rows) * len(seeds), desc="queries", unit="caption") as bar:
+        rows["gdr"] = generated_queries(
+            setting.model, setting.sampler, setting.text, setting.rows, setting.num_frames, seeds, to_queries, bar.update
+        )
+    return rows
+
+
+def show(path: Path) -> None:
+    """Print a result's table and where its parts lie."""
+    print("\n" + render(retrieval_table([read_result(path)])))
+    print(f"JSON    {path}\nfigure  {path.with_suffix('.png')}")
+
+
+@cli.main("eval_retrieval", flags=("task", "model_name", "model_step"))
+def main(cfg: DictConfig) -> None:
+    evaluate(cfg)
+
+
+if __name__ == "__main__":
+    main()

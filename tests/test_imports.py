@@ -1,0 +1,48 @@
+"""Who may import whom (the import rules that keep the parts apart)."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = sorted((ROOT / "diffgar").rglob("*.py")) + sorted(ROOT.glob("*.py"))
+LIGHTNING = {"ldm.py", "baselines.py", "distill.py", "datamodule.py", "window_datamodule.py"}
+
+
+def imported(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_import_rules_hold(path):
+    names, relative = imported(path), path.relative_to(ROOT)
+    if relative.parts[:2] == ("diffgar", "models"):
+        assert not [n for n in names if n.startswith(("diffgar.dataloading", "diffgar.evaluation"))]
+    if relative.parts[:2] == ("diffgar", "dataloading"):
+        assert not [n for n in names if n.startswith("diffgar.models")]
+    if relative.parts[0] == "diffgar" and path.name != "cli.py":
+        assert not [n for n in names if n.split(".")[0] == "hydra"]
+    if relative.parts[0] == "diffgar" and path.name not in LIGHTNING:
+        assert not [n for n in names if n.startswith(("pytorch_lightning", "lightning"))]
+
+
+def test_importing_the_package_is_light():
+    program = "import sys, diffgar; assert not {'transformers', 'wandb', 'torch'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
+
+
+def test_training_imports_neither_transformers_nor_wandb():
+    program = (
+        "import sys, diffgar.models.ldm, diffgar.dataloading.datamodule, diffgar.evaluation.retrieval\n"
+        "assert not {'transformers', 'wandb'} & set(sys.modules), sorted({'transformers', 'wandb'} & set(sys.modules))"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)

@@ -1,0 +1,119 @@
+"""Training: it learns, it resumes to the very same weights, and its checkpoint holds what it should."""
+
+from functools import partial
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from diffusers import DDIMScheduler, DDPMScheduler
+from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint
+from test_datamodule import make_stores
+
+from diffgar.dataloading.datamodule import LatentDataModule
+from diffgar.models.backbones.unet import UNet
+from diffgar.models.diffusion import Objective
+from diffgar.models.ldm import LatentDiffusion, warmup_cosine
+from diffgar.models.sampling import Sampler
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stores")
+    make_stores(folder)
+    return folder
+
+
+def make_model(datamodule, seed=0, max_steps=20):
+    torch.manual_seed(seed)
+    backbone = UNet(6, 5, channels=[16, 16], factors=[2, 2], num_blocks=[1, 1], attentions=[0, 1], num_heads=2)
+    schedule = DDPMScheduler(beta_schedule="scaled_linear", prediction_type="sample", clip_sample=False)
+    return LatentDiffusion(
+        backbone,
+        schedule,
+        Objective(),
+        **datamodule.constants(),
+        optimizer=partial(torch.optim.AdamW, lr=3e-3),
+        lr_scheduler=partial(warmup_cosine, warmup_steps=2, max_steps=max_steps, min_lr=0),
+    )
+
+
+def make_datamodule(folder):
+    return LatentDataModule(str(folder / "audio"), str(folder / "text"), num_frames=4, batch_size=4)
+
+
+def fit(folder, out, max_steps, resume=None, stop_at=None, **options):
+    datamodule = make_datamodule(folder)
+    model = make_model(datamodule, max_steps=max_steps)
+    checkpoint = ModelCheckpoint(
+        out, "step={step}", auto_insert_metric_name=False, every_n_train_steps=5, save_top_k=-1, enable_version_counter=False
+    )
+    trainer = pl.Trainer(
+        max_steps=stop_at or max_steps,
+        callbacks=[checkpoint, EMAWeightAveraging(decay=0.9)],
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        val_check_interval=5,
+        check_val_every_n_epoch=None,
+        gradient_clip_val=1.0,
+        **options,
+    )
+    trainer.fit(model, datamodule=datamodule, ckpt_path=resume)
+    return model
+
+
+def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(folder, tmp_path):
+    fit(folder, tmp_path / "whole", 20)
+    fit(folder, tmp_path / "cut", 20, stop_at=10)
+    fit(folder, tmp_path / "cut", 20, resume=tmp_path / "cut" / "step=10.ckpt")
+    whole, cut = (torch.load(tmp_path / name / "step=20.ckpt", weights_only=True) for name in ("whole", "cut"))
+    assert whole["global_step"] == cut["global_step"] == 20
+    for part in ("state_dict", "current_model_state"):
+        assert whole[part].keys() == cut[part].keys()
+        assert all(torch.equal(whole[part][key], cut[part][key]) for key in whole[part])
+
+
+def test_a_checkpoint_holds_the_normalisation_and_no_encoder(folder, tmp_path):
+    fit(folder, tmp_path, 5)
+    weights = torch.load(tmp_path / "step=5.ckpt", weights_only=True)["state_dict"]
+    assert {"latent_mean", "latent_std", "null_text"} <= weights.keys()
+    others = [key for key in weights if not key.startswith("backbone.")]
+    assert sorted(others) == ["latent_mean", "latent_std", "null_text"]
+
+
+def test_the_loss_falls_when_one_batch_is_all_there_is(folder):
+    datamodule = make_datamodule(folder)
+    model = make_model(datamodule)
+    trainer = pl.Trainer(accelerator="cpu", logger=False, max_steps=1, enable_checkpointing=False)
+    datamodule.trainer = model.trainer = trainer
+    batch = datamodule.batches("train")[0]
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    losses = []
+    for _ in range(60):
+        loss = model._losses(batch, model._draws(batch))["loss"].mean()
+        optimizer.zero_grad(), loss.backward(), optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_generated_latents_come_back_in_the_encoders_scale_and_do_not_depend_on_the_batch(folder):
+    datamodule = make_datamodule(folder)
+    model = make_model(datamodule).eval()
+    solver = partial(DDIMScheduler.from_config, timestep_spacing="trailing", set_alpha_to_one=True)
+    sampler = Sampler(solver, num_steps=4, guidance_scale=2.0)
+    text, mask = datamodule.text.padded(torch.arange(1, 5).numpy())
+
+    def generate(rows):
+        generators = [torch.Generator().manual_seed(row) for row in rows]
+        return model.generate(sampler, text[rows], mask[rows], generators, num_frames=4)
+
+    together, alone = generate([0, 1, 2, 3]), torch.cat([generate([row]) for row in range(4)])
+    assert torch.allclose(together, alone, atol=1e-5)
+    assert torch.allclose(model.denormalise(model.normalise(together)), together, atol=1e-5)
+
+
+def test_a_warm_up_longer_than_the_run_is_refused():
+    with pytest.raises(ValueError, match="warmup_steps 10 leaves none of max_steps 5"):
+        warmup_cosine(None, 10, 5, 0.0)

@@ -1,0 +1,71 @@
+"""Train a GD-Retriever, then print how it retrieves.
+
+    python train_ldm.py                                              # the demo, from nothing to a table
+    python train_ldm.py --config config/train_ldm/model/encoder_pair/clap/unet/train_ldm_sample_pred_base.yaml
+
+A killed run goes on from its last checkpoint; a finished one prints its table again. Another config needs another
+`model_name`.
+"""
+
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+import eval_retrieval
+import extract_dataset
+from diffgar import checkpoints, cli
+from diffgar.evaluation.queries import ValidationRetrieval
+
+
+@cli.main("train_ldm/model/encoder_pair/demo/unet/train_ldm_sample_pred_small")
+def main(cfg: DictConfig) -> None:
+    folder = Path(cfg.paths.checkpoints) / cfg.model_name
+    checkpoints.save_config(folder, cfg)
+    if cfg.prepare:
+        extract_dataset.extract(cfg)
+    done = checkpoints.steps_of(folder)
+    if done and done[-1] >= cfg.trainer.max_steps:
+        print(f"{folder} is trained; to train again choose another model_name, or delete that folder")
+    else:
+        train(cfg, folder, resume=f"{folder}/step={done[-1]}.ckpt" if done else None)
+    if cfg.task:
+        eval_retrieval.evaluate(cfg)
+
+
+def train(cfg: DictConfig, folder: Path, resume: str | None) -> None:
+    pl.seed_everything(cfg.seed, verbose=False)
+    datamodule = instantiate(cfg.datamodule)
+    module = instantiate(cfg.module, **datamodule.constants())
+    module.validate = validation(cfg, datamodule, folder)
+    trainer = make_trainer(cfg)
+    trainer.fit(module, datamodule=datamodule, ckpt_path=resume)
+
+
+def validation(cfg: DictConfig, datamodule, folder: Path):
+    """Retrieval on the validation split while training; its R@10 chooses the checkpoint. None without that split."""
+    if "validation" not in set(datamodule.audio.rows["split"]):
+        return None
+    sampler = instantiate(OmegaConf.merge(cfg, {"sampler": cfg.validation}).sampler)
+    retrieve = ValidationRetrieval(datamodule.audio, datamodule.text, sampler, cfg.num_frames)
+
+    def validate(module) -> dict[str, float]:
+        metrics = retrieve(module)
+        checkpoints.record_score(folder, module.global_step, metrics["R@10"])
+        return metrics
+
+    return validate
+
+
+def make_trainer(cfg: DictConfig) -> pl.Trainer:
+    precision = cfg.trainer.precision
+    if precision == "auto":
+        precision = "bf16-mixed" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "32-true"
+    callbacks = list(instantiate(cfg.callbacks).values())
+    return instantiate(cfg.trainer, precision=precision, callbacks=callbacks, logger=instantiate(cfg.logger))
+
+
+if __name__ == "__main__":
+    main()

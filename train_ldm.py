@@ -22,6 +22,7 @@ from diffgar.evaluation.queries import ValidationRetrieval
 
 @cli.main("train_ldm/model/encoder_pair/demo/unet/train_ldm_sample_pred_small")
 def main(cfg: DictConfig) -> None:
+    """Prepare (the demo alone), train what is not trained yet, evaluate."""
     folder = Path(cfg.paths.checkpoints) / cfg.model_name
     checkpoints.save_config(folder, cfg)
     if cfg.prepare:
@@ -31,6 +32,7 @@ def main(cfg: DictConfig) -> None:
         print(f"{folder} is trained; to train again choose another model_name, or delete that folder")
     else:
         train(cfg, folder, resume=f"{folder}/step={done[-1]}.ckpt" if done else None)
+    print(f"checkpoints  {folder}")
     if cfg.task:
         eval_retrieval.evaluate(cfg)
 

@@ -17,7 +17,7 @@ import soundfile
 from tqdm import tqdm
 
 from diffgar.dataloading.demo_captions import caption, phrase
-from diffgar.dataloading.demo_music import ATTRIBUTES, SAMPLE_RATE, compose, draw_attributes, render
+from diffgar.dataloading.demo_music import ATTRIBUTES, SAMPLE_RATE, compose, draw_attributes, draw_timing, render
 
 __all__ = ["ATTRIBUTES", "COLLECTION_VERSION", "phrase", "track_rows", "write_collection"]
 
@@ -96,28 +96,24 @@ def generator(seed: int, split: str, number: int, purpose: int) -> np.random.Gen
     return np.random.default_rng([seed, SPLITS.index(split), number, purpose])
 
 
-def compose_track(seed: int, split: str, number: int):
-    """Attributes and song of a track."""
-    attributes = draw_attributes(generator(seed, split, number, 2))
-    return attributes, compose(attributes, generator(seed, split, number, 0))
-
-
 def track_rows(seed: int, split: str, number: int) -> list[dict]:
     """The rows of a track in captions.csv."""
-    attributes, song = compose_track(seed, split, number)
+    attributes = draw_attributes(generator(seed, split, number, 2))
+    tempo, bar_beats, num_bars = draw_timing(attributes, generator(seed, split, number, 0))
     random, rows = generator(seed, split, number, 1), []
     for i in range(CAPTIONS_PER_TRACK):
         text, named = caption(attributes, random)
         row = {"caption_id": f"{track_id(split, number)}-{i}", "track_id": track_id(split, number)}
         row |= {"path": audio_path(split, number), "caption": text, "split": split}
-        rows.append(row | {"duration": round(song.seconds, 3), "named": "|".join(named)} | attributes)
+        row |= {"duration": round(num_bars * bar_beats * 60 / tempo, 3), "named": "|".join(named)}
+        rows.append(row | attributes)
     return rows
 
 
 def render_track(folder: Path, seed: int, split: str, number: int) -> None:
     """Write a track's audio file, whole or not at all."""
-    _, song = compose_track(seed, split, number)
-    samples = render(song)
+    attributes = draw_attributes(generator(seed, split, number, 2))
+    samples = render(compose(attributes, generator(seed, split, number, 0)))
     level = generator(seed, split, number, 3).uniform(0.25, 0.5)  # full scale is 1
     samples *= level / np.abs(samples).max()
     path = folder / audio_path(split, number)

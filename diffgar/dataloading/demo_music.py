@@ -112,12 +112,16 @@ def draw_attributes(random: np.random.Generator) -> dict[str, str]:
     return drawn | {"mood": MOODS[drawn["mode"], drawn["tempo"]]}
 
 
-def compose(attributes: dict[str, str], random: np.random.Generator) -> Song:
-    """Notes that sound as the attributes say: 20 to 30 s of whole bars."""
+def draw_timing(attributes: dict[str, str], random: np.random.Generator) -> tuple[float, int, int]:
+    """Beats a minute, beats a bar, and bars: the first draw of a song, 20 to 30 s of whole bars."""
     tempo = round(random.uniform(*TEMPOS[attributes["tempo"]]), 1)
     bar_beats = 3 if attributes["metre"] == "waltz" else 4
-    bar_seconds = bar_beats * 60 / tempo
-    num_bars = int(np.ceil(random.uniform(20.0, 25.0) / bar_seconds))
+    return tempo, bar_beats, int(np.ceil(random.uniform(20.0, 25.0) * tempo / (60 * bar_beats)))
+
+
+def compose(attributes: dict[str, str], random: np.random.Generator) -> Song:
+    """Notes that sound as the attributes say."""
+    tempo, bar_beats, num_bars = draw_timing(attributes, random)
     progressions = PROGRESSIONS[attributes["mode"]]
     roots = progressions[random.integers(len(progressions))] * num_bars
     tune = {
@@ -126,8 +130,7 @@ def compose(attributes: dict[str, str], random: np.random.Generator) -> Song:
         "chords": [[root + step for step in (0, 2, 4)] for root in roots[:num_bars]],
         "bar_beats": bar_beats,
     }
-    parts = list(draw_parts(attributes, tune, random))
-    return Song(tempo, num_bars * bar_seconds, parts)
+    return Song(tempo, num_bars * bar_beats * 60 / tempo, list(draw_parts(attributes, tune, random)))
 
 
 def draw_parts(attributes: dict[str, str], tune: dict, random: np.random.Generator) -> Iterator[Part]:

@@ -41,8 +41,13 @@ def task_of(
 
 def index_of(audio: Store, task: RetrievalTask) -> Tensor:
     """The unit-norm mean over all frames of each of the task's tracks, (N, D)."""
+    return F.normalize(audio.means(track_rows(audio, task)), dim=-1)
+
+
+def track_rows(audio: Store, task: RetrievalTask) -> np.ndarray:
+    """Where the task's tracks stand in the audio store, (N,)."""
     places = {row_id: place for place, row_id in enumerate(audio.rows["row_id"])}
-    return F.normalize(audio.means(np.array([places[track] for track in task.track_ids])), dim=-1)
+    return np.array([places[track] for track in task.track_ids])
 
 
 def caption_rows(text: TextStore, task: RetrievalTask) -> np.ndarray:

@@ -1,18 +1,20 @@
 """What a trained model is evaluated with: its stores, task and sampler, opened and checked in one place."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 
 from diffgar import checkpoints
 from diffgar.dataloading.latents import Store, TextStore
-from diffgar.evaluation.queries import caption_rows, task_of
+from diffgar.evaluation.queries import caption_rows, task_of, track_rows
 from diffgar.evaluation.tasks import RetrievalTask
 
 
-@dataclass(frozen=True)
+@dataclass
 class Evaluation:
     """A model at a step, the sampler that makes its queries, and the task's stores."""
 
@@ -25,9 +27,15 @@ class Evaluation:
     text: TextStore
     task: RetrievalTask
 
-    @property
-    def rows(self):
+    @cached_property
+    def rows(self) -> np.ndarray:
+        """Where the task's captions stand in the text store, (Q,)."""
         return caption_rows(self.text, self.task)
+
+    @cached_property
+    def track_rows(self) -> np.ndarray:
+        """Where the task's tracks stand in the audio store, (N,)."""
+        return track_rows(self.audio, self.task)
 
 
 def open_stores(cfg: DictConfig, dataset: str, pair: DictConfig) -> tuple[Store, TextStore]:

@@ -1,0 +1,223 @@
+"""The demo's own pair, a miniature CLAP: a convolutional audio tower and a small transformer over words.
+
+Both towers share one space of 128 dimensions. They were trained contrastively on the demo collection's train split
+by `train_ldm.py --config config/train_ldm/model/encoder_pair/demo/train_demo_encoder.yaml`; the weights, and the
+words that the text tower knows, ship beside this file.
+"""
+
+import hashlib
+import json
+import re
+import zlib
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from diffgar.models.encoders.base import AudioEncoder, TextEncoder, TextStates
+
+WEIGHTS = Path(__file__).with_suffix(".safetensors")
+DIM = 128  # of the joint space
+RANDOM = "random"  # as `weights`: fresh ones, for training
+
+
+class LogMel(nn.Module):
+    """Waveforms (N, S) to log-mel frames (N, F, M), every 40 ms; each frame sees 64 ms.
+
+    No padding at the ends, so that the frames of a window are those of the track it was cut from, for windows that
+    start on a multiple of `hop`.
+    """
+
+    sample_rate, n_fft, hop, num_mels = 16_000, 1024, 640, 96
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("taper", torch.hann_window(self.n_fft), persistent=False)
+        filters = mel_filters(self.sample_rate, self.n_fft, self.num_mels, low=30.0, high=7800.0)
+        self.register_buffer("filters", filters.repeat_interleave(2, dim=0), persistent=False)  # re and im alike
+
+    def forward(self, waveforms: Tensor) -> Tensor:
+        return torch.cat([self._frames(part) for part in waveforms.split(8)])  # parts that fit the cache: twice as fast
+
+    def _frames(self, waveforms: Tensor) -> Tensor:
+        spectrum = torch.fft.rfft(waveforms.unfold(-1, self.n_fft, self.hop) * self.taper)  # (N, F, n_fft/2 + 1)
+        power = torch.view_as_real(spectrum).square().flatten(-2)  # (N, F, n_fft + 2)
+        return (power @ self.filters + 1e-4).log()  # (N, F, M)
+
+
+def mel_filters(sample_rate: int, n_fft: int, num_mels: int, low: float, high: float) -> Tensor:
+    """Triangles (n_fft/2 + 1, M) of unit height, evenly spaced on the mel scale m = 2595 log10(1 + f/700)."""
+    mel_low, mel_high = (2595 * torch.log10(torch.tensor(1 + f / 700, dtype=torch.float64)) for f in (low, high))
+    edges = 700 * (10 ** (torch.linspace(mel_low, mel_high, num_mels + 2, dtype=torch.float64) / 2595) - 1)  # (M + 2,)
+    bins = torch.linspace(0, sample_rate / 2, n_fft // 2 + 1, dtype=torch.float64)[:, None]
+    rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
+    return torch.minimum(rising, falling).clamp(min=0).float()
+
+
+class AudioTower(nn.Module):
+    """Log-mel frames (N, F, M) to unit vectors (N, 128). Loudness does not matter: each window's mean is taken off."""
+
+    def __init__(self, num_mels: int = LogMel.num_mels, widths: tuple[int, ...] = (24, 48, 96, 192), hidden: int = 256):
+        super().__init__()
+        channels = (1, *widths)
+        self.convolutions = nn.ModuleList(
+            nn.Conv2d(i, o, 3, stride=2, padding=1, bias=False) for i, o in zip(channels, widths, strict=False)
+        )
+        self.norms = nn.ModuleList(nn.BatchNorm2d(width) for width in widths)
+        self.bands = nn.Linear(2 * widths[-1] * num_mels // 2 ** len(widths), hidden)
+        self.projection = nn.Linear(hidden, DIM)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        frames = (frames - frames.mean(dim=(1, 2), keepdim=True)) / 3
+        x = frames.unsqueeze(1).to(memory_format=torch.channels_last)  # (N, 1, F, M)
+        for convolution, norm in zip(self.convolutions, self.norms, strict=True):
+            x = F.relu(norm(convolution(x)))
+        x = torch.cat([x.mean(dim=2), x.amax(dim=2)], dim=1).flatten(1)  # (N, 2 · 192 · 6): over time, bands kept
+        return F.normalize(self.projection(F.relu(self.bands(x))), dim=-1)  # (N, 128)
+
+
+class DemoAudioEncoder(AudioEncoder):
+    """16 kHz windows of 3 s → unit vectors. `weights`: a file of `save_pair`, None for the shipped one, or "random"."""
+
+    name, frontend_version = "demo_audio", 1
+    sample_rate, window_seconds, dim = LogMel.sample_rate, 3.0, DIM
+
+    def __init__(self, weights: str | Path | None = None):
+        super().__init__()
+        self.frontend, self.tower = LogMel(), AudioTower()
+        self.checkpoint_hash = load_weights(self, "audio", weights)
+        self.eval()
+
+    def encode(self, windows: Tensor) -> Tensor:
+        return self.tower(self.frontend(windows.float()))
+
+
+class Block(nn.Module):
+    """A transformer block, normalised first: self-attention (L, C) and two layers, each added to its input."""
+
+    def __init__(self, dim: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.norm1, self.norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.qkv, self.out = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+        self.mlp = nn.Sequential(nn.Linear(dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, dim))
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        batch, length, dim = x.shape
+        qkv = self.qkv(self.norm1(x)).view(batch, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)  # (3, B, h, L, C/h)
+        attended = F.scaled_dot_product_attention(*qkv, attn_mask=mask[:, None, None, :])  # (B, h, L, C/h)
+        x = x + self.out(attended.transpose(1, 2).reshape(batch, length, dim))
+        return x + self.mlp(self.norm2(x))
+
+
+class DemoTextEncoder(TextEncoder):
+    """Captions → token states (B, L, 128) and unit vectors (B, 128) in the audio tower's space.
+
+    A token is a word: a learned vector for those of the vocabulary, plus the mean of its letter triples' vectors,
+    which is all that an unknown word has. The first token is a start mark, so the empty caption has states too. The
+    embedding is a projection of the mean of the states. `weights` as for the audio encoder.
+    """
+
+    name, frontend_version = "demo_text", 1
+    dim, embedding_dim, max_tokens = DIM, DIM, 32
+    num_buckets = 2048  # letter triples share these vectors by their hash
+
+    def __init__(self, weights: str | Path | None = None):
+        super().__init__()
+        self.words = nn.Embedding(1, self.dim)  # row 0: any unknown word
+        self.triples = nn.EmbeddingBag(self.num_buckets, self.dim, mode="mean")
+        self.positions = nn.Parameter(0.02 * torch.randn(self.max_tokens, self.dim))
+        self.blocks = nn.ModuleList(Block(self.dim, heads=4) for _ in range(2))
+        self.norm, self.projection = nn.LayerNorm(self.dim), nn.Linear(self.dim, DIM)
+        self.set_vocabulary([] if weights == RANDOM else read_vocabulary(weights))
+        self.checkpoint_hash = load_weights(self, "text", weights)
+        self.word_dropout = 0.0  # share of known words shown by their triples alone while training
+        self.eval()
+
+    def set_vocabulary(self, words: list[str]) -> None:
+        """Know these words, their vectors fresh."""
+        self.vocabulary = {word: row for row, word in enumerate(words, start=1)}
+        self.words = nn.Embedding(1 + len(words), self.dim)
+        nn.init.normal_(self.words.weight, std=0.5)
+
+    def encode(self, captions: list[str]) -> TextStates:
+        tokens = [["<start>", *split_words(caption)] for caption in captions]
+        num_truncated = sum(len(words) > self.max_tokens for words in tokens)
+        tokens = [words[: self.max_tokens] for words in tokens]
+        lengths = torch.tensor([len(words) for words in tokens], device=self.positions.device)
+        mask = torch.arange(int(lengths.max()), device=lengths.device) < lengths[:, None]  # (B, L)
+        x = mask.unsqueeze(-1) * self.positions[: mask.shape[1]]  # (B, L, C)
+        x = x.masked_scatter(mask.unsqueeze(-1), x[mask] + self._vectors([w for words in tokens for w in words]))
+        for block in self.blocks:
+            x = block(x, mask)
+        hidden_states = self.norm(x) * mask.unsqueeze(-1)  # (B, L, C)
+        mean = hidden_states.sum(dim=1) / lengths.unsqueeze(-1)  # (B, C)
+        return TextStates(hidden_states, mask, F.normalize(self.projection(mean), dim=-1), num_truncated)
+
+    def _vectors(self, words: list[str]) -> Tensor:
+        """Words (V) to their input vectors (V, C)."""
+        device = self.positions.device
+        rows = torch.tensor([self.vocabulary.get(word, 0) for word in words], device=device)
+        if self.training and self.word_dropout:
+            rows = rows * (torch.rand(len(rows), device=device) >= self.word_dropout)
+        hashed = [triples(word, self.num_buckets) for word in words]
+        starts = torch.tensor([0, *map(len, hashed)], device=device).cumsum(0)[:-1]
+        return self.words(rows) + self.triples(torch.tensor(sum(hashed, ()), device=device), starts)
+
+
+def split_words(caption: str) -> list[str]:
+    return re.findall(r"\w+", caption.lower())
+
+
+@lru_cache(maxsize=100_000)
+def triples(word: str, num_buckets: int) -> tuple[int, ...]:
+    """Buckets of a word's letter triples, its ends marked: "bass" has " ba", "bas", "ass", "ss "."""
+    marked = f" {word} "
+    return tuple(zlib.crc32(marked[i : i + 3].encode()) % num_buckets for i in range(len(marked) - 2))
+
+
+def contrastive_loss(audio: Tensor, text: Tensor, logit_scale: Tensor) -> Tensor:
+    """Symmetric InfoNCE of unit vectors (B, D), row i of one belonging to row i of the other (CLIP, Radford 2021)."""
+    similarity = logit_scale * audio @ text.T  # (B, B)
+    target = torch.arange(len(audio), device=audio.device)
+    return (F.cross_entropy(similarity, target) + F.cross_entropy(similarity.T, target)) / 2
+
+
+def save_pair(path: str | Path, audio_encoder: DemoAudioEncoder, text_encoder: DemoTextEncoder) -> None:
+    """Both towers in fp16, and the vocabulary, in one file."""
+    towers = {"audio": audio_encoder, "text": text_encoder}
+    tensors = {f"{name}.{key}": value for name, tower in towers.items() for key, value in tower.state_dict().items()}
+    tensors = {key: value.half() if value.is_floating_point() else value for key, value in tensors.items()}
+    tensors = {key: value.cpu().contiguous() for key, value in tensors.items()}
+    save_file(tensors, path, metadata={"vocabulary": json.dumps(list(text_encoder.vocabulary))})
+
+
+def read_vocabulary(weights: str | Path | None) -> list[str]:
+    with safe_open(_file(weights), "pt") as file:
+        return json.loads(file.metadata()["vocabulary"])
+
+
+def load_weights(tower: nn.Module, name: str, weights: str | Path | None) -> str:
+    """Load a tower's part of the file, every tensor of it and no other; returns the file's hash."""
+    if weights == RANDOM:
+        return RANDOM
+    path = _file(weights)
+    with safe_open(path, "pt") as file:
+        state = {key.removeprefix(f"{name}."): file.get_tensor(key) for key in file.keys() if key.startswith(f"{name}.")}  # noqa: SIM118
+    tower.load_state_dict(state, strict=True)
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def _file(weights: str | Path | None) -> Path:
+    path = Path(weights or WEIGHTS)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path}: no weights of the demo pair; restore the file from the repository, or train it: "
+            "python train_ldm.py --config config/train_ldm/model/encoder_pair/demo/train_demo_encoder.yaml"
+        )
+    return path

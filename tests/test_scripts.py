@@ -1,0 +1,127 @@
+"""The four scripts, run as a person runs them, on a small demo collection."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+TINY = [
+    "prepare.num_train=60",
+    "prepare.num_validation=16",
+    "prepare.num_test=30",
+    "trainer.max_steps=40",
+    "trainer.val_check_interval=10",
+    "lr_scheduler.warmup_steps=2",
+    "batch_size=16",
+]
+
+
+def places(folder: Path) -> list[str]:
+    paths = {"data": "data", "checkpoints": "checkpoints", "results": "results", "logs": "logs"}
+    return [f"paths.{name}={folder / part}" for name, part in paths.items()]
+
+
+def start(script: str, *arguments: str) -> subprocess.Popen:
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, script, *arguments]
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=-1, stderr=-2, text=True, start_new_session=True)
+
+
+def run(script: str, *arguments: str, fails: bool = False) -> str:
+    process = start(script, *arguments)
+    output, _ = process.communicate(timeout=240)
+    assert (process.returncode != 0) == fails, output[-3000:]
+    return output
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """A tiny demo experiment, from nothing to a table, by the command without arguments."""
+    folder = tmp_path_factory.mktemp("demo")
+    return folder, run("train_ldm.py", *TINY, *places(folder))
+
+
+def test_the_main_job_prints_a_table_and_where_its_parts_lie(demo):
+    folder, output = demo
+    for row in ("chance", "teacher", "gdr"):
+        assert f"\n{row} " in output
+    for path in ("checkpoints/demo", "results/demo/demo/retrieval-", ".png"):
+        assert path in output
+    result = json.loads(next((folder / "results").rglob("retrieval-*.json")).read_text())
+    assert result["protocol"]["pool_size"] == 30
+    assert result["protocol"]["seeds"] == {"teacher": 1, "gdr": 3}
+    assert set(result["rows"]["gdr"]["R@10"]) == {"mean", "std", "low", "high"}
+
+
+def test_the_teacher_finds_what_chance_does_not(demo):
+    result = json.loads(next((demo[0] / "results").rglob("retrieval-*.json")).read_text())
+    assert result["rows"]["teacher"]["R@1"]["low"] > 3 * result["rows"]["chance"]["R@1"]["mean"]
+
+
+def test_a_second_run_makes_nothing_again(demo):
+    folder, _ = demo
+    made = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.suffix in (".flac", ".f16", ".ckpt")}
+    output = run("train_ldm.py", *TINY, *places(folder))
+    assert "is trained; to train again" in output and "\ngdr " in output
+    assert made == {path: path.stat().st_mtime_ns for path in made}
+
+
+def test_the_evaluation_scripts_take_task_model_and_step(demo):
+    folder, _ = demo
+    named = ["--task", "demo", "--model_name", "demo", "--model_step", "20", *places(folder)]
+    assert "\ngdr " in run("eval_retrieval.py", *named, "sampler.num_steps=4")
+    assert (folder / "results/demo/demo/retrieval-20-unique_tracks.json").is_file()
+    output = run("eval_fidelity.py", *named, "sampler.num_steps=4", "evaluation.seeds=[0,1]")
+    assert "real (the floor)" in output and "frechet" in output
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "message"),
+    [
+        ("eval_retrieval.py", ["--task", "nowhere"], "Could not find 'task/nowhere'"),
+        ("eval_retrieval.py", ["--model_name", "nobody"], "no model 'nobody' in .*; models there: demo"),
+        ("eval_retrieval.py", ["--model_step", "7"], "no step 7; steps there: 10, 20, 30, 40, or best"),
+        ("eval_fidelity.py", ["--task", "song_describer"], "run extract_dataset.py data=song_describer"),
+        ("train_ldm.py", ["prepare=null", "data=musiccaps", "model_name=m"], "run extract_dataset.py data=musiccaps"),
+        ("train_ldm.py", [*TINY, "optimizer.lr=5"], "was trained with another config .optimizer.lr: .* 5 here"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_with_the_remedy(demo, script, arguments, message):
+    output = run(script, *arguments, *places(demo[0]), fails=True)
+    assert pytest.approx(1) and __import__("re").search(message, output), output[-2000:]
+
+
+def test_training_killed_at_any_moment_ends_with_the_weights_of_an_uninterrupted_run(demo, tmp_path):
+    folder, _ = demo
+    mine = [*places(folder)[:1], *places(tmp_path)[1:], "task=null"]
+    process = start("train_ldm.py", *TINY, *mine)
+    first = tmp_path / "checkpoints/demo/step=20.ckpt"
+    deadline = time.time() + 120
+    while not first.is_file() and time.time() < deadline:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    last = tmp_path / "checkpoints/demo/step=40.ckpt"
+    assert first.is_file() and not last.is_file()
+    run("train_ldm.py", *TINY, *mine)
+    whole, resumed = (
+        torch.load(path, weights_only=True)["state_dict"] for path in (folder / "checkpoints/demo/step=40.ckpt", last)
+    )
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_the_best_step_is_the_one_that_validation_scored_highest(demo):
+    scores = pd.read_csv(demo[0] / "checkpoints/demo/scores.csv")
+    assert list(scores["step"]) == [10, 20, 30, 40]
+    best = scores.sort_values(["R@10", "step"], ascending=[False, True]).iloc[0]["step"]
+    assert next((demo[0] / "results").rglob("retrieval-*.json")).name.startswith(f"retrieval-{int(best)}-") or (
+        demo[0] / f"results/demo/demo/retrieval-{int(best)}-unique_tracks.json"
+    ).is_file()

@@ -1,7 +1,7 @@
 """Compare generated latents with the real ones of the same captions: distance, coverage, diversity, with floors.
 
-    python eval_fidelity.py                                                             # the demo
-    python eval_fidelity.py --task song_describer --model_name NAME --model_step 50000
+python eval_fidelity.py                                                             # the demo
+python eval_fidelity.py --task song_describer --model_name NAME --model_step 50000
 """
 
 import dataclasses
@@ -53,7 +53,9 @@ def make_samples(cfg: DictConfig, setting: Evaluation) -> torch.Tensor:
     seeds, single = cfg.evaluation.seeds, dataclasses.replace(setting.sampler, num_samples=1)
     with tqdm(total=len(setting.rows) * len(seeds), desc="samples", unit="caption") as bar:
         samples = [
-            generated_latents(setting.model, single, setting.text, setting.rows, setting.num_frames, seed, bar.update)
+            generated_latents(
+                setting.model, single, setting.text, setting.rows, setting.num_frames, seed, bar.update
+            )
             for seed in seeds
         ]
     return torch.stack([latents.squeeze(1) for latents in samples])

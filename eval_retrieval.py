@@ -1,7 +1,7 @@
 """Rank a collection by generated queries and print the retrieval table: chance, teacher, GDR.
 
-    python eval_retrieval.py                                                            # the demo
-    python eval_retrieval.py --task song_describer --model_name NAME --model_step 50000
+python eval_retrieval.py                                                            # the demo
+python eval_retrieval.py --task song_describer --model_name NAME --model_step 50000
 """
 
 from pathlib import Path
@@ -54,7 +54,14 @@ def make_rows(cfg: DictConfig, setting: Evaluation) -> dict:
 
     with tqdm(total=len(setting.rows) * len(seeds), desc="queries", unit="caption") as bar:
         rows["gdr"] = generated_queries(
-            setting.model, setting.sampler, setting.text, setting.rows, setting.num_frames, seeds, to_queries, bar.update
+            setting.model,
+            setting.sampler,
+            setting.text,
+            setting.rows,
+            setting.num_frames,
+            seeds,
+            to_queries,
+            bar.update,
         )
     return rows
 

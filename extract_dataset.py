@@ -34,7 +34,9 @@ def extract(cfg: DictConfig) -> None:
     new = not (stores["audio"] / "rows.parquet").is_file()
     if new and pair.joint:
         self_test(pair, dataset, options)
-    complete = extract_audio(dataset, pair.audio_encoder, stores["audio"], cfg.encoder_pair.hop_seconds, options)
+    complete = extract_audio(
+        dataset, pair.audio_encoder, stores["audio"], cfg.encoder_pair.hop_seconds, options
+    )
     complete &= extract_text(dataset, pair.text_encoder, stores["text"], options)
     for kind, store in stores.items():
         state = "" if complete else ", unfinished until the other jobs are through"

@@ -3,8 +3,8 @@
     python train_ldm.py                                              # the demo, from nothing to a table
     python train_ldm.py --config config/train_ldm/model/encoder_pair/clap/unet/train_ldm_sample_pred_base.yaml
 
-A killed run goes on from its last checkpoint; a finished one prints its table again. Another config needs another
-`model_name`.
+A killed run goes on from its last checkpoint; a finished one prints its table again. Another config needs
+another `model_name`.
 """
 
 from pathlib import Path
@@ -41,13 +41,15 @@ def train(cfg: DictConfig, folder: Path, resume: str | None) -> None:
     pl.seed_everything(cfg.seed, verbose=False)
     datamodule = instantiate(cfg.datamodule)
     module = instantiate(cfg.module, **datamodule.constants())
-    module.validate = validation(cfg, datamodule, folder)
-    trainer = make_trainer(cfg)
-    trainer.fit(module, datamodule=datamodule, ckpt_path=resume)
+    if cfg.validation:
+        module.validate = validation(cfg, datamodule, folder)
+    make_trainer(cfg).fit(module, datamodule=datamodule, ckpt_path=resume)
+    if cfg.publish:
+        print(f"{cfg.publish}: {module.publish(cfg.publish)}")
 
 
 def validation(cfg: DictConfig, datamodule, folder: Path):
-    """Retrieval on the validation split while training; its R@10 chooses the checkpoint. None without that split."""
+    """Retrieval on the validation split while training, if there is one; its R@10 chooses the checkpoint."""
     if "validation" not in set(datamodule.audio.rows["split"]):
         return None
     sampler = instantiate(OmegaConf.merge(cfg, {"sampler": cfg.validation}).sampler)
@@ -64,7 +66,9 @@ def validation(cfg: DictConfig, datamodule, folder: Path):
 def make_trainer(cfg: DictConfig) -> pl.Trainer:
     precision = cfg.trainer.precision
     if precision == "auto":
-        precision = "bf16-mixed" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "32-true"
+        precision = (
+            "bf16-mixed" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "32-true"
+        )
     callbacks = list(instantiate(cfg.callbacks).values())
     return instantiate(cfg.trainer, precision=precision, callbacks=callbacks, logger=instantiate(cfg.logger))
 

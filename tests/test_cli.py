@@ -32,7 +32,12 @@ def test_what_is_typed_becomes_hydras_words(typed, hydras):
 
 def test_a_config_outside_the_tree_is_named_by_its_folder(tmp_path):
     (tmp_path / "config.yaml").write_text("a: 1\n")
-    assert to_hydra(["--config", str(tmp_path / "config.yaml")]) == ["--config-dir", str(tmp_path), "--config-name", "config"]
+    assert to_hydra(["--config", str(tmp_path / "config.yaml")]) == [
+        "--config-dir",
+        str(tmp_path),
+        "--config-name",
+        "config",
+    ]
 
 
 def test_a_missing_config_file_is_named():

@@ -15,10 +15,20 @@ def make_stores(folder, num_tracks=20, dim=6, text_dim=5, frames=(4, 12)):
     random = np.random.default_rng(0)
     splits = ["validation" if i % 3 == 0 else "train" for i in range(num_tracks)]
     ids = [f"t{i}" for i in range(num_tracks)]
-    about = {"dataset": "toy", "checkpoint_hash": "0", "frontend_version": 1, "layer": "last", "shard_size": 7}
+    about = {
+        "dataset": "toy",
+        "checkpoint_hash": "0",
+        "frontend_version": 1,
+        "layer": "last",
+        "shard_size": 7,
+    }
     tracks = pd.DataFrame({"row_id": ids, "track_id": ids, "split": splits})
     captions = pd.DataFrame(
-        [{"row_id": f"{t}.{k}", "track_id": t, "caption": f"{t} {k}", "split": s} for t, s in zip(ids, splits) for k in range(3)]
+        [
+            {"row_id": f"{t}.{k}", "track_id": t, "caption": f"{t} {k}", "split": s}
+            for t, s in zip(ids, splits)
+            for k in range(3)
+        ]
     )
     null = pd.DataFrame([{"row_id": "", "track_id": "", "caption": "", "split": ""}])
     captions = pd.concat([null, captions], ignore_index=True).assign(caption_id=lambda frame: frame["row_id"])
@@ -65,7 +75,10 @@ def test_a_track_is_given_with_its_own_captions(stores):
     for track, rows in zip(batches.tracks, batches.captions, strict=True):
         assert set(text.rows["track_id"][rows]) == {audio.rows["track_id"][track]}
     shuffled = LatentBatches(audio, text, "train", 6, 8, shuffle_captions=True)
-    own = [audio.rows["track_id"][t] in set(text.rows["track_id"][r]) for t, r in zip(shuffled.tracks, shuffled.captions)]
+    own = [
+        audio.rows["track_id"][t] in set(text.rows["track_id"][r])
+        for t, r in zip(shuffled.tracks, shuffled.captions)
+    ]
     assert sum(own) < len(own) / 2
 
 

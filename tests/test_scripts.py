@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -32,7 +33,9 @@ def places(folder: Path) -> list[str]:
 def start(script: str, *arguments: str) -> subprocess.Popen:
     environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     command = [sys.executable, script, *arguments]
-    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=-1, stderr=-2, text=True, start_new_session=True)
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=-1, stderr=-2, text=True, start_new_session=True
+    )
 
 
 def run(script: str, *arguments: str, fails: bool = False) -> str:
@@ -68,7 +71,11 @@ def test_the_teacher_finds_what_chance_does_not(demo):
 
 def test_a_second_run_makes_nothing_again(demo):
     folder, _ = demo
-    made = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.suffix in (".flac", ".f16", ".ckpt")}
+    made = {
+        path: path.stat().st_mtime_ns
+        for path in folder.rglob("*")
+        if path.suffix in (".flac", ".f16", ".ckpt")
+    }
     output = run("train_ldm.py", *TINY, *places(folder))
     assert "is trained; to train again" in output and "\ngdr " in output
     assert made == {path: path.stat().st_mtime_ns for path in made}
@@ -90,13 +97,21 @@ def test_the_evaluation_scripts_take_task_model_and_step(demo):
         ("eval_retrieval.py", ["--model_name", "nobody"], "no model 'nobody' in .*; models there: demo"),
         ("eval_retrieval.py", ["--model_step", "7"], "no step 7; steps there: 10, 20, 30, 40, or best"),
         ("eval_fidelity.py", ["--task", "song_describer"], "run extract_dataset.py data=song_describer"),
-        ("train_ldm.py", ["prepare=null", "data=musiccaps", "model_name=m"], "run extract_dataset.py data=musiccaps"),
-        ("train_ldm.py", [*TINY, "optimizer.lr=5"], "was trained with another config .optimizer.lr: .* 5 here"),
+        (
+            "train_ldm.py",
+            ["prepare=null", "data=musiccaps", "model_name=m"],
+            "run extract_dataset.py data=musiccaps",
+        ),
+        (
+            "train_ldm.py",
+            [*TINY, "optimizer.lr=5"],
+            "was trained with another config .optimizer.lr: .* 5 here",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_refused_with_the_remedy(demo, script, arguments, message):
     output = run(script, *arguments, *places(demo[0]), fails=True)
-    assert pytest.approx(1) and __import__("re").search(message, output), output[-2000:]
+    assert re.search(message, output), output[-2000:]
 
 
 def test_training_killed_at_any_moment_ends_with_the_weights_of_an_uninterrupted_run(demo, tmp_path):
@@ -113,7 +128,8 @@ def test_training_killed_at_any_moment_ends_with_the_weights_of_an_uninterrupted
     assert first.is_file() and not last.is_file()
     run("train_ldm.py", *TINY, *mine)
     whole, resumed = (
-        torch.load(path, weights_only=True)["state_dict"] for path in (folder / "checkpoints/demo/step=40.ckpt", last)
+        torch.load(path, weights_only=True)["state_dict"]
+        for path in (folder / "checkpoints/demo/step=40.ckpt", last)
     )
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
@@ -121,7 +137,5 @@ def test_training_killed_at_any_moment_ends_with_the_weights_of_an_uninterrupted
 def test_the_best_step_is_the_one_that_validation_scored_highest(demo):
     scores = pd.read_csv(demo[0] / "checkpoints/demo/scores.csv")
     assert list(scores["step"]) == [10, 20, 30, 40]
-    best = scores.sort_values(["R@10", "step"], ascending=[False, True]).iloc[0]["step"]
-    assert next((demo[0] / "results").rglob("retrieval-*.json")).name.startswith(f"retrieval-{int(best)}-") or (
-        demo[0] / f"results/demo/demo/retrieval-{int(best)}-unique_tracks.json"
-    ).is_file()
+    best = int(scores.sort_values(["R@10", "step"], ascending=[False, True]).iloc[0]["step"])
+    assert (demo[0] / f"results/demo/demo/retrieval-{best}-unique_tracks.json").is_file()

@@ -1,7 +1,5 @@
 """Batches of latents and captions for training, as a pure function of seed and step."""
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from pytorch_lightning import LightningDataModule
@@ -29,11 +27,19 @@ class LatentBatches(Dataset):
         rank: tuple[int, int] = (0, 1),
         shuffle_captions: bool = False,
     ):
-        self.audio, self.text, self.num_frames, self.batch_size, self.seed = audio, text, num_frames, batch_size, seed
+        self.audio, self.text, self.num_frames, self.batch_size, self.seed = (
+            audio,
+            text,
+            num_frames,
+            batch_size,
+            seed,
+        )
         self.rank, self.world_size = rank
         self.tracks, self.captions = captioned_tracks(audio, text, split)
         if shuffle_captions:  # an honesty check: a model trained so must retrieve at chance
-            self.captions = [self.captions[i] for i in np.random.default_rng(seed).permutation(len(self.captions))]
+            self.captions = [
+                self.captions[i] for i in np.random.default_rng(seed).permutation(len(self.captions))
+            ]
         self.weights = audio.rows["weight"].to_numpy()[self.tracks] if "weight" in audio.rows else None
 
     def __getitem__(self, step: int) -> dict:
@@ -43,7 +49,9 @@ class LatentBatches(Dataset):
         mine = slice(self.rank * self.batch_size, (self.rank + 1) * self.batch_size)
         picks, which, where = picks[mine], which[mine], where[mine]
         tracks = self.tracks[picks]
-        captions = np.array([self.captions[p][int(u * len(self.captions[p]))] for p, u in zip(picks, which, strict=True)])
+        captions = np.array(
+            [self.captions[p][int(u * len(self.captions[p]))] for p, u in zip(picks, which, strict=True)]
+        )
         room = np.maximum(self.audio.lengths[tracks] - self.num_frames, 0)
         latents, mask = self.audio.gather(tracks, (where * (room + 1)).astype(np.int64), self.num_frames)
         text, text_mask = self.text.padded(captions)
@@ -96,7 +104,8 @@ class StepSampler(Sampler):
 class LatentDataModule(LightningDataModule):
     """Training batches by step, validation batches in order, from an audio store and a text store.
 
-    batch_size is the global one, divided among the processes.
+    batch_size is the global one, divided among the processes. expect: what the cards of "audio" and "text" must say;
+    remedy: what a message about a missing store tells to do.
     """
 
     def __init__(
@@ -108,14 +117,15 @@ class LatentDataModule(LightningDataModule):
         seed: int = 0,
         num_workers: int = 0,
         shuffle_captions: bool = False,
+        expect: dict[str, dict] | None = None,
         remedy: str = "run extract_dataset.py",
     ):
         super().__init__()
-        self.audio_folder, self.text_folder, self.remedy = Path(audio_folder), Path(text_folder), remedy
         self.num_frames, self.batch_size, self.seed = num_frames, batch_size, seed
         self.num_workers, self.shuffle_captions = num_workers, shuffle_captions
-        self.audio = Store(self.audio_folder, remedy)
-        self.text = TextStore(self.text_folder, remedy)
+        expect = expect or {}
+        self.audio = Store(audio_folder, remedy).require(**expect.get("audio", {}))
+        self.text = TextStore(text_folder, remedy).require(**expect.get("text", {}))
 
     def constants(self) -> dict[str, torch.Tensor]:
         """What a model keeps of its training data: the latents' mean and std (D,), the empty caption's states (L, C).
@@ -124,7 +134,9 @@ class LatentDataModule(LightningDataModule):
         """
         card = self.audio.card
         if card.mean is None:
-            raise StoreError(f"{self.audio.folder}: no train split, so no mean and std to train with; split the dataset")
+            raise StoreError(
+                f"{self.audio.folder}: no train split, so no mean and std to train with; split the dataset"
+            )
         return {
             "latent_mean": torch.tensor(card.mean),
             "latent_std": torch.tensor(card.std),
@@ -139,9 +151,13 @@ class LatentDataModule(LightningDataModule):
     def batches(self, split: str, shuffle_captions: bool = False) -> LatentBatches:
         world_size = self.trainer.world_size
         if self.batch_size % world_size:
-            raise ValueError(f"batch_size {self.batch_size} does not divide among {world_size} processes; change one")
+            raise ValueError(
+                f"batch_size {self.batch_size} does not divide among {world_size} processes; change one"
+            )
         size, rank = self.batch_size // world_size, (self.trainer.global_rank, world_size)
-        return LatentBatches(self.audio, self.text, split, self.num_frames, size, self.seed, rank, shuffle_captions)
+        return LatentBatches(
+            self.audio, self.text, split, self.num_frames, size, self.seed, rank, shuffle_captions
+        )
 
     def train_dataloader(self) -> DataLoader:
         batches = self.batches("train", self.shuffle_captions)

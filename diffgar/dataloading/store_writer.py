@@ -29,7 +29,9 @@ class StoreWriter:
             raise StoreError(f"{folder}: nothing to extract, the dataset {card.dataset!r} is empty")
         repeated = plan["row_id"][plan["row_id"].duplicated()]
         if len(repeated):
-            raise StoreError(f"{folder}: id {repeated.iloc[0]!r} stands twice in dataset {card.dataset!r}; make ids unique")
+            raise StoreError(
+                f"{folder}: id {repeated.iloc[0]!r} stands twice in dataset {card.dataset!r}; make ids unique"
+            )
         self.shards = self.folder / "shards"
         if (self.folder / "card.json").is_file():
             self._refuse_another()
@@ -40,7 +42,11 @@ class StoreWriter:
 
     def _plan_key(self) -> dict:
         ids = "\n".join(self.plan["row_id"].astype(str) + "\t" + self.plan["split"].astype(str))
-        return {"num_rows": len(self.plan), "crc32": zlib.crc32(ids.encode()), "shard_size": self.card.shard_size}
+        return {
+            "num_rows": len(self.plan),
+            "crc32": zlib.crc32(ids.encode()),
+            "shard_size": self.card.shard_size,
+        }
 
     def _refuse_another(self) -> None:
         found = Card.load(self.folder)
@@ -97,14 +103,17 @@ class StoreWriter:
         kept = [i for i in ids if i not in left_out]
         missing = [i for i in kept if i not in frames]
         if missing:
-            raise StoreError(f"{self.folder}: shard {shard} has neither latents nor a reason for {missing[0]!r}")
+            raise StoreError(
+                f"{self.folder}: shard {shard} has neither latents nor a reason for {missing[0]!r}"
+            )
         blocks = [self._checked(i, frames[i]) for i in kept]
         flat = np.concatenate(blocks) if blocks else np.zeros((0, self.card.dim), np.float16)
         content = {"frames": flat, "lengths": np.array([len(b) for b in blocks], dtype=np.int64)}
         if embeddings is not None:
             content["embeddings"] = np.stack([embeddings[i] for i in kept]).astype(np.float32)
         content["meta"] = np.frombuffer(
-            json.dumps({"kept": kept, "skipped": list(skipped), "extra": extra or {}}).encode(), dtype=np.uint8
+            json.dumps({"kept": kept, "skipped": list(skipped), "extra": extra or {}}).encode(),
+            dtype=np.uint8,
         )
         buffer = BytesIO()
         np.savez(buffer, **content)
@@ -112,11 +121,15 @@ class StoreWriter:
 
     def _checked(self, row_id: str, latents: np.ndarray) -> np.ndarray:
         if latents.ndim != 2 or latents.shape[1] != self.card.dim or len(latents) == 0:
-            raise StoreError(f"{row_id!r}: latents of shape {latents.shape}, expected (frames, {self.card.dim})")
+            raise StoreError(
+                f"{row_id!r}: latents of shape {latents.shape}, expected (frames, {self.card.dim})"
+            )
         with np.errstate(over="ignore"):
             half = np.asarray(latents, dtype=np.float16)
         if not np.isfinite(half).all():
-            raise StoreError(f"{row_id!r}: latents with NaN or infinite values; check its audio and the encoder's weights")
+            raise StoreError(
+                f"{row_id!r}: latents with NaN or infinite values; check its audio and the encoder's weights"
+            )
         return half
 
     def finish(self) -> bool:
@@ -151,7 +164,9 @@ class StoreWriter:
                 if "embeddings" in content:
                     embeddings.append(content["embeddings"])
         if not kept:
-            raise StoreError(f"{self.folder}: every row was left out, the first because: {skipped[0]['reason']}")
+            raise StoreError(
+                f"{self.folder}: every row was left out, the first because: {skipped[0]['reason']}"
+            )
         offsets = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
         np.save(self.folder / "offsets.npy", offsets)
         if embeddings:

@@ -66,14 +66,22 @@ class LatentDiffusion(LightningModule):
         """Retrieval is watched here because here the EMA weights are in place (they leave before epoch end)."""
         if self.validate is not None:
             metrics = self.validate(self)
-            self.log_dict({f"val/{name}": value for name, value in metrics.items()}, prog_bar=True, sync_dist=True)
+            self.log_dict(
+                {f"val/{name}": value for name, value in metrics.items()}, prog_bar=True, sync_dist=True
+            )
 
     def _losses(self, batch: dict, draws: dict[str, Tensor]) -> dict[str, Tensor]:
         """Per-sample losses (B,) by name."""
         latents = self.normalise(batch["latents"]) * batch["mask"].unsqueeze(-1)  # (B, T, D)
         text = drop_captions(batch["text"].float(), batch["text_mask"], self.null_text, draws["dropped"])
         return self.objective.losses(
-            self.backbone, self.noise_scheduler, latents, draws["noise"], draws["timesteps"], text, batch["mask"]
+            self.backbone,
+            self.noise_scheduler,
+            latents,
+            draws["noise"],
+            draws["timesteps"],
+            text,
+            batch["mask"],
         )
 
     def _draws(self, batch: dict) -> dict[str, Tensor]:
@@ -95,7 +103,12 @@ class LatentDiffusion(LightningModule):
 
     @torch.no_grad()
     def generate(
-        self, sampler: Sampler, text: Tensor, text_mask: Tensor, generators: list[torch.Generator], num_frames: int
+        self,
+        sampler: Sampler,
+        text: Tensor,
+        text_mask: Tensor,
+        generators: list[torch.Generator],
+        num_frames: int,
     ) -> Tensor:
         """Latents (B, num_frames, D) in the encoder's scale for token states (B, L, C), one generator a sample."""
         caption = text.to(self.device, torch.float32), text_mask.to(self.device)

@@ -54,7 +54,7 @@ def make_samples(cfg: DictConfig, setting: Evaluation) -> torch.Tensor:
     with tqdm(total=len(setting.rows) * len(seeds), desc="samples", unit="caption") as bar:
         samples = [
             generated_latents(
-                setting.model, single, setting.text, setting.rows, setting.num_frames, seed, bar.update
+                setting.model, single, setting.text, setting.rows, setting.num_frames, seed, progress=bar.update
             )
             for seed in seeds
         ]

@@ -11,12 +11,13 @@ from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
 from diffgar import cli
+from diffgar.evaluation.control_report import control_figure, control_table
 from diffgar.evaluation.figures import recall_figure
 from diffgar.evaluation.queries import generated_queries, index_of
 from diffgar.evaluation.results import Result, read_result, write_result
 from diffgar.evaluation.retrieval import RetrievalOptions, evaluate_retrieval, make_queries
 from diffgar.evaluation.setting import Evaluation, open_evaluation
-from diffgar.evaluation.tables import render, retrieval_table
+from diffgar.evaluation.tables import Table, render, retrieval_table
 
 
 def evaluate(cfg: DictConfig) -> Path:
@@ -25,22 +26,30 @@ def evaluate(cfg: DictConfig) -> Path:
     index = index_of(setting.audio, setting.task)
     options = RetrievalOptions(**instantiate(cfg.evaluation.retrieval))
     report = evaluate_retrieval(make_rows(cfg, setting), index, setting.task, options)
-    protocol = report["protocol"] | {"sampler": setting.sampler.describe()}
-    result = Result(
-        kind="retrieval",
-        model_name=cfg.model_name,
-        task=cfg.task.name,
-        step=setting.step,
-        protocol=protocol,
-        rows=report["rows"],
-        variant=cfg.evaluation.variant,
-        config=OmegaConf.to_container(cfg, resolve=True),
-        extra={"paired": report["paired"]},
-    )
+    result = make_result("retrieval", cfg, setting, report, extra={"paired": report["paired"]})
     path = write_result(cfg.paths.results, result, report["queries"])
-    recall_figure(path.with_suffix(""), report["queries"], protocol["pool_size"])
-    show(path)
+    recall_figure(path.with_suffix(""), report["queries"], result.protocol["pool_size"])
+    show(retrieval_table([read_result(path)]), path)
     return path
+
+
+def control(cfg: DictConfig) -> Path:
+    """Measure how queries can be steered, by `control=negative` or another; returns the path of the JSON."""
+    setting, method = open_evaluation(cfg, instantiate), instantiate(cfg.control)
+    with tqdm(desc="queries", unit="caption") as bar:
+        report = method(setting, instantiate(setting.pair.text_encoder), cfg.evaluation.seeds, bar.update)
+    result = make_result("control", cfg, setting, report, extra={"pairs": report["pairs"]})
+    path = write_result(cfg.paths.results, result)
+    control_figure(path.with_suffix(""), result)
+    show(control_table(result), path)
+    return path
+
+
+def make_result(kind: str, cfg: DictConfig, setting: Evaluation, report: dict, extra: dict) -> Result:
+    protocol = setting.task.describe() | report["protocol"] | {"sampler": setting.sampler.describe()}
+    config = OmegaConf.to_container(cfg, resolve=True)
+    variant = cfg.evaluation.variant
+    return Result(kind, cfg.model_name, cfg.task.name, setting.step, protocol, report["rows"], variant, config, extra)
 
 
 def make_rows(cfg: DictConfig, setting: Evaluation) -> dict:
@@ -61,20 +70,19 @@ def make_rows(cfg: DictConfig, setting: Evaluation) -> dict:
             setting.num_frames,
             seeds,
             to_queries,
-            bar.update,
+            progress=bar.update,
         )
     return rows
 
 
-def show(path: Path) -> None:
-    """Print a result's table and where its parts lie."""
-    print("\n" + render(retrieval_table([read_result(path)])))
-    print(f"JSON    {path}\nfigure  {path.with_suffix('.png')}")
+def show(table: Table, path: Path) -> None:
+    """Print a table and where its parts lie."""
+    print(f"\n{render(table)}\nJSON    {path}\nfigure  {path.with_suffix('.png')}")
 
 
 @cli.main("eval_retrieval", flags=("task", "model_name", "model_step"))
 def main(cfg: DictConfig) -> None:
-    evaluate(cfg)
+    control(cfg) if cfg.control else evaluate(cfg)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
     python extract_dataset.py                                                                    # the demo
     python extract_dataset.py --config config/extract_features/clap/extract_songdescriber.yaml
 
-A killed run goes on where it stopped; a finished one changes nothing. `extraction.shard.index=3 extraction.shard.count=8`
-is one of eight jobs that write the same store.
+A killed run goes on where it stopped; a finished one changes nothing. Jobs can share the work: this is one of eight,
+`extraction.shard.index=3 extraction.shard.count=8`.
 """
 
 from pathlib import Path
@@ -34,9 +34,7 @@ def extract(cfg: DictConfig) -> None:
     new = not (stores["audio"] / "rows.parquet").is_file()
     if new and pair.joint:
         self_test(pair, dataset, options)
-    complete = extract_audio(
-        dataset, pair.audio_encoder, stores["audio"], cfg.encoder_pair.hop_seconds, options
-    )
+    complete = extract_audio(dataset, pair.audio_encoder, stores["audio"], cfg.encoder_pair.hop_seconds, options)
     complete &= extract_text(dataset, pair.text_encoder, stores["text"], options)
     for kind, store in stores.items():
         state = "" if complete else ", unfinished until the other jobs are through"

@@ -66,9 +66,7 @@ def validation(cfg: DictConfig, datamodule, folder: Path):
 def make_trainer(cfg: DictConfig) -> pl.Trainer:
     precision = cfg.trainer.precision
     if precision == "auto":
-        precision = (
-            "bf16-mixed" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "32-true"
-        )
+        precision = "bf16-mixed" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "32-true"
     callbacks = list(instantiate(cfg.callbacks).values())
     return instantiate(cfg.trainer, precision=precision, callbacks=callbacks, logger=instantiate(cfg.logger))
 

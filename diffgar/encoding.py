@@ -46,9 +46,7 @@ class Options:
     def __post_init__(self):
         index, count = self.job
         if not 0 <= index < count:
-            raise ValueError(
-                f"shard.index is {index}, but with shard.count {count} it must be 0 to {count - 1}"
-            )
+            raise ValueError(f"shard.index is {index}, but with shard.count {count} it must be 0 to {count - 1}")
         if self.precision not in PRECISIONS:
             raise ValueError(f"unknown precision {self.precision!r}; choose one of {', '.join(PRECISIONS)}")
 
@@ -92,13 +90,15 @@ class Encoded:
 class WindowBatches:
     """Collects windows into batches of one size and hands the latents back to the tracks they came from.
 
-    The waveform goes to the device once and is cut into windows there: overlap costs no transfer.
+    The waveform goes to the device once and is cut into windows there, into one buffer that every batch reuses:
+    overlap costs no transfer, and 123 MB (64 windows of 10 s at 48 kHz) are not allocated anew for each forward.
     """
 
     def __init__(self, encode: Callable[[Tensor], Tensor], framing: Framing, options: Options):
-        self.encode, self.batch_size, self.device = encode, options.batch_size, options.torch_device
+        self.encode, self.device = encode, options.torch_device
         self.width, self.hop = framing.samples
-        self.waiting: list[tuple[Encoded, Tensor]] = []
+        self.buffer = torch.zeros(options.batch_size, self.width, device=self.device)  # (B, W)
+        self.owners: list[tuple[Encoded, int]] = []  # whose windows are in the buffer, and how many
         self.size = 0
         self.running: deque[tuple[list[tuple[Encoded, int]], Tensor]] = deque()
 
@@ -106,25 +106,24 @@ class WindowBatches:
         """All windows of a waveform (S,), at least one window long, for `result`."""
         windows = torch.from_numpy(waveform).to(self.device).unfold(0, self.width, self.hop)  # (T, W), a view
         while len(windows):
-            part, windows = windows[: self.batch_size - self.size], windows[self.batch_size - self.size :]
-            self.waiting.append((result, part))
+            part, windows = windows[: len(self.buffer) - self.size], windows[len(self.buffer) - self.size :]
+            self.buffer[self.size : self.size + len(part)] = part
+            self.owners.append((result, len(part)))
             self.size += len(part)
-            if self.size == self.batch_size:
+            if self.size == len(self.buffer):
                 self._run()
 
     def flush(self) -> None:
         """Run what is waiting, filled up to full size with its last window, and collect every latent."""
-        if self.waiting:
+        if self.size:
+            self.buffer[self.size :] = self.buffer[self.size - 1]
             self._run()
         while self.running:
             self._collect()
 
     def _run(self) -> None:
-        batch = torch.cat([part for _, part in self.waiting])  # (B, W)
-        if len(batch) < self.batch_size:
-            batch = torch.cat([batch, batch[-1:].expand(self.batch_size - len(batch), -1)])
-        self.running.append(([(result, len(part)) for result, part in self.waiting], self.encode(batch)))
-        self.waiting, self.size = [], 0
+        self.running.append((self.owners, self.encode(self.buffer)))
+        self.owners, self.size = [], 0
         if len(self.running) > LAG:
             self._collect()
 
@@ -161,9 +160,7 @@ class Progress:
     """The progress bar: tracks, time left, hours of audio and failures; stops the run when too many fail."""
 
     def __init__(self, num_tracks: int, max_failures: int):
-        self.bar = tqdm(
-            total=num_tracks, unit="track", desc="extracting", mininterval=0.5, disable=num_tracks == 0
-        )
+        self.bar = tqdm(total=num_tracks, unit="track", desc="extracting", mininterval=0.5, disable=num_tracks == 0)
         self.max_failures, self.failures, self.hours = max_failures, [], 0.0
 
     def __enter__(self) -> "Progress":

@@ -45,14 +45,13 @@ def extract_audio(
     there = {s: [track for track in shard if track.track_id not in gone] for s, shard in shards.items()}
     framing = framing_of(audio_encoder, hop_seconds)
     audio_encoder.eval().to(options.torch_device)
-    encode = options.forward(audio_encoder.encode)
+    batches = WindowBatches(options.forward(audio_encoder.encode), framing, options)
     progress = Progress(sum(map(len, shards.values())), options.max_failures)
     with Decoder(sum(there.values(), []), framing, options.num_workers) as decoder, progress:
         pieces = iter(decoder)
         for shard, mine in shards.items():
             absent = [track for track in mine if track.track_id in gone]
             progress.bar.update(len(absent))
-            batches = WindowBatches(encode, framing, options)
             results = list(encode_tracks(pieces, there[shard], batches, progress))
             failed = [(r.track, r.error) for r in results if r.error] + [(t, "is missing") for t in absent]
             kept = {r.track.track_id: r for r in results if not r.error}
@@ -129,9 +128,7 @@ def text_card(dataset: str, encoder: TextEncoder) -> Card:
     )
 
 
-def self_test(
-    encoder_pair: EncoderPair, dataset: Dataset, options: Options, num_tracks: int = 32
-) -> dict[str, float]:
+def self_test(encoder_pair: EncoderPair, dataset: Dataset, options: Options, num_tracks: int = 32) -> dict[str, float]:
     """Cosine of captions with their own track and with the others', over a sample of a dataset.
 
     For a joint pair.

@@ -26,7 +26,7 @@ def make_stores(folder, num_tracks=20, dim=6, text_dim=5, frames=(4, 12)):
     captions = pd.DataFrame(
         [
             {"row_id": f"{t}.{k}", "track_id": t, "caption": f"{t} {k}", "split": s}
-            for t, s in zip(ids, splits)
+            for t, s in zip(ids, splits, strict=True)
             for k in range(3)
         ]
     )
@@ -77,7 +77,7 @@ def test_a_track_is_given_with_its_own_captions(stores):
     shuffled = LatentBatches(audio, text, "train", 6, 8, shuffle_captions=True)
     own = [
         audio.rows["track_id"][t] in set(text.rows["track_id"][r])
-        for t, r in zip(shuffled.tracks, shuffled.captions)
+        for t, r in zip(shuffled.tracks, shuffled.captions, strict=True)
     ]
     assert sum(own) < len(own) / 2
 

@@ -116,7 +116,7 @@ def test_generated_latents_come_back_in_the_encoders_scale_and_do_not_depend_on_
 
     def generate(rows):
         generators = [torch.Generator().manual_seed(row) for row in rows]
-        return model.generate(sampler, text[rows], mask[rows], generators, num_frames=4)
+        return model.generate(sampler, (text[rows], mask[rows]), generators, num_frames=4)
 
     together, alone = generate([0, 1, 2, 3]), torch.cat([generate([row]) for row in range(4)])
     assert torch.allclose(together, alone, atol=1e-5)

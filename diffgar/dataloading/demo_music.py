@@ -7,16 +7,16 @@ randomness comes from the generator that is handed in.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 
 from diffgar.dataloading.demo_parts import backing_notes, bass_notes, drum_notes, lead_notes
+from diffgar.dataloading.soundfont import SoundFont, Tone
 
 SAMPLE_RATE = 22_050  # Hz; not the encoder's, so that resampling is exercised
-TICKS = 480  # a quarter note
-HIGHEST, LOWEST = 84, 28  # MIDI. The synthesizer never returns for a note above a preset's range: 93 on some
 
 
 # General MIDI programs
@@ -84,17 +84,17 @@ PROGRESSIONS = {  # scale degrees of the chords' roots, four bars
 SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10)}
 
 
-LEVELS = {"lead": 0, "backing": -6, "bass": -5, "low drum": -7, "drums": -7}  # dB
+LEVELS = {"lead": 0, "backing": -6, "bass": -5, "drums": -5}  # dB
 
 
 @dataclass(frozen=True)
 class Part:
-    """One instrument's notes (start, length, pitch), times in beats, and its loudness in the mix."""
+    """One instrument's notes (start, length, key, velocity), times in beats, and its loudness in the mix."""
 
     program: int
     level: float  # dB
-    notes: list[tuple[float, float, int]]
-    is_drum: bool = False
+    notes: list[tuple[float, float, int, int]]
+    bank: int = 0  # 128: drums
 
 
 @dataclass(frozen=True)
@@ -134,11 +134,12 @@ def compose(attributes: dict[str, str], random: np.random.Generator) -> Song:
 
 
 def draw_parts(attributes: dict[str, str], tune: dict, random: np.random.Generator) -> Iterator[Part]:
-    """The instruments that play the tune, each within 2 dB of its usual loudness."""
+    """The instruments that play the tune, each within 2 dB of its usual loudness, no two notes quite alike."""
 
-    def part(role: str, program: int, notes: list, is_drum: bool = False) -> Part:
-        notes = notes if is_drum else in_range(notes)
-        return Part(program, LEVELS[role] + random.uniform(-2, 2), notes, is_drum)
+    def part(role: str, program: int, notes: list, bank: int = 0) -> Part:
+        velocities = np.clip(random.normal(100, 7, len(notes)), 60, 127).astype(int).tolist()
+        notes = [(*note, velocity) for note, velocity in zip(notes, velocities, strict=True)]
+        return Part(program, LEVELS[role] + random.uniform(-2, 2), notes, bank)
 
     melody = lead_notes(tune, attributes["register"], attributes["density"], random)
     yield part("lead", LEADS[attributes["lead"]], melody)
@@ -146,58 +147,63 @@ def draw_parts(attributes: dict[str, str], tune: dict, random: np.random.Generat
     if attributes["bass"] != "none":
         yield part("bass", BASSES[attributes["bass"]], bass_notes(tune, attributes["drums"]))
     if attributes["drums"] != "none":
-        kit = KITS[attributes["drums"]]
-        low, others = drum_notes(attributes["drums"], len(tune["chords"]), tune["bar_beats"])
-        yield part("low drum", kit, low, is_drum=True)
-        yield part("drums", kit, others, is_drum=True)
-
-
-def in_range(notes: list[tuple[float, float, int]]) -> list[tuple[float, float, int]]:
-    """Notes moved by octaves into LOWEST to HIGHEST, where every preset has samples."""
-
-    def moved(pitch: int) -> int:
-        up, down = max(0, LOWEST - pitch), max(0, pitch - HIGHEST)
-        return pitch + 12 * -(-up // 12) - 12 * -(-down // 12)
-
-    return [(start, length, moved(pitch)) for start, length, pitch in notes]
+        hits = drum_notes(attributes["drums"], len(tune["chords"]), tune["bar_beats"])
+        yield part("drums", KITS[attributes["drums"]], hits, bank=128)
 
 
 @lru_cache(maxsize=1)
-def synthesizer():
-    """symusic's synthesizer over the General MIDI soundfont that pretty_midi installs (GPL: used in place)."""
-    import pretty_midi
-    from symusic import Synthesizer
+def soundfont() -> SoundFont:
+    """The General MIDI soundfont that pretty_midi installs (GPL: used in place, not copied)."""
+    package = find_spec("pretty_midi")
+    if package is None:
+        raise ModuleNotFoundError("pretty_midi brings the demo's soundfont; pip install pretty_midi")
+    return SoundFont(Path(package.origin).with_name("TimGM6mb.sf2"), SAMPLE_RATE)
 
-    soundfont = Path(pretty_midi.__file__).with_name("TimGM6mb.sf2")
-    return Synthesizer(str(soundfont), SAMPLE_RATE, 0)
+
+TONES: dict[tuple[int, int, int], Tone] = {}  # every key played so far, as long as it was needed
+
+
+def tone(bank: int, program: int, key: int, num_samples: int) -> Tone:
+    """A held key of at least so many samples."""
+    known = TONES.get((bank, program, key))
+    if known is None or len(known.samples) < num_samples:
+        seconds = 2 ** np.ceil(np.log2(max(num_samples / SAMPLE_RATE, 0.5)))
+        known = TONES[bank, program, key] = soundfont().tone(bank, program, key, seconds)
+    return known
 
 
 def render(song: Song) -> np.ndarray:
-    """The song as (S,) float32 mono at SAMPLE_RATE, unscaled; it fades out in its last half second.
-
-    Each part is rendered alone and brought to its level, because the synthesizer plays every velocity and volume
-    alike.
-    """
+    """The song as (S,) float32 mono at SAMPLE_RATE, unscaled; it fades out in its last half second."""
     mix = np.zeros(round(song.seconds * SAMPLE_RATE), np.float32)
     for part in song.parts:
-        samples = render_part(part, song.beats_per_minute)[: len(mix)]
-        mix[: len(samples)] += samples * (10 ** (part.level / 20) / loudness(samples))
+        samples = render_part(part, song.beats_per_minute, len(mix))
+        mix += samples * np.float32(10 ** (part.level / 20) / loudness(samples))
     fade = SAMPLE_RATE // 2
     mix[-fade:] *= np.linspace(1, 0, fade, dtype=np.float32)
     return mix
 
 
-def render_part(part: Part, beats_per_minute: float) -> np.ndarray:
-    """One part as (S,) float32, at the soundfont's own level."""
-    from symusic import Note, Score, Tempo, Track
+def render_part(part: Part, beats_per_minute: float, num_samples: int) -> np.ndarray:
+    """One part as (S,) float32, at the soundfont's own level; a note rings on as it fades by 60 dB."""
+    beat = SAMPLE_RATE * 60 / beats_per_minute
+    samples = np.zeros(num_samples, np.float32)
+    for start, length, key, velocity in part.notes:
+        at, held = round(start * beat), max(1, round(length * beat))
+        release = tone(part.bank, part.program, key, held).release  # dB a second
+        tail = min(round(60 / release * SAMPLE_RATE), SAMPLE_RATE)
+        piece = tone(part.bank, part.program, key, held + tail).samples[: held + tail] * np.float32(
+            (velocity / 127) ** 2
+        )
+        piece[held:] *= fade(release, tail)
+        piece = piece[: num_samples - at]
+        samples[at : at + len(piece)] += piece
+    return samples
 
-    score = Score(TICKS)
-    score.tempos.append(Tempo(0, beats_per_minute))
-    track = Track(program=part.program, is_drum=part.is_drum)
-    for start, length, pitch in part.notes:
-        track.notes.append(Note(round(start * TICKS), max(1, round(length * TICKS)), pitch, 100))
-    score.tracks.append(track)
-    return np.asarray(synthesizer().render(score, False))[0]
+
+@lru_cache(maxsize=256)
+def fade(release: float, num_samples: int) -> np.ndarray:
+    """Gains (S,) of a note that was let go, falling by `release` dB a second."""
+    return (10 ** (-release / 20 * np.arange(num_samples) / SAMPLE_RATE)).astype(np.float32)
 
 
 def loudness(samples: np.ndarray) -> float:

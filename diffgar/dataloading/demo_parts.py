@@ -96,21 +96,17 @@ def bass_notes(tune: dict, drums: str) -> list:
     return notes
 
 
-def drum_notes(style: str, num_bars: int, bar_beats: int) -> tuple[list, list]:
-    """A beat of one bar, repeated, with a fill or a crash every fourth bar where the style has it.
-
-    The low drum apart from the rest, for the soundfont plays it much louder.
-    """
+def drum_notes(style: str, num_bars: int, bar_beats: int) -> list:
+    """A beat of one bar, repeated, with a fill or a crash every fourth bar where the style has it."""
     notes = []
     for bar in range(num_bars):
         begin = bar * bar_beats
-        notes += [(begin + at, 0.2, drum) for at, drum in PATTERNS[style](bar_beats)]
+        notes += [(begin + at, 0.9, drum) for at, drum in PATTERNS[style](bar_beats)]
         if style == "rock" and bar % 4 == 0:
-            notes.append((begin, 1.0, CRASH))
+            notes.append((begin, 2.0, CRASH))
         if style in ("rock", "electronic") and bar % 4 == 3:
-            notes += [(begin + bar_beats - 1 + i / 4, 0.2, SNARE) for i in range(4)]
-    low = {KICK, LOW_CONGA}
-    return [note for note in notes if note[2] in low], [note for note in notes if note[2] not in low]
+            notes += [(begin + bar_beats - 1 + i / 4, 0.3, SNARE) for i in range(4)]
+    return notes
 
 
 def _rock(beats: int) -> list[tuple[float, int]]:

@@ -60,7 +60,7 @@ class StoreWriter:
         if plan != self._plan_key():
             raise StoreError(
                 f"{self.folder}: was begun for {plan['num_rows']} rows in shards of {plan['shard_size']}, this run has "
-                f"{len(self.plan)} in shards of {self.card.shard_size} or others; use the same table, or delete the folder"
+                f"{len(self.plan)} in shards of {self.card.shard_size}, or other rows; use the same table, or delete it"
             )
 
     @property

@@ -1,10 +1,9 @@
 """Attribute precision@10: of the attributes that a caption names, the share its top 10 has.
 
-A caption fits many tracks and names one of them as right; where tracks have attributes, this counts the
-others too.
+A caption fits many tracks and names one of them as right; where tracks have attributes, this counts the others too.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import pandas as pd
 import torch
@@ -18,11 +17,9 @@ UNNAMED = -1
 
 
 def attribute_precision(nearest: Tensor, named: Tensor, attributes: Tensor) -> Tensor:
-    """Tracks retrieved (Q, k), what captions name (Q, A), −1 for nothing, and what tracks have (N, A), to
-    (Q,) in %.
+    """Tracks retrieved (Q, k), what captions name (Q, A), −1 for nothing, and what tracks have (N, A), to (Q,) in %.
 
-    For each attribute a caption names, the share of its k tracks that have the value; then the mean over
-    attributes.
+    For each attribute a caption names, the share of its k tracks that have the value; then the mean over attributes.
     """
     asked = named != UNNAMED  # (Q, A)
     if not asked.any(dim=1).all():
@@ -32,25 +29,21 @@ def attribute_precision(nearest: Tensor, named: Tensor, attributes: Tensor) -> T
 
 
 def attribute_codes(
-    named: Sequence[Mapping[str, str]], tracks: pd.DataFrame, columns: Sequence[str]
+    named: Sequence[Collection[str]], targets: Tensor, attributes: pd.DataFrame
 ) -> tuple[Tensor, Tensor]:
-    """Words to numbers: what each caption names, {attribute: value}, and the tracks' columns, as (Q, A) and
-    (N, A).
+    """Words to numbers: what captions ask for (Q, A), −1 where they name nothing, and what tracks have (N, A).
 
-    Refuses (ValueError) attributes that are no column and values that no track has.
+    named: the attributes that each caption names, whose values are those of its own track, `targets` (Q,). attributes:
+    one row a track, one column an attribute. Refuses (ValueError) an attribute that is no column.
     """
-    codes = {
-        column: {value: n for n, value in enumerate(sorted(tracks[column].unique()))} for column in columns
-    }
-    for caption, words in enumerate(named):
-        for attribute, value in words.items():
-            if value not in codes.get(attribute, {}):
-                raise ValueError(
-                    f"caption {caption} names {attribute}={value!r}, which no track has; fix the table"
-                )
-    asked = [[codes[c][words[c]] if c in words else UNNAMED for c in columns] for words in named]
-    had = [[codes[c][value] for c, value in zip(columns, row, strict=True)] for row in tracks[columns].values]
-    return torch.tensor(asked), torch.tensor(had)
+    columns = list(attributes.columns)
+    for caption, names in enumerate(named):
+        unknown = sorted(set(names) - set(columns))
+        if unknown:
+            raise ValueError(f"caption {caption} names {unknown[0]!r}, but tracks have only {', '.join(columns)}")
+    codes = torch.tensor(attributes.apply(lambda column: pd.factorize(column, sort=True)[0]).to_numpy())
+    asks = torch.tensor([[column in names for column in columns] for names in named])
+    return torch.where(asks, codes[targets], UNNAMED), codes
 
 
 def evaluate_attributes(
@@ -64,15 +57,12 @@ def evaluate_attributes(
 ) -> dict[str, dict[str, dict[str, float]]]:
     """`attribute_precision@10` of each row and of chance, to be merged into the rows of `evaluate_retrieval`.
 
-    rows: name → (S, Q, D) as there; named (Q, A) and attributes (N, A) as `attribute_codes` gives them.
-    Captions that name nothing are left out; n says how many were counted. Chance is the value's share of the
-    pool.
+    rows: name → (S, Q, D) as there; named (Q, A) and attributes (N, A) as `attribute_codes` gives them. Captions that
+    name nothing are left out; n says how many were counted. Chance is the value's share of the pool.
     """
     asked = (named != UNNAMED).any(dim=1).nonzero().flatten()
     every = torch.arange(len(attributes)).expand(1, -1)
-    chance = torch.cat(
-        [attribute_precision(every, named[caption].unsqueeze(0), attributes) for caption in asked]
-    )
+    chance = torch.cat([attribute_precision(every, named[caption].unsqueeze(0), attributes) for caption in asked])
     mean = {
         "mean": float(chance.mean()),
         "std": 0.0,
@@ -82,7 +72,7 @@ def evaluate_attributes(
     table = {"chance": {"attribute_precision@10": mean | {"n": len(asked)}}}
     for name, queries in rows.items():
         nearest = [top_k(sample[asked], index, k=10)[1] for sample in queries]
-        values = torch.stack([attribute_precision(rows_, named[asked], attributes) for rows_ in nearest])
+        values = torch.stack([attribute_precision(tracks, named[asked], attributes) for tracks in nearest])
         groups = task.targets[asked]
         table[name] = {"attribute_precision@10": mean_with_interval(values, groups, num_resamples, seed)}
     return table

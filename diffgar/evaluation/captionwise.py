@@ -1,6 +1,4 @@
-"""What can be said of one caption's samples at a time: variety within it, movement over time,
-norms, teacher score.
-"""
+"""What can be said of one caption's samples at a time: variety within it, movement over time, norms, teacher score."""
 
 from collections.abc import Sequence
 
@@ -17,9 +15,7 @@ OVERLAP_K = 10
 
 
 def sequence_statistics(frames: Tensor) -> dict[str, float]:
-    """Of one sequence (T, D): variance over time, summed over D; mean norm of its frames; norm of
-    their mean.
-    """
+    """Of one sequence (T, D): variance over time, summed over D; mean norm of its frames; norm of their mean."""
     return {
         "temporal_variance": float(frames.var(dim=0, correction=0).sum()),
         "frame_norm": float(frames.norm(dim=-1).mean()),
@@ -28,8 +24,7 @@ def sequence_statistics(frames: Tensor) -> dict[str, float]:
 
 
 def within_statistics(embeddings: Tensor, index: Tensor) -> dict[str, Tensor]:
-    """Of K ≥ 2 samples of each caption (Q, K, D): how varied they are, and what they retrieve from (N, D);
-    each (Q,).
+    """Of K ≥ 2 samples of each caption (Q, K, D): how varied they are, and what they retrieve from (N, D); each (Q,).
 
     All three depend on K. `overlap@10` is left out where the index has fewer than 10 tracks.
     """
@@ -45,8 +40,7 @@ def within_statistics(embeddings: Tensor, index: Tensor) -> dict[str, Tensor]:
 def track_parts(tracks: Sequence[Tensor], num_parts: int) -> Tensor:
     """Each track long enough, (T_i, D), as its `num_parts` consecutive parts, pooled: (N', num_parts, D).
 
-    One track heard in K parts is the floor of K samples of one caption: real music varies that much by
-    itself.
+    One track heard in K parts is the floor of K samples of one caption: real music varies that much by itself.
     """
     long = [track for track in tracks if len(track) >= num_parts]
     parts = [torch.stack([pool(part) for part in track.tensor_split(num_parts)]) for track in long]
@@ -57,8 +51,7 @@ def teacher_scores(embeddings: Tensor, index: Tensor, targets: Tensor, captions:
     """The teacher's cosine between each caption and what answers it, plain and calibrated; each (S, Q).
 
     embeddings (S, Q, D) answer captions (Q, D), whose own tracks are rows `targets` (Q,) of the index (N, D).
-    Calibrated: 0 is a real track of another caption, 100 the caption's own track, both in the mean over
-    captions.
+    Calibrated: 0 is a real track of another caption, 100 the caption's own track, both in the mean over captions.
     """
     captions, index = unit_rows(captions, "caption embeddings").double(), unit_rows(index, "index").double()
     scores = (unit_rows(embeddings, "embeddings").double() * captions).sum(dim=-1)  # (S, Q)
@@ -72,9 +65,7 @@ def teacher_scores(embeddings: Tensor, index: Tensor, targets: Tensor, captions:
 
 
 def mean_with_interval(values: Tensor, groups: Tensor, num_resamples: int, seed: int) -> dict[str, float]:
-    """values (S, Q) of S samples: mean, std over samples, and a 95 % bootstrap interval by group
-    (Q,) of the mean.
-    """
+    """values (S, Q) of S samples: mean, std over samples, and a 95 % bootstrap interval by group (Q,) of the mean."""
     groups = np.unique(groups.numpy(), return_inverse=True)[1]
     values = values.double().numpy()
     totals = np.zeros((groups.max() + 1, 2))  # a group's sum, and its number of values

@@ -11,9 +11,9 @@ KERNEL_CHUNK = 2048
 def frechet_distance(first: Tensor, second: Tensor) -> float:
     """The squared Fréchet distance of the Gaussians fitted to two sets (n, D) and (m, D), in float64.
 
-    |μ₁ − μ₂|² + tr(C₁) + tr(C₂) − 2 tr((C₁^½ C₂ C₁^½)^½), Dowson & Landau 1982. Both roots come from
-    symmetric eigendecompositions, so that it is never complex and never negative. It is biased upwards by an
-    amount of order D² / n: quote it beside its floor, or as `frechet_infinity`.
+    |μ₁ − μ₂|² + tr(C₁) + tr(C₂) − 2 tr((C₁^½ C₂ C₁^½)^½), Dowson & Landau 1982. Both roots come from symmetric
+    eigendecompositions, so that it is never complex and never negative. It is biased upwards by an amount of order D² /
+    n: quote it beside its floor, or as `frechet_infinity`.
     """
     first, second = checked_sets(first, second, at_least=2)
     mean_gap = first.mean(dim=0) - second.mean(dim=0)  # (D,)
@@ -29,8 +29,8 @@ def frechet_distance(first: Tensor, second: Tensor) -> float:
 def frechet_infinity(first: Tensor, second: Tensor, generator: torch.Generator) -> float:
     """The Fréchet distance extrapolated to infinitely many samples (FD∞, Chong & Forsyth 2020).
 
-    The distance of random subsets of n vectors each is fitted by a line in 1/n, whose intercept is returned;
-    noise can put that a little below zero. `generator` draws the subsets.
+    The distance of random subsets of n vectors each is fitted by a line in 1/n, whose intercept is returned; noise can
+    put that a little below zero. `generator` draws the subsets.
     """
     first, second = checked_sets(first, second, at_least=8)
     most = min(len(first), len(second))
@@ -45,12 +45,10 @@ def frechet_infinity(first: Tensor, second: Tensor, generator: torch.Generator) 
 
 
 def kernel_distance(first: Tensor, second: Tensor, bandwidth: float | None = None) -> float:
-    """100 times the unbiased squared maximum mean discrepancy under a Gaussian kernel (Gretton et al. 2012,
-    eq. 3).
+    """100 times the unbiased squared maximum mean discrepancy under a Gaussian kernel (Gretton et al. 2012, eq. 3).
 
-    Sets (n, D) and (m, D); k(x, y) = exp(−|x − y|² / 2σ²), σ = `bandwidth`, by default the median distance
-    within `second`, the real set, as the kernel audio distance has it. Around zero, on either side, for one
-    distribution.
+    Sets (n, D) and (m, D); k(x, y) = exp(−|x − y|² / 2σ²), σ = `bandwidth`, by default the median distance within
+    `second`, the real set, as the kernel audio distance has it. Around zero, on either side, for one distribution.
     """
     first, second = checked_sets(first, second, at_least=2)
     sigma = median_distance(second) if bandwidth is None else bandwidth
@@ -64,9 +62,7 @@ def kernel_distance(first: Tensor, second: Tensor, bandwidth: float | None = Non
 
 
 def median_distance(vectors: Tensor) -> float:
-    """The median of the pairwise distances within a set (n, D); of 1,000 evenly spread rows when
-    it is larger.
-    """
+    """The median of the pairwise distances within a set (n, D); of 1,000 evenly spread rows when it is larger."""
     rows = torch.linspace(0, len(vectors) - 1, min(len(vectors), MEDIAN_SAMPLE)).long()
     return float(torch.pdist(vectors[rows].double()).median())
 
@@ -90,7 +86,5 @@ def checked_sets(first: Tensor, second: Tensor, at_least: int) -> tuple[Tensor, 
             raise ValueError(f"the {name} set has {len(vectors)} vectors; at least {at_least} are needed")
         bad = ~vectors.isfinite().all(dim=1)
         if bad.any():
-            raise ValueError(
-                f"the {name} set has NaN or infinite numbers, in row {int(bad.nonzero()[0])} first"
-            )
+            raise ValueError(f"the {name} set has NaN or infinite numbers, in row {int(bad.nonzero()[0])} first")
     return first.double(), second.double()

@@ -1,6 +1,4 @@
-"""How varied and how faithful sets are: precision, recall, density, coverage, Vendi score, within
-one caption.
-"""
+"""How varied and how faithful sets are: precision, recall, density, coverage, Vendi score, within one caption."""
 
 import torch
 from torch import Tensor
@@ -12,11 +10,10 @@ CHUNK = 1024  # rows of a distance matrix held at once
 
 
 def prdc(generated: Tensor, real: Tensor, k: int = 5) -> dict[str, float]:
-    """Precision, recall (Kynkäänniemi et al. 2019), density and coverage (Naeem et al. 2020), between 0 and
-    1.
+    """Precision, recall (Kynkäänniemi et al. 2019), density and coverage (Naeem et al. 2020), between 0 and 1.
 
-    Sets (n, D) and (m, D), euclidean, float64; density alone may pass 1. A ball reaches to the k-th neighbour
-    of its centre within the centre's own set, border excluded.
+    Sets (n, D) and (m, D), euclidean, float64; density alone may pass 1. A ball reaches to the k-th neighbour of its
+    centre within the centre's own set, border excluded.
     """
     generated, real = checked_sets(generated, real, at_least=k + 1)
     real_radius, generated_radius = _radii(real, k), _radii(generated, k)
@@ -37,11 +34,9 @@ def prdc(generated: Tensor, real: Tensor, k: int = 5) -> dict[str, float]:
 
 
 def vendi_score(vectors: Tensor) -> float:
-    """The effective number of different vectors in (n, D) under cosine, from 1 to min(n, D) (Friedman & Dieng
-    2023).
+    """The effective number of different vectors in (n, D) under cosine, from 1 to min(n, D) (Friedman & Dieng 2023).
 
-    exp of the entropy of the eigenvalues of K / n; those of XXᵀ / n are those of XᵀX / n, so the smaller is
-    solved.
+    exp of the entropy of the eigenvalues of K / n; those of XXᵀ / n are those of XᵀX / n, so the smaller is solved.
     """
     return float(vendi_scores(vectors.unsqueeze(0))[0])
 
@@ -60,24 +55,20 @@ def intra_caption_diversity(embeddings: Tensor) -> Tensor:
     unit = unit_rows(embeddings, "embeddings").double()  # (Q, K, D)
     num_samples = unit.shape[1]
     if num_samples < 2:
-        raise ValueError(
-            "diversity within a caption needs at least 2 samples of it; raise the number of samples"
-        )
+        raise ValueError("diversity within a caption needs at least 2 samples of it; raise the number of samples")
     total = unit.sum(dim=1).square().sum(dim=-1)  # Σ of all cosines, the K on the diagonal among them
     return 1 - (total - unit.square().sum(dim=(1, 2))) / (num_samples * (num_samples - 1))
 
 
 def overlap_at(embeddings: Tensor, index: Tensor, k: int = 10) -> Tensor:
-    """The share of the k nearest tracks that two samples of one caption have in common, over all pairs of
-    samples.
+    """The share of the k nearest tracks that two samples of one caption have in common, over all pairs of samples.
 
     embeddings (Q, K, D) against the index (N, D), N ≥ k, to (Q,): 1 where every sample retrieves the same.
     """
     num_samples = embeddings.shape[1]
     if num_samples < 2 or len(index) < k:
         raise ValueError(
-            f"overlap@{k} needs 2 samples a caption and {k} tracks; "
-            f"found {num_samples} samples and {len(index)} tracks"
+            f"overlap@{k} needs 2 samples a caption and {k} tracks; found {num_samples} samples and {len(index)} tracks"
         )
     _, nearest = top_k(embeddings.flatten(0, 1), index, k)
     nearest = nearest.unflatten(0, embeddings.shape[:2])  # (Q, K, k)

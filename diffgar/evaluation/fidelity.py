@@ -1,10 +1,8 @@
-"""The fidelity evaluator: generated latents against the real ones, each number beside its real-against-real
-floor.
+"""The fidelity evaluator: generated latents against the real ones, each number beside its real-against-real floor.
 
-The floor takes real tracks in the place of the generated: the tracks are split in halves A and B, the row
-`real` compares real A with real B, every other row what was generated for the captions of A with real B. So
-both use the same number of samples, on which most of these numbers depend, and a model as good as real
-reaches the floor.
+The floor takes real tracks in the place of the generated: the tracks are split in halves A and B, the row `real`
+compares real A with real B, every other row what was generated for the captions of A with real B. So both use the same
+number of samples, on which most of these numbers depend, and a model as good as real reaches the floor.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,9 +27,7 @@ LEAST_TRACKS = 4 * (NEIGHBOURS + 1)  # the fit of FD∞ goes down to a quarter o
 
 @dataclass(frozen=True)
 class FidelityOptions:
-    """num_splits: random halvings of the tracks. max_frames: frames drawn of each side per frame
-    comparison.
-    """
+    """num_splits: random halvings of the tracks. max_frames: frames drawn of each side per frame comparison."""
 
     num_splits: int = 3
     max_frames: int = 2000
@@ -49,15 +45,14 @@ def evaluate_fidelity(
 ) -> dict:
     """Compare generated with real latents, per frame and pooled, in the encoder's own (de-normalised) space.
 
-    rows: row name → generated latents (S, Q, T, D), S samples of each caption. real: the frames of N tracks,
-    (N, T, D) with a mask (N, T) of the valid ones, or a list of (T_i, D). targets (Q,): the track of each
-    caption.
+    rows: row name → generated latents (S, Q, T, D), S samples of each caption. real: the frames of N tracks, (N, T, D)
+    with a mask (N, T) of the valid ones, or a list of (T_i, D). targets (Q,): the track of each caption.
     caption_embeddings (Q, D): the teacher's, where the encoder pair is joint.
 
-    Returns {"protocol", "rows"}: for `real`, the floor, and each given row, metric → {"mean", "std", "low",
-    "high", "n"}. Metrics of two sets: mean and std over splits and samples, low and high the 2.5 and 97.5
-    percentiles of those runs, n vectors on each side. Metrics of single captions: std over samples, a
-    bootstrap interval by track, n captions (for `real`, tracks).
+    Returns {"protocol", "rows"}: for `real`, the floor, and each given row, metric → {"mean", "std", "low", "high",
+    "n"}. Metrics of two sets: mean and std over splits and samples, low and high the 2.5 and 97.5 percentiles of those
+    runs, n vectors on each side. Metrics of single captions: std over samples, a bootstrap interval by track, n
+    captions (for `real`, tracks).
     """
     tracks = ragged(real, mask)
     _check_rows(rows, targets, tracks)
@@ -72,9 +67,7 @@ def evaluate_fidelity(
         table[name] = _set_metrics(generated, tracks, targets, caption_embeddings, options)
         table[name] |= _caption_metrics(generated, samples, index, targets, options)
     if caption_embeddings is not None:
-        answers = {"real": index[targets].unsqueeze(0)} | {
-            name: pool(latents) for name, latents in rows.items()
-        }
+        answers = {"real": index[targets].unsqueeze(0)} | {name: pool(latents) for name, latents in rows.items()}
         for name, embeddings in answers.items():  # (S, Q, D)
             scores = teacher_scores(embeddings, index, targets, caption_embeddings)
             table[name] |= _intervals(scores, targets, options)
@@ -110,9 +103,7 @@ def _set_metrics(
         half = len(order) // 2
         asked = [caption_of[track] for track in order[:half]]
         answered = None if captions is None else captions[asked]
-        second = draw_half(
-            [tracks[track] for track in order[half : 2 * half]], None, options.max_frames, generator
-        )
+        second = draw_half([tracks[track] for track in order[half : 2 * half]], None, options.max_frames, generator)
         if generated is None:
             answers = [[tracks[track] for track in order[:half]]]
         else:
@@ -122,8 +113,7 @@ def _set_metrics(
             runs.append(compare_halves(first, second, generator))
     sizes = {"frame": len(second.frames)}
     return {
-        name: _spread([run[name] for run in runs]) | {"n": sizes.get(name.partition("_")[0], half)}
-        for name in runs[0]
+        name: _spread([run[name] for run in runs]) | {"n": sizes.get(name.partition("_")[0], half)} for name in runs[0]
     }
 
 
@@ -134,9 +124,7 @@ def _caption_metrics(
     groups: Tensor,
     options: FidelityOptions,
 ) -> dict[str, dict[str, float]]:
-    """Metrics of single sequences: `latents` S times Q of them, `samples` (Q', K, D) those of one
-    caption, pooled.
-    """
+    """Metrics of single sequences: `latents` S times Q of them, `samples` (Q', K, D) those of one caption, pooled."""
     statistics = [[sequence_statistics(sequence.float()) for sequence in sample] for sample in latents]
     names = statistics[0][0]
     values = {name: torch.tensor([[one[name] for one in sample] for sample in statistics]) for name in names}
@@ -148,12 +136,9 @@ def _caption_metrics(
     return metrics
 
 
-def _intervals(
-    values: dict[str, Tensor], groups: Tensor, options: FidelityOptions
-) -> dict[str, dict[str, float]]:
+def _intervals(values: dict[str, Tensor], groups: Tensor, options: FidelityOptions) -> dict[str, dict[str, float]]:
     return {
-        name: mean_with_interval(value, groups, options.num_resamples, options.seed)
-        for name, value in values.items()
+        name: mean_with_interval(value, groups, options.num_resamples, options.seed) for name, value in values.items()
     }
 
 
@@ -165,9 +150,7 @@ def _spread(runs: list[float]) -> dict[str, float]:
 
 def _check_rows(rows: Mapping[str, Tensor], targets: Tensor, tracks: list[Tensor]) -> None:
     if "real" in rows or not rows:
-        raise ValueError(
-            "give at least one row of generated latents, and none named 'real': that is the floor's name"
-        )
+        raise ValueError("give at least one row of generated latents, and none named 'real': that is the floor's name")
     for name, generated in rows.items():
         if generated.ndim != 4 or generated.shape[1] != len(targets):
             found = tuple(generated.shape)

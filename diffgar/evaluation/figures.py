@@ -46,9 +46,7 @@ def recall_figure(path: str | Path, queries: pd.DataFrame, pool_size: int, max_k
 
 
 def rank_figure(path: str | Path, queries: pd.DataFrame, pool_size: int) -> list[Path]:
-    """How often each rank is met, by row, in twelve bins of equal width on a logarithmic scale;
-    chance dotted.
-    """
+    """How often each rank is met, by row, in twelve bins of equal width on a logarithmic scale; chance dotted."""
     edges = np.unique(np.geomspace(1, pool_size + 1, 13).round())
     with rc_context(STYLE):
         figure, axes = _axes("rank", "queries (per cent)")
@@ -82,14 +80,11 @@ def curve_figure(
         return save(figure, path)
 
 
-def tradeoff_figure(
-    path: str | Path, series: Mapping[str, pd.DataFrame], xlabel: str, ylabel: str
-) -> list[Path]:
-    """One quality against another, such as quality against diversity over guidance, or the Pareto curve of
-    steering.
+def tradeoff_figure(path: str | Path, series: Mapping[str, pd.DataFrame], xlabel: str, ylabel: str) -> list[Path]:
+    """One quality against another, such as quality against diversity over guidance, or the Pareto curve of steering.
 
-    series: label → table with `x`, `y`, `label` of each point (the guidance scale) in the order of the line,
-    and, where known, the intervals `x_low`, `x_high`, `y_low`, `y_high`, drawn as bars.
+    series: label → table with `x`, `y`, `label` of each point (the guidance scale) in the order of the line, and, where
+    known, the intervals `x_low`, `x_high`, `y_low`, `y_high`, drawn as bars.
     """
     with rc_context(STYLE):
         figure, axes = _axes(xlabel, ylabel)
@@ -97,9 +92,7 @@ def tradeoff_figure(
             bars = {f"{side}err": _bars(table, side) for side in "xy" if f"{side}_low" in table}
             axes.errorbar(table["x"], table["y"], marker="o", markersize=3, capsize=2, label=label, **bars)
             for x, y, word in zip(table["x"], table["y"], table["label"], strict=True):
-                axes.annotate(
-                    str(word), (x, y), textcoords="offset points", xytext=(4, 4), fontsize="x-small"
-                )
+                axes.annotate(str(word), (x, y), textcoords="offset points", xytext=(4, 4), fontsize="x-small")
         axes.legend()
         return save(figure, path)
 
@@ -111,15 +104,11 @@ def map_figure(
     nearest: np.ndarray | None = None,
     title: str = "",
 ) -> list[Path]:
-    """Points on the plane by kind, such as real and generated latents, with one query (2,) and
-    its top 10 (k, 2).
-    """
+    """Points on the plane by kind, such as real and generated latents, with one query (2,) and its top 10 (k, 2)."""
     with rc_context(STYLE | {"axes.grid": False}):
         figure, axes = _axes("", "")
         for label, points in coordinates.items():
-            axes.scatter(
-                points[:, 0], points[:, 1], s=6, alpha=0.5, linewidths=0, label=label, rasterized=True
-            )
+            axes.scatter(points[:, 0], points[:, 1], s=6, alpha=0.5, linewidths=0, label=label, rasterized=True)
         if nearest is not None:
             axes.scatter(*nearest.T, s=36, facecolors="none", edgecolors="black", label="its top 10")
         if query is not None:

@@ -1,6 +1,4 @@
-"""Every metric of two sets at once: one half of the tracks, or what was generated for it, against
-the other half.
-"""
+"""Every metric of two sets at once: one half of the tracks, or what was generated for it, against the other half."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,9 +16,7 @@ NEIGHBOURS = 5  # k of precision, recall, density and coverage
 
 @dataclass(frozen=True)
 class Half:
-    """One side of a comparison: frames (F, D), pooled (n, D), and the caption embeddings (n, D)
-    they answer.
-    """
+    """One side of a comparison: frames (F, D), pooled (n, D), and the caption embeddings (n, D) they answer."""
 
     frames: Tensor
     pooled: Tensor

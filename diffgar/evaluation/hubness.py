@@ -1,6 +1,4 @@
-"""Hubness corrections: some tracks are near to every query; training queries tell which, and how much to take
-off.
-"""
+"""Hubness corrections: some tracks are near to every query; training queries tell which, and how much to take off."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,9 +15,8 @@ TEMPERATURE = 20.0  # β of the inverted softmax, as in the paper
 class QueryBankNorm:
     """Query-bank normalisation with dynamic inverted softmax (Bogolin et al. 2022, eq. 5 and 7).
 
-    penalty (N,): log Σ_b exp(β · similarity(b, n)) / β over the bank's queries b. hub (N,) bool: items that
-    some bank query ranks first. A query whose nearest item is a hub is scored by similarity − penalty, any
-    other as it was.
+    penalty (N,): log Σ_b exp(β · similarity(b, n)) / β over the bank's queries b. hub (N,) bool: items that some bank
+    query ranks first. A query whose nearest item is a hub is scored by similarity − penalty, any other as it was.
     """
 
     penalty: Tensor
@@ -27,9 +24,7 @@ class QueryBankNorm:
 
     @classmethod
     def fit(cls, bank: Tensor, index: Tensor, temperature: float = TEMPERATURE) -> "QueryBankNorm":
-        """Estimate on a bank of training queries (B, D), none of them a test query, against the
-        index (N, D).
-        """
+        """Estimate on a bank of training queries (B, D), none of them a test query, against the index (N, D)."""
         total = torch.full((len(index),), -torch.inf, device=index.device)
         for _, scores in similarities(bank, index):
             total = torch.logaddexp(total, (temperature * scores).logsumexp(dim=0))
@@ -38,9 +33,7 @@ class QueryBankNorm:
         return cls(total / temperature, hub.to(index.device))
 
     def __call__(self, similarity: Tensor) -> Tensor:
-        """Scores (q, N) of similarity (q, N): monotone in the inverted softmax, so that ranks are
-        the same.
-        """
+        """Scores (q, N) of similarity (q, N): monotone in the inverted softmax, so that ranks are the same."""
         gated = self.hub[similarity.argmax(dim=1)]  # (q,)
         return similarity - self.penalty * gated.unsqueeze(1)
 
@@ -64,10 +57,6 @@ def _centring(queries: Tensor, index: Tensor, bank: Tensor) -> tuple[Tensor, Ten
 CORRECTIONS = {"qb_norm": _query_bank_norm, "centring": _centring}
 
 
-def correct(
-    name: str, queries: Tensor, index: Tensor, bank: Tensor
-) -> tuple[Tensor, Tensor, Callable | None]:
-    """Queries and index to rank in place of the given ones, and the adjustment of their
-    similarity, if any.
-    """
+def correct(name: str, queries: Tensor, index: Tensor, bank: Tensor) -> tuple[Tensor, Tensor, Callable | None]:
+    """Queries and index to rank in place of the given ones, and the adjustment of their similarity, if any."""
     return CORRECTIONS[name](queries, index, bank)

@@ -11,10 +11,9 @@ def worst_captions(
 ) -> pd.DataFrame:
     """The `count` captions of the highest rank, in the mean over sampling seeds, worst first.
 
-    queries: the per-query ranks of `evaluate_retrieval`, text → audio. nearest (Q, k): what `top_k` of one
-    seed's queries found in the index. Returns caption_id, caption, track_id, rank, and `retrieved`: k track
-    ids, nearest first, where the captions of those tracks are what the model took it for:
-    `retrieved_caption`, of the first.
+    queries: the per-query ranks of `evaluate_retrieval`, text → audio. nearest (Q, k): what `top_k` of one seed's
+    queries found in the index. Returns caption_id, caption, track_id, rank, and `retrieved`: k track ids, nearest
+    first, where the captions of those tracks are what the model took it for: `retrieved_caption`, of the first.
     """
     own = queries[queries["row"] == row]
     if own.empty:

@@ -14,8 +14,7 @@ SEED = 0  # of UMAP's layout
 
 
 def project_pca(real: Tensor, *others: Tensor) -> list[np.ndarray]:
-    """The first two principal components of the real vectors (N, D), and the others (M, D) seen in them: (·,
-    2).
+    """The first two principal components of the real vectors (N, D), and the others (M, D) seen in them: (·, 2).
 
     Each axis points where its largest loading is positive, so that the same vectors give the same map.
     """
@@ -27,9 +26,7 @@ def project_pca(real: Tensor, *others: Tensor) -> list[np.ndarray]:
 
 
 def project_umap(real: Tensor, *others: Tensor) -> list[np.ndarray]:
-    """UMAP by cosine, fitted to all the vectors together. Refuses (ImportError) where `umap-
-    learn` is absent.
-    """
+    """UMAP by cosine, fitted to all the vectors together. Refuses (ImportError) where `umap- learn` is absent."""
     if not has_umap():
         raise ImportError("the UMAP map needs umap-learn: pip install umap-learn, or draw the PCA map")
     import umap
@@ -44,11 +41,9 @@ def has_umap() -> bool:
     return find_spec("umap") is not None
 
 
-def latent_maps(
-    folder: str | Path, index: Tensor, queries: Tensor, which: int = 0, caption: str = ""
-) -> list[Path]:
-    """Maps of the index (N, D) and generated queries (Q, D), with query `which` and its top 10: PCA and, if
-    installed, UMAP. Returns the files written, `map-pca` and `map-umap` as PNG and PDF.
+def latent_maps(folder: str | Path, index: Tensor, queries: Tensor, which: int = 0, caption: str = "") -> list[Path]:
+    """Maps of the index (N, D) and generated queries (Q, D), with query `which` and its top 10: PCA and, if installed,
+    UMAP. Returns the files written, `map-pca` and `map-umap` as PNG and PDF.
     """
     real, generated = unit_rows(index, "index"), unit_rows(queries, "queries")
     nearest = top_k(generated[which : which + 1], real)[1][0]

@@ -15,10 +15,10 @@ AP_DEPTH = 10
 def retrieval_metrics(ranks: Ranks, pool_size: int, protocol: str = "unique_tracks") -> dict[str, float]:
     """R@1, R@5, R@10, MedR, MedR_abs, MRR and mAP@10 of one set of queries: per cent, MedR_abs in places.
 
-    A query hits at k when its mid-rank is ≤ k; `R@k_optimistic` and `R@k_pessimistic` count the bounds
-    instead, and `ties` is the share of queries for which the two differ. MedR = 100 · median rank / pool
-    size; under `caption_rows` it is divided by the worst rank seen, as the published code does. Below 2k
-    tracks a constant model's mid-rank is itself ≤ k: quote no R@k there.
+    A query hits at k when its mid-rank is ≤ k; `R@k_optimistic` and `R@k_pessimistic` count the bounds instead, and
+    `ties` is the share of queries for which the two differ. MedR = 100 · median rank / pool size; under `caption_rows`
+    it is divided by the worst rank seen, as the published code does. Below 2k tracks a constant model's mid-rank is
+    itself ≤ k: quote no R@k there.
     """
     values = {name: float(column.mean()) for name, column in _per_query(ranks).items()}
     values["MedR_abs"] = float(np.median(ranks.mid.numpy()))
@@ -27,8 +27,7 @@ def retrieval_metrics(ranks: Ranks, pool_size: int, protocol: str = "unique_trac
 
 
 def chance_metrics(num_relevant: Tensor | Sequence[int], pool_size: int) -> dict[str, float]:
-    """What a uniformly random order of the pool gives on average, in closed form, with `retrieval_metrics`'
-    keys.
+    """What a uniformly random order of the pool gives on average, in closed form, with `retrieval_metrics`' keys.
 
     num_relevant (Q,): relevant items of each query. P(best rank > r) = C(N − n, r) / C(N, r).
     """
@@ -63,10 +62,9 @@ def bootstrap_metrics(
 ) -> dict[str, np.ndarray]:
     """Each metric, averaged over sampling seeds, on `num_resamples` redraws of the tracks with replacement.
 
-    samples: the ranks of the same Q queries for each sampling seed. groups (Q,): the track of each query,
-    whose captions are drawn together. Two rows bootstrapped with one seed and one grouping meet the same
-    tracks in every redraw, so their difference is a paired one. Returns metric → (num_resamples,). Efron &
-    Tibshirani 1993, ch. 8.
+    samples: the ranks of the same Q queries for each sampling seed. groups (Q,): the track of each query, whose
+    captions are drawn together. Two rows bootstrapped with one seed and one grouping meet the same tracks in every
+    redraw, so their difference is a paired one. Returns metric → (num_resamples,). Efron & Tibshirani 1993, ch. 8.
     """
     groups = np.unique(groups.numpy(), return_inverse=True)[1]
     num_groups = int(groups.max()) + 1
@@ -76,9 +74,7 @@ def bootstrap_metrics(
     totals = np.zeros((num_groups, len(names) + 1))  # a track's sums over its queries, and their number
     np.add.at(totals, groups, np.column_stack([values, np.ones(len(values))]))
     orders = [np.argsort(ranks.mid.numpy(), kind="stable") for ranks in samples]
-    ordered = [
-        (ranks.mid.numpy()[order], groups[order]) for ranks, order in zip(samples, orders, strict=True)
-    ]
+    ordered = [(ranks.mid.numpy()[order], groups[order]) for ranks, order in zip(samples, orders, strict=True)]
     factors = np.array([_medr_factor(ranks, pool_size, protocol) for ranks in samples])
     rows, medians = np.empty((num_resamples, len(names))), np.empty((num_resamples, len(samples)))
     for b, drawn in enumerate(redraw(num_groups, num_resamples, seed)):
@@ -96,12 +92,8 @@ def redraw(num_groups: int, num_resamples: int, seed: int) -> Iterator[np.ndarra
         yield np.bincount(rng.integers(num_groups, size=num_groups), minlength=num_groups)
 
 
-def summarise(
-    values: Sequence[dict[str, float]], redraws: dict[str, np.ndarray]
-) -> dict[str, dict[str, float]]:
-    """Metric → mean and std (n − 1; 0 for one seed) over sampling seeds, low and high of the 95 %
-    interval.
-    """
+def summarise(values: Sequence[dict[str, float]], redraws: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
+    """Metric → mean and std (n − 1; 0 for one seed) over sampling seeds, low and high of the 95 % interval."""
     summary = {}
     for name in values[0]:
         seeds = np.array([seed[name] for seed in values])
@@ -116,8 +108,7 @@ def paired_differences(
 ) -> dict[str, dict]:
     """Metric → the difference first − second, its paired 95 % interval, and whether that leaves out zero.
 
-    means: the two rows' summaries. p: two-sided bootstrap p-value, the share of redraws on the other side of
-    zero.
+    means: the two rows' summaries. p: two-sided bootstrap p-value, the share of redraws on the other side of zero.
     """
     differences = {}
     for name in first:
@@ -161,22 +152,13 @@ def _none_found(num_relevant: int, pool_size: int) -> np.ndarray:
 
 
 def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
-    """The median of sorted values, each repeated `weights` times; the mean of the middle two for an even
-    number.
-    """
+    """The median of sorted values, each repeated `weights` times; the mean of the middle two for an even number."""
     reached = np.cumsum(weights)
     middle = ((reached[-1] - 1) // 2, reached[-1] // 2)
     return float(values[np.searchsorted(reached, middle, side="right")].mean())
 
 
 def wilson_half_width(percent: float, num_queries: int) -> float:
-    """Half the 95 % interval of a recall (per cent) known only by its value and number of queries (Wilson
-    1927).
-    """
+    """Half the 95 % interval of a recall (per cent) known only by its value and number of queries (Wilson 1927)."""
     p, z = percent / 100, 1.96
-    return (
-        100
-        * z
-        / (1 + z**2 / num_queries)
-        * math.sqrt(p * (1 - p) / num_queries + (z / (2 * num_queries)) ** 2)
-    )
+    return 100 * z / (1 + z**2 / num_queries) * math.sqrt(p * (1 - p) / num_queries + (z / (2 * num_queries)) ** 2)

@@ -1,6 +1,4 @@
-"""The tables of a paper, from whatever results exist: the published ones beside ours, and our own
-comparisons.
-"""
+"""The tables of a paper, from whatever results exist: the published ones beside ours, and our own comparisons."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,8 +18,8 @@ OUTSIDE = "*"  # marks a difference outside the noise
 def paper_table(results: Sequence[Result], which: str = "retrieval") -> Table:
     """The paper's table `retrieval` (by dataset) or `encoder_pairs`, published, ours and the difference.
 
-    Ours are retrieval results under the published protocol, found by their encoder pair. Refuses two of them
-    that would need another pool or query set in one column, and two models for one cell (ValueError).
+    Ours are retrieval results under the published protocol, found by their encoder pair. Refuses two of them that would
+    need another pool or query set in one column, and two models for one cell (ValueError).
     """
     published = yaml.safe_load(PUBLISHED.read_text(encoding="utf-8"))
     shorts = list(next(iter(published[which].values())))
@@ -59,8 +57,7 @@ def grid_table(
     row: str = "gdr",
     seed_key: str = "seed",
 ) -> Table:
-    """One metric by two keys of the config, by default backbone × prediction type; `no result` where there is
-    none.
+    """One metric by two keys of the config, by default backbone × prediction type; `no result` where there is none.
 
     Several results in a cell are training seeds: mean ± std over them; one has its own interval.
     """
@@ -75,9 +72,7 @@ def grid_table(
         for name in sorted({name for name, _ in grid})
     )
     title = f"{metric} of {row} on {protocol['task']}, {protocol['name']}"
-    notes = (
-        f"rows {rows_key}, columns {columns_key}; several training seeds: mean ± std (number of seeds).",
-    )
+    notes = (f"rows {rows_key}, columns {columns_key}; several training seeds: mean ± std (number of seeds).",)
     return Table(title, ("", *heads), rows, notes)
 
 
@@ -127,9 +122,7 @@ def _number(step: int | str) -> int:
 def _beside(
     theirs: float, result: Result | None, row: str, metric: str, num_queries: int | None
 ) -> tuple[str, str, str]:
-    """Published, ours and the difference; it is outside the noise where both half-intervals
-    together are passed.
-    """
+    """Published, ours and the difference; it is outside the noise where both half-intervals together are passed."""
     if result is None:
         return f"{theirs:.1f}", NO_RESULT, NO_RESULT
     ours = result.rows[row][metric]
@@ -166,6 +159,6 @@ def _notes(published: dict, used: dict[str, dict]) -> tuple[str, ...]:
     ]
     return (
         f"Published: {published['source']}. Protocol {published['protocol']}; per cent.",
-        f"{OUTSIDE} outside the noise: our 95 % interval and, where their number of queries is known, theirs.",
+        f"{OUTSIDE} outside the noise: our 95 % interval and theirs, where its number of queries is known.",
         *pools,
     )

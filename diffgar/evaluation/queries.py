@@ -1,6 +1,8 @@
 """From stores and a model to what an evaluator takes: the task, the index, the queries."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -30,9 +32,7 @@ def task_of(
     captions = text.rows[text.rows["split"] == split]
     for column, value in (where or {}).items():
         if column not in captions:
-            raise ValueError(
-                f"task {name}: captions have no column {column!r}; there are {', '.join(captions)}"
-            )
+            raise ValueError(f"task {name}: captions have no column {column!r}; there are {', '.join(captions)}")
         captions = captions[captions[column].astype(str) == str(value)]
     tracks = captions[["track_id", "split"]].drop_duplicates("track_id")
     task = RetrievalTask.from_tables(name, tracks, captions, split=split, protocol=protocol)
@@ -56,6 +56,16 @@ def caption_rows(text: TextStore, task: RetrievalTask) -> np.ndarray:
     return np.array([places[caption] for caption in task.captions["caption_id"]])
 
 
+@dataclass(frozen=True)
+class Steer:
+    """What to avoid: token states (Q, L, C) and mask (Q, L), one for each caption, how much, and in which form."""
+
+    text: Tensor
+    mask: Tensor
+    weight: float = 1.0
+    form: str = "compose"
+
+
 def generated_latents(
     model,
     sampler,
@@ -63,20 +73,25 @@ def generated_latents(
     rows: np.ndarray,
     num_frames: int,
     seed: int,
+    steer: Steer | None = None,
     progress: Callable = lambda n: None,
 ) -> Tensor:
     """Latents (Q, K, T, D) on the CPU, K = sampler.num_samples for each caption row.
 
-    Every sample has its own seed, of `seed`, its caption's row and its number: a caption's latents do not
-    depend on the batch it is in.
+    Every sample has its own seed, of `seed`, its caption's row and its number: a caption's latents do not depend on
+    the batch it is in.
     """
     num_samples, batches = sampler.num_samples, []
     size = max(1, sampler.batch_size // num_samples)
     for start in range(0, len(rows), size):
         part = rows[start : start + size]
-        states, mask = text.padded(np.repeat(part, num_samples))
+        captions = text.padded(np.repeat(part, num_samples))
         generators = [sample_generator(seed, row, k) for row in part for k in range(num_samples)]
-        latents = model.generate(sampler, states, mask, generators, num_frames)  # (B * K, T, D)
+        avoided = {}
+        if steer is not None:
+            states = (t[start : start + size].repeat_interleave(num_samples, 0) for t in (steer.text, steer.mask))
+            avoided = {"negatives": [(tuple(states), steer.weight)], "form": steer.form}
+        latents = model.generate(sampler, captions, generators, num_frames, **avoided)  # (B * K, T, D)
         batches.append(latents.unflatten(0, (len(part), num_samples)).cpu())
         progress(len(part))
     return torch.cat(batches)
@@ -96,20 +111,16 @@ def generated_queries(
     num_frames: int,
     seeds: Sequence[int],
     to_queries: Callable[[Tensor], Tensor],
+    steer: Steer | None = None,
     progress: Callable = lambda n: None,
 ) -> Tensor:
     """Queries (S, Q, ...) of S sampling seeds; `to_queries` pools latents (Q, K, T, D)."""
-    return torch.stack(
-        [
-            to_queries(generated_latents(model, sampler, text, rows, num_frames, seed, progress))
-            for seed in seeds
-        ]
-    )
+    make = partial(generated_latents, model, sampler, text, rows, num_frames, steer=steer, progress=progress)
+    return torch.stack([to_queries(make(seed=seed)) for seed in seeds])
 
 
 class ValidationRetrieval:
-    """R@10 and MedR (%) of a model's queries on the validation split, one caption a track: what training
-    watches.
+    """R@10 and MedR (%) of a model's queries on the validation split, one caption a track, for training to watch.
 
     Called with the model; the same noise every time, so that checkpoints differ by their weights alone.
     """
@@ -118,12 +129,8 @@ class ValidationRetrieval:
         task = task_of("validation", audio, text, "validation")
         first = task.captions.drop_duplicates("track_id").index[:max_tracks].to_numpy()
         self.index, self.targets = index_of(audio, task), task.targets[first]
-        self.text, self.rows, self.sampler, self.num_frames = (
-            text,
-            caption_rows(text, task)[first],
-            sampler,
-            num_frames,
-        )
+        self.text, self.rows = text, caption_rows(text, task)[first]
+        self.sampler, self.num_frames = sampler, num_frames
 
     def __call__(self, model) -> dict[str, float]:
         latents = generated_latents(model, self.sampler, self.text, self.rows, self.num_frames, seed=0)

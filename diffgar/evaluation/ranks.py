@@ -1,10 +1,9 @@
-"""Ranks and nearest items by cosine, chunk by chunk: full float32, constant memory, ties counted and not
-guessed.
+"""Ranks and nearest items by cosine, chunk by chunk: full float32, constant memory, ties counted and not guessed.
 
-Three traps shape this file. A query's own score is read from the same matrix product as its rivals: computed
-apart, identical embeddings came out 45 % first and 45 % last. The product is padded to whole blocks: in its
-ragged edge a BLAS sums in another order, and equal items stop being equal. And precision is held at float32,
-whatever the trainer set: bfloat16 ties one query in six at 5,500 tracks.
+Three traps shape this file. A query's own score is read from the same matrix product as its rivals: computed apart,
+identical embeddings came out 45 % first and 45 % last. The product is padded to whole blocks: in its ragged edge a BLAS
+sums in another order, and equal items stop being equal. And precision is held at float32, whatever the trainer set:
+bfloat16 ties one query in six at 5,500 tracks.
 """
 
 import math
@@ -17,9 +16,7 @@ from torch import Tensor
 
 BLOCK = 64  # the index is padded to a multiple of this
 CHUNK_SCORES = 2**26  # scores held at once: 256 MB in float32
-COUNT_WIDTH = (
-    2048  # columns compared at once on a CPU: they stay in its cache, 5 times faster than whole rows
-)
+COUNT_WIDTH = 2048  # columns compared at once on a CPU: they stay in its cache, 5 times faster than whole rows
 DEPTH = 10  # how many of a query's relevant items are ranked: mAP@10 needs no more
 
 Adjust = Callable[[Tensor], Tensor]
@@ -29,10 +26,10 @@ Adjust = Callable[[Tensor], Tensor]
 class Ranks:
     """Ranks from 1, float64 on the CPU.
 
-    mid, optimistic, pessimistic (Q,): of each query's best relevant item; among its ties with items that are
-    not relevant it stands in the middle, first or last, and `mid` is the mean of the two bounds.
-    relevant (Q, R): mid-ranks of the query's best R ≤ 10 relevant items in order, inf where it has fewer.
-    num_relevant (Q,): how many relevant items each query has, those beyond R among them.
+    mid, optimistic, pessimistic (Q,): of each query's best relevant item; among its ties with items that are not
+    relevant it stands in the middle, first or last, and `mid` is the mean of the two bounds. relevant (Q, R): mid-ranks
+    of the query's best R ≤ 10 relevant items in order, inf where it has fewer. num_relevant (Q,): how many relevant
+    items each query has, those beyond R among them.
     """
 
     mid: Tensor
@@ -51,11 +48,10 @@ def ranks(
 ) -> Ranks:
     """Rank the index (N, D) for every query by cosine and read off where the relevant items stand.
 
-    queries (Q, D), or (Q, M, D): a set of M vectors a query, whose score is that of its best vector.
-    targets: (Q,) long, the one relevant row of the index; (Q, N) bool; or a list of Q lists of rows.
-    chunk: queries a step; by default as many as keep 2^26 scores. adjust: similarity (q, N) → scores (q, N).
-    Refuses (ValueError) NaN, infinite and zero vectors, queries with no relevant item and rows outside the
-    index.
+    queries (Q, D), or (Q, M, D): a set of M vectors a query, whose score is that of its best vector. targets: (Q,)
+    long, the one relevant row of the index; (Q, N) bool; or a list of Q lists of rows. chunk: queries a step; by
+    default as many as keep 2^26 scores. adjust: similarity (q, N) → scores (q, N). Refuses (ValueError) NaN, infinite
+    and zero vectors, queries with no relevant item and rows outside the index.
     """
     relevant = relevant_rows(targets, len(queries), len(index))  # (Q, R), padded with -1
     parts = []
@@ -81,9 +77,7 @@ def top_k(
 
 
 def similarities(queries: Tensor, index: Tensor, chunk: int | None = None, adjust: Adjust | None = None):
-    """Yield (first query, scores (q, N)) chunk by chunk, on the index's device; the scores may be
-    overwritten.
-    """
+    """Yield (first query, scores (q, N)) chunk by chunk, on the index's device; the scores may be overwritten."""
     unit_queries, unit_index = unit_rows(queries, "queries"), unit_rows(index, "index")
     size, num_vectors = len(index), queries[0].numel() // queries.shape[-1]
     if queries.shape[-1] != index.shape[-1]:
@@ -104,9 +98,7 @@ def similarities(queries: Tensor, index: Tensor, chunk: int | None = None, adjus
 
 
 def unit_rows(vectors: Tensor, name: str) -> Tensor:
-    """Vectors (…, D) as unit-norm float32; refuses NaN, infinite and zero ones, naming the first
-    row that is.
-    """
+    """Vectors (…, D) as unit-norm float32; refuses NaN, infinite and zero ones, naming the first row that is."""
     if vectors.ndim < 2 or vectors.numel() == 0:
         raise ValueError(f"{name}: expected at least one row of vectors, found shape {tuple(vectors.shape)}")
     vectors = vectors.float()
@@ -122,29 +114,22 @@ def unit_rows(vectors: Tensor, name: str) -> Tensor:
 
 
 def relevant_rows(targets: Tensor | Sequence[Sequence[int]], num_queries: int, size: int) -> Tensor:
-    """Any form of `targets` that `ranks` takes, as rows of the index (Q, R) long, each row's tail padded with
-    -1.
-    """
+    """Any form of `targets` that `ranks` takes, as rows of the index (Q, R) long, each row's tail padded with -1."""
     if isinstance(targets, Tensor) and targets.ndim == 2:
         if targets.dtype != torch.bool or targets.shape != (num_queries, size):
             raise ValueError(
-                f"relevant must be bool of shape {(num_queries, size)}, "
-                f"found {targets.dtype} of {tuple(targets.shape)}"
+                f"relevant must be bool of shape {(num_queries, size)}, found {targets.dtype} of {tuple(targets.shape)}"
             )
         targets = [row.nonzero().flatten() for row in targets]
     if len(targets) != num_queries:
-        raise ValueError(
-            f"{num_queries} queries but targets for {len(targets)}: give one per query, in order"
-        )
+        raise ValueError(f"{num_queries} queries but targets for {len(targets)}: give one per query, in order")
     if isinstance(targets, Tensor):
         rows = targets.cpu().long().unsqueeze(1)  # (Q, 1)
     else:
         lists = [torch.as_tensor(row, dtype=torch.long).unique() for row in targets]
         empty = [q for q, row in enumerate(lists) if len(row) == 0]
         if empty:
-            raise ValueError(
-                f"query {empty[0]} has no relevant item ({len(empty)} such): leave it out of the task"
-            )
+            raise ValueError(f"query {empty[0]} has no relevant item ({len(empty)} such): leave it out of the task")
         rows = torch.nn.utils.rnn.pad_sequence(lists, batch_first=True, padding_value=size)  # (Q, R)
     outside = (rows < 0) | (rows > (size - 1 if isinstance(targets, Tensor) else size))
     if outside.any():
@@ -154,9 +139,7 @@ def relevant_rows(targets: Tensor | Sequence[Sequence[int]], num_queries: int, s
 
 
 def _bounds(similarity: Tensor, relevant: Tensor) -> tuple[Tensor, Tensor]:
-    """Optimistic and pessimistic ranks (q, R) of the best R relevant items, best first; overwrites
-    `similarity`.
-    """
+    """Optimistic and pessimistic ranks (q, R) of the best R relevant items, best first; overwrites `similarity`."""
     valid = relevant >= 0
     scores = similarity.gather(1, relevant.clamp(min=0)).masked_fill(~valid, -math.inf)  # (q, R)
     query, column = valid.nonzero(as_tuple=True)

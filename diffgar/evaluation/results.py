@@ -1,6 +1,4 @@
-"""Results as JSON, one protocol a file:
-`results/<model_name>/<task>/<kind>-<step>-<protocol>[-<variant>].json`.
-"""
+"""Results as JSON, one protocol a file: `results/<model_name>/<task>/<kind>-<step>-<protocol>[-<variant>].json`."""
 
 import json
 import os
@@ -24,9 +22,8 @@ PACKAGES = ("torch", "pytorch-lightning", "diffusers", "transformers", "numpy", 
 class Result:
     """One evaluation of one model on one task at one step under one protocol.
 
-    kind: `retrieval`, `fidelity` or `control`. protocol: all that decides whether two results compare, its
-    `name` first. rows: row → metric → {"mean", "std", "low", "high"}. extra: further JSON parts, such as
-    `paired`.
+    kind: `retrieval`, `fidelity` or `control`. protocol: all that decides whether two results compare, its `name`
+    first. rows: row → metric → {"mean", "std", "low", "high"}. extra: further JSON parts, such as `paired`.
     """
 
     kind: str
@@ -44,9 +41,7 @@ class Result:
         if self.kind not in KINDS:
             raise ValueError(f"unknown kind of result {self.kind!r}; choose one of {', '.join(KINDS)}")
         if "name" not in self.protocol:
-            raise ValueError(
-                f"{self.model_name} on {self.task}: the protocol has no name; say which one it is"
-            )
+            raise ValueError(f"{self.model_name} on {self.task}: the protocol has no name; say which one it is")
 
     def path(self, folder: str | Path) -> Path:
         """Where it lies under a results folder."""
@@ -110,17 +105,14 @@ def config_value(result: Result, key: str) -> str:
     for part in key.split("."):
         if not isinstance(value, dict) or part not in value:
             raise ValueError(
-                f"{result.model_name}@{result.step} on {result.task}: its config has no {key}; "
-                "evaluate it again"
+                f"{result.model_name}@{result.step} on {result.task}: its config has no {key}; evaluate it again"
             )
         value = value[part]
     return str(value).rpartition(".")[2] if key.endswith("_target_") else str(value)
 
 
 def tidy(results: Sequence[Result], keys: Sequence[str] = ()) -> pd.DataFrame:
-    """One line a number: model_name, task, kind, protocol, step, variant, the config's `keys`,
-    row, metric, values.
-    """
+    """One line a number: model_name, task, kind, protocol, step, variant, the config's `keys`, row, metric, values."""
     lines = []
     for result in results:
         where = {"model_name": result.model_name, "task": result.task, "kind": result.kind}

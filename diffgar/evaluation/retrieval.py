@@ -36,16 +36,12 @@ class RetrievalOptions:
             raise ValueError(f"unknown direction {self.direction!r}; choose one of {', '.join(DIRECTIONS)}")
         unknown = set(self.hubness) - set(CORRECTIONS)
         if unknown:
-            raise ValueError(
-                f"unknown hubness correction {sorted(unknown)[0]!r}; choose of {', '.join(CORRECTIONS)}"
-            )
+            raise ValueError(f"unknown hubness correction {sorted(unknown)[0]!r}; choose of {', '.join(CORRECTIONS)}")
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What a task comes to for the ranks: relevant rows, the rows to take of each side, the tracks of the
-    queries.
-    """
+    """What a task comes to for the ranks: relevant rows, the rows to take of each side, the tracks of the queries."""
 
     relevant: Tensor | list[list[int]]
     query_rows: Tensor | None  # rows to take of the given queries, or None for all
@@ -63,15 +59,16 @@ def evaluate_retrieval(
 ) -> dict:
     """Evaluate every row of queries by the task's protocol.
 
-    rows: row name → queries (S, Q, D) for S sampling seeds, or (S, Q, M, D) for sets of M vectors, in the
-    order of `task.captions` (of `task.track_ids` for audio → text). index (N, D) in the order of
-    `task.track_ids` (of `task.captions`), for all rows or by row name. bank: row name → queries (B, D) of
-    training captions, on which `options.hubness` is estimated.
+    rows: row name → queries (S, Q, D) for S sampling seeds, or (S, Q, M, D) for sets of M vectors, in the order of
+    `task.captions` (of `task.track_ids` for audio → text). index (N, D) in the order of `task.track_ids` (of
+    `task.captions`), for all rows or by row name. bank: row name → queries (B, D) of training captions, on which
+    `options.hubness` is estimated.
 
-    Returns {"protocol", "rows", "paired", "queries"}: metrics of each row and of chance as {"mean", "std",
-    "low", "high"}; the paired difference of every two rows, "a - b"; a table of row, seed, query_id and its
-    three ranks.
+    Returns {"protocol", "rows", "paired", "queries"}: metrics of each row and of chance as {"mean", "std", "low",
+    "high"}; the paired difference of every two rows, "a - b"; a table of row, seed, query_id and its three ranks.
     """
+    if not rows:
+        raise ValueError("nothing to evaluate: give at least one row of queries")
     if "chance" in rows:
         raise ValueError("row name 'chance' is taken: chance is computed in closed form; rename that row")
     setting = make_setting(task, options.direction)
@@ -82,9 +79,7 @@ def evaluate_retrieval(
         runs[name] = [_rank(sample, row_index, setting, options.chunk) for sample in queries]
         for correction in options.hubness:
             if bank is None or name not in bank:
-                raise ValueError(
-                    f"hubness {correction!r} needs training queries of row {name!r}: give bank[{name!r}]"
-                )
+                raise ValueError(f"hubness {correction!r} needs training queries of row {name!r}: give bank[{name!r}]")
             runs[f"{name}+{correction}"] = [
                 _rank(*moved[:2], setting, options.chunk, moved[2])
                 for moved in (correct(correction, sample, row_index, bank[name]) for sample in queries)
@@ -107,32 +102,24 @@ def make_setting(task: RetrievalTask, direction: str) -> Setting:
     return Setting([captions[track] for track in asked], rows, None, rows, [task.track_ids[t] for t in asked])
 
 
-def make_queries(
-    latents: Tensor, mask: Tensor | None = None, samples: str = "mean", pooling: str = "mean"
-) -> Tensor:
+def make_queries(latents: Tensor, mask: Tensor | None = None, samples: str = "mean", pooling: str = "mean") -> Tensor:
     """Generated latents (Q, K, T, D), K samples a caption, and their mask (Q, K, T), to queries.
 
-    pooling `mean` over frames and samples `mean` gives (Q, D); samples `set` gives (Q, K, D), the best of
-    which counts; pooling `best_frame` gives (Q, T, D) or (Q, K · T, D), so that the best frame counts.
+    pooling `mean` over frames and samples `mean` gives (Q, D); samples `set` gives (Q, K, D), the best of which counts;
+    pooling `best_frame` gives (Q, T, D) or (Q, K · T, D), so that the best frame counts.
     """
     if samples not in ("mean", "set") or pooling not in ("mean", "best_frame"):
-        raise ValueError(
-            f"samples is mean or set, pooling is mean or best_frame; found {samples!r}, {pooling!r}"
-        )
+        raise ValueError(f"samples is mean or set, pooling is mean or best_frame; found {samples!r}, {pooling!r}")
     if pooling == "best_frame":
         if mask is not None and not mask.all():
-            raise ValueError(
-                "best_frame needs queries without padding frames: generate all with one num_frames"
-            )
+            raise ValueError("best_frame needs queries without padding frames: generate all with one num_frames")
         frames = torch.nn.functional.normalize(latents, dim=-1)
         return frames.mean(dim=1) if samples == "mean" else frames.flatten(1, 2)
     vectors = pool(latents, mask)  # (Q, K, D)
     return torch.nn.functional.normalize(vectors.mean(dim=1), dim=-1) if samples == "mean" else vectors
 
 
-def _rank(
-    queries: Tensor, index: Tensor, setting: Setting, chunk: int | None, adjust: Adjust | None = None
-) -> Ranks:
+def _rank(queries: Tensor, index: Tensor, setting: Setting, chunk: int | None, adjust: Adjust | None = None) -> Ranks:
     queries = queries if setting.query_rows is None else queries[setting.query_rows]
     index = index if setting.index_rows is None else index[setting.index_rows.to(index.device)]
     if adjust is not None and setting.index_rows is not None:
@@ -140,9 +127,7 @@ def _rank(
     return ranks(queries, index, setting.relevant, chunk, adjust)
 
 
-def _report(
-    runs: dict[str, list[Ranks]], setting: Setting, task: RetrievalTask, options: RetrievalOptions
-) -> dict:
+def _report(runs: dict[str, list[Ranks]], setting: Setting, task: RetrievalTask, options: RetrievalOptions) -> dict:
     protocol = task.describe(options.direction)
     size = protocol["pool_size"]
     redraws, table, queries = {}, {}, []
@@ -157,8 +142,7 @@ def _report(
     chance = chance_metrics(num_relevant, size)
     chance_row = {key: {"mean": v, "std": 0.0, "low": v, "high": v} for key, v in chance.items()}
     paired = {
-        f"{a} - {b}": paired_differences(redraws[a], redraws[b], (table[a], table[b]))
-        for a, b in combinations(runs, 2)
+        f"{a} - {b}": paired_differences(redraws[a], redraws[b], (table[a], table[b])) for a, b in combinations(runs, 2)
     }
     protocol |= {"seeds": {name: len(samples) for name, samples in runs.items()}, **asdict(options)}
     del protocol["chunk"]  # changes nothing but the memory

@@ -19,8 +19,8 @@ class Evaluation:
     """A model at a step, the sampler that makes its queries, and the task's stores."""
 
     model: torch.nn.Module
-    model_name: str
     step: int
+    pair: DictConfig  # the encoder pair's config
     sampler: object
     num_frames: int
     audio: Store
@@ -70,4 +70,4 @@ def open_evaluation(cfg: DictConfig, build) -> Evaluation:
     changes = {name: value for name, value in cfg.sampler.items() if value is not None}
     sampler = build(OmegaConf.merge(trained, {"sampler": changes}).sampler)
     model = checkpoints.load_model(folder, step, build)
-    return Evaluation(model, cfg.model_name, step, sampler, trained.num_frames, audio, text, task)
+    return Evaluation(model, step, trained.encoder_pair, sampler, trained.num_frames, audio, text, task)

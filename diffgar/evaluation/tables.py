@@ -25,9 +25,7 @@ class Table:
     def __post_init__(self):
         for row in self.rows:
             if len(row) != len(self.header):
-                raise ValueError(
-                    f"table {self.title!r}: {len(row)} cells in row {row[0]!r}, {len(self.header)} heads"
-                )
+                raise ValueError(f"table {self.title!r}: {len(row)} cells in row {row[0]!r}, {len(self.header)} heads")
 
 
 def render(table: Table, style: str = "text") -> str:
@@ -48,9 +46,7 @@ def format_cell(metric: dict[str, float], num_seeds: int = 1, digits: int = 1) -
 
 
 def retrieval_table(results: Sequence[Result], metrics: Sequence[str] = RETRIEVAL_METRICS) -> Table:
-    """The table printed after evaluation: chance, teacher, baselines, then the models, of one
-    task and protocol.
-    """
+    """The table printed after evaluation: chance, teacher, baselines, then the models, of one task and protocol."""
     protocol = same_protocol(results)
     several = len({(result.model_name, result.step, result.variant) for result in results}) > 1
     rows = []
@@ -77,9 +73,7 @@ def retrieval_table(results: Sequence[Result], metrics: Sequence[str] = RETRIEVA
 
 
 def fidelity_table(result: Result) -> Table:
-    """One metric a line: the real-against-real floor beside every row, and how many vectors or
-    captions each used.
-    """
+    """One metric a line: the real-against-real floor beside every row, and how many vectors or captions each used."""
     names = ["real", *sorted(set(result.rows) - {"real"})]
     metrics = list(dict.fromkeys(metric for name in names for metric in result.rows[name]))
     rows = []

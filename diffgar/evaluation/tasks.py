@@ -1,6 +1,4 @@
-"""A retrieval task: which tracks are the pool, which captions the queries, what is relevant, by which
-protocol.
-"""
+"""A retrieval task: which tracks are the pool, which captions the queries, what is relevant, by which protocol."""
 
 import hashlib
 from collections.abc import Collection
@@ -18,12 +16,11 @@ DIRECTIONS = ("text_to_audio", "audio_to_text")
 class RetrievalTask:
     """The tracks and captions of one evaluation, in the order of the index and of the queries.
 
-    track_ids: the N tracks. captions: a table of Q rows with `caption_id`, `track_id` and `caption`.
-    targets (Q,) long: the row in `track_ids` of each caption's own track.
-    protocol: `unique_tracks`, where the pool is the tracks and all captions of a track share it; or
-    `caption_rows`, where the pool is one row per caption and only the diagonal is right: for comparison with
-    published numbers.
-    missing: tracks that the table has and the store has not, left out because the config allowed it.
+    track_ids: the N tracks. captions: a table of Q rows with `caption_id`, `track_id` and `caption`. targets (Q,) long:
+    the row in `track_ids` of each caption's own track. protocol: `unique_tracks`, where the pool is the tracks and all
+    captions of a track share it; or `caption_rows`, where the pool is one row per caption and only the diagonal is
+    right: for comparison with published numbers. missing: tracks that the table has and the store has not, left out
+    because the config allowed it.
     """
 
     name: str
@@ -45,13 +42,11 @@ class RetrievalTask:
     ) -> "RetrievalTask":
         """Build from a table of tracks (`track_id`, and `split` when one is asked for) and one of captions.
 
-        Tracks without captions stay in the pool. Refuses (ValueError) absent columns, duplicate ids, empty
-        captions, captions of unknown tracks and unknown protocols.
+        Tracks without captions stay in the pool. Refuses (ValueError) absent columns, duplicate ids, empty captions,
+        captions of unknown tracks and unknown protocols.
         """
         if protocol not in PROTOCOLS:
-            raise ValueError(
-                f"task {name}: unknown protocol {protocol!r}; choose one of {', '.join(PROTOCOLS)}"
-            )
+            raise ValueError(f"task {name}: unknown protocol {protocol!r}; choose one of {', '.join(PROTOCOLS)}")
         _require_columns(name, "tracks", tracks, ["track_id"] + ["split"] * (split is not None))
         _require_columns(name, "captions", captions, ["caption_id", "track_id", "caption"])
         tracks = tracks.assign(track_id=tracks["track_id"].astype(str))
@@ -85,9 +80,7 @@ class RetrievalTask:
         return cls(name, tuple(track_ids), captions, targets, **fields)
 
     def with_tracks(self, available: Collection[str], allow_missing: bool = False) -> "RetrievalTask":
-        """The task on the tracks that a store has; refuses missing ones, by name, unless the config allows
-        them.
-        """
+        """The task on the tracks that a store has; refuses missing ones, by name, unless the config allows them."""
         available = set(available)
         missing = tuple(track for track in self.track_ids if track not in available)
         if missing and not allow_missing:
@@ -113,9 +106,7 @@ class RetrievalTask:
         return rows
 
     def describe(self, direction: str = "text_to_audio") -> dict:
-        """The protocol as the results carry it; `pool` and `query_set` are hashes, equal only for
-        equal sets.
-        """
+        """The protocol as the results carry it; `pool` and `query_set` are hashes, equal only for equal sets."""
         captions = list(self.captions["caption_id"] + "\t" + self.captions["caption"])
         tracks = list(self.captions["track_id"] if self.protocol == "caption_rows" else self.track_ids)
         if direction == "text_to_audio":
@@ -152,6 +143,4 @@ def _require_columns(name: str, table: str, frame: pd.DataFrame, columns: list[s
 def _require_unique(name: str, frame: pd.DataFrame, column: str) -> None:
     twice = frame[column][frame[column].duplicated()]
     if len(twice):
-        raise ValueError(
-            f"task {name}: {len(twice)} duplicate {column}s, first {twice.iloc[0]!r}; keep one of each"
-        )
+        raise ValueError(f"task {name}: {len(twice)} duplicate {column}s, first {twice.iloc[0]!r}; keep one of each")

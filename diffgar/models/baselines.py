@@ -17,12 +17,13 @@ class ContrastiveTowers(LightningModule):
     Batches are those of `WindowsDataModule`. The state with the best validation R@10 is kept for `publish`.
     """
 
-    def __init__(self, optimizer: Callable, lr_scheduler: Callable, word_dropout: float = 0.1, max_mask: int = 16):
+    def __init__(self, optimizer: Callable, lr_scheduler: Callable, word_dropout: float = 0.1, max_mask: int = 10):
         super().__init__()
         self.audio_encoder, self.text_encoder = DemoAudioEncoder("random"), DemoTextEncoder("random")
         self.text_encoder.word_dropout, self.max_mask = word_dropout, max_mask
         self.log_scale = nn.Parameter(torch.tensor(14.0).log())
         self.make_optimizer, self.make_lr_scheduler = optimizer, lr_scheduler
+        self.train()  # encoders come in evaluation mode
         self.pairs: list[tuple[Tensor, Tensor]] = []
         self.best: tuple[float, dict] = (-1.0, {})
 

@@ -1,6 +1,6 @@
 """The latent diffusion model as a Lightning module: it draws, asks the objective for the loss, and logs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 from diffgar.models.diffusion import check_schedule, drop_captions
 from diffgar.models.sampling import Denoiser, Sampler, draw_noise, guidance_terms, sample
 
+States = tuple[Tensor, Tensor]  # token states (B, L, C) and their mask (B, L)
 NOISE_LEVELS = (100, 300, 500, 700, 900)  # timesteps at which validation reports the loss
 
 
@@ -66,9 +67,7 @@ class LatentDiffusion(LightningModule):
         """Retrieval is watched here because here the EMA weights are in place (they leave before epoch end)."""
         if self.validate is not None:
             metrics = self.validate(self)
-            self.log_dict(
-                {f"val/{name}": value for name, value in metrics.items()}, prog_bar=True, sync_dist=True
-            )
+            self.log_dict({f"val/{name}": value for name, value in metrics.items()}, prog_bar=True, sync_dist=True)
 
     def _losses(self, batch: dict, draws: dict[str, Tensor]) -> dict[str, Tensor]:
         """Per-sample losses (B,) by name."""
@@ -105,20 +104,28 @@ class LatentDiffusion(LightningModule):
     def generate(
         self,
         sampler: Sampler,
-        text: Tensor,
-        text_mask: Tensor,
+        captions: States,
         generators: list[torch.Generator],
         num_frames: int,
+        negatives: Sequence[tuple[States, float]] = (),
+        form: str = "compose",
     ) -> Tensor:
-        """Latents (B, num_frames, D) in the encoder's scale for token states (B, L, C), one generator a sample."""
-        caption = text.to(self.device, torch.float32), text_mask.to(self.device)
-        terms = guidance_terms(caption, self.null_states(len(text)), sampler.guidance_scale)
+        """Latents (B, num_frames, D) in the encoder's scale, one generator a sample.
+
+        captions: token states (B, L, C) and their mask (B, L). negatives: the same of what to avoid, and how much.
+        """
+        avoided = [(*self._on_device(states), weight) for states, weight in negatives]
+        caption, null = self._on_device(captions), self.null_states(len(generators))
+        terms = guidance_terms(caption, null, sampler.guidance_scale, avoided, form)
         solver = sampler.start(self.noise_scheduler)
         denoise = Denoiser(self.backbone, terms, interval=sampler.interval, rescale=sampler.rescale)
         noise = draw_noise(generators, num_frames, len(self.latent_mean), self.device)
         return self.denormalise(sample(denoise, solver, noise, solver.timesteps, generators))
 
-    def null_states(self, size: int) -> tuple[Tensor, Tensor]:
+    def _on_device(self, states: States) -> States:
+        return states[0].to(self.device, torch.float32), states[1].to(self.device)
+
+    def null_states(self, size: int) -> States:
         """The empty caption's states (size, L, C) and mask."""
         states = self.null_text.expand(size, -1, -1)
         return states, torch.ones(states.shape[:2], dtype=torch.bool, device=self.device)

@@ -1,4 +1,8 @@
-"""What the backbones share: conditions (timestep and text) and attention, over frames (B, T, W)."""
+"""What the backbones share: the two conditions (timestep and text), attention, modulation, the output head.
+
+Frames stay last but one, (B, T, W), throughout: every product is then one large matrix product. Norms work frame
+by frame, so that padding frames enter no statistic.
+"""
 
 import math
 from dataclasses import dataclass
@@ -12,72 +16,151 @@ from torch import Tensor, nn
 class PreparedText:
     """A caption as a backbone uses it, made once by `prepare_text` and good for every denoising step.
 
+    features (B, F): the pooled text, in the width of the timestep features.
     keys_values: keys and values (B, H, L, head_dim) of each cross-attention, in the backbone's order.
-    mask (B, 1, 1, L) or None: True at tokens. pooled (B, W): the mean token state, projected.
+    mask (B, L) bool or None: True at tokens.
     """
 
-    keys_values: list[tuple[Tensor, Tensor]]
-    mask: Tensor | None
-    pooled: Tensor
+    features: Tensor
+    keys_values: tuple[tuple[Tensor, Tensor], ...] = ()
+    mask: Tensor | None = None
 
 
-def masked_mean(text: Tensor, text_mask: Tensor | None) -> Tensor:
-    """The mean over tokens, (B, L, C) to (B, C)."""
-    if text_mask is None:
-        return text.mean(dim=1)
-    weights = text_mask.to(text.dtype).unsqueeze(-1)  # (B, L, 1)
-    return (text * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
+def sinusoids(positions: Tensor, dim: int) -> Tensor:
+    """Positions (N,) to sines and cosines (N, dim) of geometric wavelengths up to 10,000 (Vaswani et al. 2017)."""
+    exponents = torch.arange(dim // 2, device=positions.device) / (dim // 2)
+    angles = positions.float().unsqueeze(-1) * torch.exp(-math.log(10_000) * exponents)  # (N, dim / 2)
+    return torch.cat([angles.sin(), angles.cos()], dim=-1)
 
 
-class TimestepEmbedding(nn.Module):
-    """Timesteps (B,) to features (B, W): sinusoids (Vaswani et al. 2017) and a small MLP."""
+def near_zero(linear: nn.Linear) -> nn.Linear:
+    """Start a layer's output close to zero, but not at it: at zero, nothing before it would have a gradient."""
+    nn.init.normal_(linear.weight, std=1e-3)
+    nn.init.zeros_(linear.bias)
+    return linear
 
-    def __init__(self, width: int, num_sinusoids: int = 256):
+
+class TimestepFeatures(nn.Module):
+    """Timesteps (B,) to features (B, F)."""
+
+    def __init__(self, features: int, num_sinusoids: int = 256):
         super().__init__()
         self.num_sinusoids = num_sinusoids
-        self.mlp = nn.Sequential(nn.Linear(num_sinusoids, width), nn.SiLU(), nn.Linear(width, width))
+        self.mlp = nn.Sequential(nn.Linear(num_sinusoids, features), nn.SiLU(), nn.Linear(features, features))
 
     def forward(self, timesteps: Tensor) -> Tensor:
-        half = self.num_sinusoids // 2
-        frequencies = torch.exp(-math.log(10_000) * torch.arange(half, device=timesteps.device) / half)
-        angles = timesteps.float().unsqueeze(-1) * frequencies  # (B, half)
-        return self.mlp(torch.cat([angles.sin(), angles.cos()], dim=-1))
+        return self.mlp(sinusoids(timesteps, self.num_sinusoids))
 
 
-class SelfAttention(nn.Module):
-    """Frames (B, T, W) attend to the valid ones (mask (B, T)) among them; residual."""
+class TextPooling(nn.Module):
+    """Token states (B, L, C) to features (B, F): each head averages its values over the tokens it attends to.
 
-    def __init__(self, width: int, num_heads: int):
+    Starts as the masked mean (the scores start equal) and learns which tokens count.
+    """
+
+    def __init__(self, text_dim: int, features: int, num_heads: int):
         super().__init__()
-        self.num_heads, self.norm = num_heads, nn.LayerNorm(width)
-        self.to_all = nn.Linear(width, 3 * width, bias=False)
-        self.out = nn.Linear(width, width)
+        self.scores = nn.Linear(text_dim, num_heads)
+        self.values = nn.Linear(text_dim, features)
+        self.out = nn.Linear(features, features)
+        nn.init.zeros_(self.scores.weight)
+        nn.init.zeros_(self.scores.bias)
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        q, k, v = (split_heads(part, self.num_heads) for part in self.to_all(self.norm(x)).chunk(3, dim=-1))
-        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask[:, None, None, :])
-        return x + self.out(attended.transpose(1, 2).flatten(2))  # (B, T, W)
+    def forward(self, text: Tensor, text_mask: Tensor | None) -> Tensor:
+        scores = self.scores(text).float()  # (B, L, H)
+        if text_mask is not None:
+            scores = scores.masked_fill(~text_mask.unsqueeze(-1), torch.finfo(scores.dtype).min)
+        weights = scores.softmax(dim=1)  # (B, L, H)
+        values = self.values(text).unflatten(-1, (weights.shape[-1], -1))  # (B, L, H, F / H)
+        pooled = torch.einsum("blh,blhf->bhf", weights.to(values.dtype), values).flatten(1)  # (B, F)
+        return self.out(pooled)
 
 
-class CrossAttention(nn.Module):
-    """Frames (B, T, W) attend to the token states whose keys and values `keys_values` made; residual."""
+class Attention(nn.Module):
+    """Frames (B, T, W) attend to themselves or, given `context_dim`, to keys and values made beforehand.
 
-    def __init__(self, width: int, text_dim: int, num_heads: int):
+    norm: whether the frames still need a layer norm; a caller that modulates has done it.
+    """
+
+    def __init__(self, width: int, num_heads: int, head_dim: int, context_dim: int | None = None, norm: bool = True):
         super().__init__()
-        self.num_heads, self.norm, self.text_norm = num_heads, nn.LayerNorm(width), nn.LayerNorm(text_dim)
-        self.to_query = nn.Linear(width, width, bias=False)
-        self.to_keys_values = nn.Linear(text_dim, 2 * width, bias=False)
-        self.out = nn.Linear(width, width)
+        self.num_heads, inner = num_heads, num_heads * head_dim
+        self.norm = nn.LayerNorm(width) if norm else nn.Identity()
+        self.to_query = nn.Linear(width, inner, bias=False)
+        self.to_keys_values = nn.Linear(context_dim or width, 2 * inner, bias=False)
+        self.out = nn.Linear(inner, width)
 
-    def keys_values(self, text: Tensor) -> tuple[Tensor, Tensor]:
-        keys, values = self.to_keys_values(self.text_norm(text)).chunk(2, dim=-1)
-        return split_heads(keys, self.num_heads), split_heads(values, self.num_heads)  # (B, H, L, W / H)
+    def keys_values(self, context: Tensor) -> tuple[Tensor, Tensor]:
+        keys, values = self.to_keys_values(context).chunk(2, dim=-1)
+        return self._heads(keys), self._heads(values)  # (B, H, L, head_dim)
 
-    def forward(self, x: Tensor, keys_values: tuple[Tensor, Tensor], text_mask: Tensor | None) -> Tensor:
-        queries = split_heads(self.to_query(self.norm(x)), self.num_heads)
-        attended = F.scaled_dot_product_attention(queries, *keys_values, attn_mask=text_mask)
-        return x + self.out(attended.transpose(1, 2).flatten(2))  # (B, T, W)
+    def forward(self, frames: Tensor, keys_values: tuple[Tensor, Tensor] | None = None, mask=None) -> Tensor:
+        """What the frames gather, (B, T, W); mask (B, L) is True at what may be attended to."""
+        normed = self.norm(frames)
+        keys, values = self.keys_values(normed) if keys_values is None else keys_values
+        queries = self._heads(self.to_query(normed))  # (B, H, T, head_dim)
+        allowed = None if mask is None else mask[:, None, None, :]  # (B, 1, 1, L)
+        attended = F.scaled_dot_product_attention(
+            queries, keys.to(queries.dtype), values.to(queries.dtype), attn_mask=allowed
+        )
+        return self.out(attended.transpose(1, 2).flatten(2))  # (B, T, W)
+
+    def _heads(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
 
 
-def split_heads(x: Tensor, num_heads: int) -> Tensor:
-    return x.unflatten(-1, (num_heads, -1)).transpose(1, 2)  # (B, H, L, W / H)
+class ModulatedNorm(nn.Module):
+    """Layer norm a frame, then a scale and a shift told by features (B, F) (Perez et al. 2018, FiLM)."""
+
+    def __init__(self, width: int, features: int):
+        super().__init__()
+        self.norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.modulation = near_zero(nn.Linear(features, 2 * width))
+
+    def forward(self, frames: Tensor, features: Tensor) -> Tensor:
+        scale, shift = self.modulation(F.silu(features)).unsqueeze(1).chunk(2, dim=-1)  # (B, 1, W)
+        return torch.addcmul(shift, self.norm(frames), 1 + scale)
+
+
+class GatedModulation(nn.Module):
+    """As `ModulatedNorm`, and a gate (B, 1, W) for what is then added to the frames; it starts near one."""
+
+    def __init__(self, width: int, features: int):
+        super().__init__()
+        self.norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.modulation = near_zero(nn.Linear(features, 3 * width))
+
+    def forward(self, frames: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+        scale, shift, gate = self.modulation(F.silu(features)).unsqueeze(1).chunk(3, dim=-1)  # (B, 1, W)
+        return torch.addcmul(shift, self.norm(frames), 1 + scale), 1 + gate
+
+
+class Head(nn.Module):
+    """Frames (B, T, W) to predictions (B, T, P), plus the noisy latents times a gain for each timestep and dimension.
+
+    The gain is what the input contributes to the target at each noise level (Karras et al. 2022, c_skip), learned:
+    a narrow backbone then need not carry the noise through its layers.
+    """
+
+    def __init__(self, width: int, latent_dim: int, features: int, frames_each: int = 1):
+        super().__init__()
+        self.frames_each, self.latent_dim = frames_each, latent_dim
+        self.norm = ModulatedNorm(width, features)
+        self.out = near_zero(nn.Linear(width, frames_each * latent_dim))
+        self.gain = near_zero(nn.Linear(features, latent_dim))
+
+    def forward(self, frames: Tensor, features: Tensor, noisy_latents: Tensor) -> Tensor:
+        prediction = self.out(self.norm(frames, features))  # (B, T / frames_each, frames_each * D)
+        prediction = prediction.unflatten(-1, (self.frames_each, self.latent_dim)).flatten(1, 2)  # (B, T, D)
+        return prediction + self.gain(F.silu(features)).unsqueeze(1) * noisy_latents
+
+
+def pad_frames(latents: Tensor, mask: Tensor | None, multiple: int) -> tuple[Tensor, Tensor | None]:
+    """Latents (B, T, D) up to a multiple of frames, zero at padding, and the mask that tells which are valid."""
+    missing = -latents.shape[1] % multiple
+    if mask is None and missing:
+        mask = torch.ones(latents.shape[:2], dtype=torch.bool, device=latents.device)
+    if mask is None:
+        return latents, None
+    mask = F.pad(mask, (0, missing))
+    return F.pad(latents, (0, 0, 0, missing)) * mask.unsqueeze(-1), mask

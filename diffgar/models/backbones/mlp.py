@@ -3,28 +3,45 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from diffgar.models.backbones.layers import PreparedText, TimestepEmbedding, masked_mean
+from diffgar.models.backbones.layers import (
+    GatedModulation,
+    Head,
+    PreparedText,
+    TextPooling,
+    TimestepFeatures,
+    pad_frames,
+)
 
 
 class MLP(nn.Module):
     """(noisy_latents (B, T, D), timesteps (B,), text, text_mask, mask) → prediction (B, T, D).
 
     Every frame goes through the same `depth` residual blocks, whose layer norms are scaled, shifted and gated by the
-    timestep and the mean of the token states (adaLN-zero, Peebles & Xie 2023, arXiv 2212.09748). Frames do not see
-    one another: with num_frames 1 the model generates the pooled vector itself.
+    timestep and the pooled text (adaptive layer norm, Peebles & Xie 2023, arXiv 2212.09748). Frames do not see one
+    another: with num_frames 1 the model generates the pooled vector itself.
     """
 
-    def __init__(self, latent_dim: int, text_dim: int, width: int, depth: int, expansion: int = 4, dropout: float = 0.0):
+    def __init__(
+        self,
+        latent_dim: int,
+        text_dim: int,
+        width: int,
+        depth: int,
+        expansion: int = 4,
+        num_heads: int = 8,
+        dropout: float = 0.0,
+    ):
         super().__init__()
-        self.time = TimestepEmbedding(width)
-        self.pooled_text = nn.Sequential(nn.LayerNorm(text_dim), nn.Linear(text_dim, width), nn.SiLU(), nn.Linear(width, width))
+        self.timestep_features = TimestepFeatures(width)
+        self.text_norm = nn.LayerNorm(text_dim)
+        self.text_pooling = TextPooling(text_dim, width, num_heads)
         self.enter = nn.Linear(latent_dim, width)
         self.blocks = nn.ModuleList(Block(width, expansion, dropout) for _ in range(depth))
-        self.leave = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, latent_dim))
+        self.head = Head(width, latent_dim, width)
 
     def prepare_text(self, text: Tensor, text_mask: Tensor | None = None) -> PreparedText:
-        """The pooled text of token states (B, L, C): once per caption."""
-        return PreparedText([], None, self.pooled_text(masked_mean(text, text_mask)))
+        """Pooled features of token states (B, L, C)."""
+        return PreparedText(self.text_pooling(self.text_norm(text), text_mask))
 
     def forward(
         self,
@@ -36,24 +53,24 @@ class MLP(nn.Module):
     ) -> Tensor:
         if not isinstance(text, PreparedText):
             text = self.prepare_text(text, text_mask)
-        condition = F.silu(self.time(timesteps) + text.pooled).unsqueeze(1)  # (B, 1, W)
-        x = self.enter(noisy_latents)  # (B, T, W)
+        noisy_latents, _ = pad_frames(noisy_latents, mask, multiple=1)
+        features = self.timestep_features(timesteps) + text.features  # (B, F)
+        frames = self.enter(noisy_latents)  # (B, T, W)
         for block in self.blocks:
-            x = block(x, condition)
-        return self.leave(x)  # (B, T, D)
+            frames = block(frames, features)
+        return self.head(frames, features, noisy_latents)  # (B, T, D)
 
 
 class Block(nn.Module):
-    """x + gate · f(scale · norm(x) + shift)."""
+    """frames + gate · f(scale · norm(frames) + shift)."""
 
     def __init__(self, width: int, expansion: int, dropout: float):
         super().__init__()
-        self.norm = nn.LayerNorm(width, elementwise_affine=False)
-        self.modulation = nn.Linear(width, 3 * width)
-        self.layers = nn.Sequential(
-            nn.Linear(width, expansion * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(expansion * width, width)
-        )
+        self.modulation = GatedModulation(width, width)
+        self.enter = nn.Linear(width, expansion * width)
+        self.dropout = nn.Dropout(dropout)
+        self.leave = nn.Linear(expansion * width, width)
 
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        scale, shift, gate = self.modulation(condition).chunk(3, dim=-1)  # (B, 1, W) each
-        return x + gate * self.layers(self.norm(x) * (1 + scale) + shift)
+    def forward(self, frames: Tensor, features: Tensor) -> Tensor:
+        normed, gate = self.modulation(frames, features)
+        return frames + gate * self.leave(self.dropout(F.gelu(self.enter(normed))))

@@ -8,21 +8,25 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from diffgar.models.backbones.layers import (
-    CrossAttention,
+    Attention,
+    Head,
+    ModulatedNorm,
     PreparedText,
-    SelfAttention,
-    TimestepEmbedding,
-    masked_mean,
+    TextPooling,
+    TimestepFeatures,
+    pad_frames,
 )
 
 
 class UNet(nn.Module):
     """(noisy_latents (B, T, D), timesteps (B,), text, text_mask, mask) → prediction (B, T, D).
 
-    Level i shortens time by factors[i] into channels[i], runs num_blocks[i] residual blocks, and where attentions[i]
-    is set self-attention and cross-attention; on the way up the same again with the skip added. Norms are per frame,
-    so that neither the length nor padding frames change what a frame becomes. After Schneider et al. 2023 (Moûsai,
-    arXiv 2301.11757), whose U-Net the published GD-Retriever uses.
+    Level i shortens time by factors[i] into channels[i] and runs num_blocks[i] residual blocks, then, where
+    attentions[i] is set, self-attention and cross-attention; the way up does the same again on top of the skip. A
+    length that the factors do not divide is padded and masked inside. After Schneider et al. 2023 (Moûsai, arXiv
+    2301.11757), whose U-Net the published GD-Retriever uses. Unlike there, a padding frame reaches no valid one
+    (norms are per frame, and it is zero wherever a neighbour or an attention could read it), the pooled text
+    modulates every block beside the timestep, and a convolution is a matrix product over three neighbouring frames.
     """
 
     def __init__(
@@ -32,31 +36,42 @@ class UNet(nn.Module):
         channels: Sequence[int],
         factors: Sequence[int],
         num_blocks: Sequence[int],
-        attentions: Sequence[int],
+        attentions: Sequence[bool],
         num_heads: int = 8,
+        head_dim: int = 64,
+        features: int = 256,
         dropout: float = 0.0,
     ):
         super().__init__()
-        width = channels[0]
-        self.factor = math.prod(factors)
-        self.time = TimestepEmbedding(width)
-        self.pooled_text = nn.Sequential(nn.LayerNorm(text_dim), nn.Linear(text_dim, width))
-        self.enter = nn.Conv1d(latent_dim, width, 3, padding=1)
-        widths = [width, *channels]
-        self.levels = nn.ModuleList(
-            Level(widths[i], widths[i + 1], factors[i], num_blocks[i], attentions[i], width, text_dim, num_heads, dropout)
-            for i in range(len(channels))
-        )
-        self.leave = nn.Sequential(nn.LayerNorm(width), nn.SiLU(), nn.Linear(width, latent_dim))
+        if not len(channels) == len(factors) == len(num_blocks) == len(attentions):
+            raise ValueError(
+                "a U-Net needs as many channels, factors, num_blocks and attentions as levels, but found "
+                f"{len(channels)}, {len(factors)}, {len(num_blocks)} and {len(attentions)}"
+            )
+        self.factors = tuple(factors)
+        self.timestep_features = TimestepFeatures(features)
+        self.text_norm = nn.LayerNorm(text_dim)
+        self.text_pooling = TextPooling(text_dim, features, num_heads)
+        outer = [latent_dim, *channels[:-1]]
+        self.shorten = nn.ModuleList(nn.Linear(f * o, c) for f, o, c in zip(factors, outer, channels, strict=True))
+
+        def stages(levels):
+            return nn.ModuleList(
+                Stage(channels[i], num_blocks[i], attentions[i], text_dim, num_heads, head_dim, features, dropout)
+                for i in levels
+            )
+
+        depth = range(len(channels))
+        self.down, self.up = stages(depth), stages(reversed(depth))
+        self.lengthen = nn.ModuleList(nn.Linear(channels[i], factors[i] * channels[i - 1]) for i in reversed(depth[1:]))
+        self.head = Head(channels[0], latent_dim, features, frames_each=factors[0])
 
     def prepare_text(self, text: Tensor, text_mask: Tensor | None = None) -> PreparedText:
-        """Keys, values and the pooled text of token states (B, L, C): once per caption."""
-        keys_values = [attention.keys_values(text) for attention in self._cross_attentions()]
-        mask = None if text_mask is None else text_mask[:, None, None, :]
-        return PreparedText(keys_values, mask, self.pooled_text(masked_mean(text, text_mask)))
-
-    def _cross_attentions(self) -> list[CrossAttention]:
-        return [module for module in self.modules() if isinstance(module, CrossAttention)]
+        """Pooled features, and keys and values of every cross-attention, of token states (B, L, C)."""
+        text = self.text_norm(text)
+        stages = [*self.down, *self.up]
+        keys_values = tuple(stage.to_text.keys_values(text) for stage in stages if stage.attends)
+        return PreparedText(self.text_pooling(text, text_mask), keys_values, text_mask)
 
     def forward(
         self,
@@ -69,83 +84,85 @@ class UNet(nn.Module):
         if not isinstance(text, PreparedText):
             text = self.prepare_text(text, text_mask)
         length = noisy_latents.shape[1]
-        missing = -length % self.factor
-        if mask is None:
-            mask = torch.ones(noisy_latents.shape[:2], dtype=torch.bool, device=noisy_latents.device)
-        mask = F.pad(mask, (0, missing))  # (B, T')
-        x = F.pad(noisy_latents, (0, 0, 0, missing)) * mask.unsqueeze(-1)
-        condition = self.time(timesteps) + text.pooled  # (B, W)
-        x = self.enter(x.transpose(1, 2))  # (B, W, T')
-        masks, skips, places = [mask], [], iter(text.keys_values)
-        for level in self.levels:
-            skips.append(x)
-            masks.append(shorten_mask(masks[-1], level.factor))
-            x = level.down(x, masks[-2], masks[-1], condition, places, text.mask)
-        for level, skip in zip(reversed(self.levels), reversed(skips), strict=True):
-            inner = masks.pop()
-            x = level.up(x, inner, masks[-1], condition, skip)
-        return self.leave(x.transpose(1, 2))[:, :length]  # (B, T, D)
+        noisy_latents, mask = pad_frames(noisy_latents, mask, math.prod(self.factors))
+        features = self.timestep_features(timesteps) + text.features  # (B, F)
+        keys_values = iter(text.keys_values)
+        frames, skips, masks = noisy_latents, [], []
+        for shorten, stage, factor in zip(self.shorten, self.down, self.factors, strict=True):
+            frames = shorten(frames.unflatten(1, (-1, factor)).flatten(2))  # (B, T / factor, C)
+            mask = None if mask is None else mask.unflatten(1, (-1, factor)).any(dim=2)
+            frames = stage(frames, features, mask, keys_values, text.mask)
+            skips.append(frames)
+            masks.append(mask)
+        frames = self.up[0](skips.pop(), features, masks.pop(), keys_values, text.mask)
+        for lengthen, stage, factor in zip(self.lengthen, self.up[1:], self.factors[:0:-1], strict=True):
+            frames = lengthen(frames).unflatten(-1, (factor, -1)).flatten(1, 2)  # (B, T * factor, C)
+            frames = stage(skips.pop() + frames, features, masks.pop(), keys_values, text.mask)
+        return self.head(frames, features, noisy_latents)[:, :length]  # (B, T, D)
 
 
-def shorten_mask(mask: Tensor, factor: int) -> Tensor:
-    """A frame after shortening is valid if any of the frames it came from is."""
-    return mask.unflatten(1, (-1, factor)).any(dim=2)
-
-
-class Level(nn.Module):
-    """One depth of the U-Net, down and up."""
+class Stage(nn.Module):
+    """The residual blocks of one level, one way, and the attention after them. Padding frames come out zero."""
 
     def __init__(
         self,
-        outer: int,
-        inner: int,
-        factor: int,
+        width: int,
         num_blocks: int,
-        attention: int,
-        condition: int,
+        attends: bool,
         text_dim: int,
         num_heads: int,
+        head_dim: int,
+        features: int,
         dropout: float,
     ):
         super().__init__()
-        self.factor = factor
-        self.shorten = nn.Conv1d(outer, inner, factor, stride=factor)
-        self.down_blocks = nn.ModuleList(ResBlock(inner, condition, dropout) for _ in range(num_blocks))
-        self.attention = SelfAttention(inner, num_heads) if attention else None
-        self.cross_attention = CrossAttention(inner, text_dim, num_heads) if attention else None
-        self.up_blocks = nn.ModuleList(ResBlock(inner, condition, dropout) for _ in range(num_blocks))
-        self.lengthen = nn.ConvTranspose1d(inner, outer, factor, stride=factor)
+        self.attends = bool(attends)
+        self.blocks = nn.ModuleList(ResidualBlock(width, features, dropout) for _ in range(num_blocks))
+        if self.attends:
+            self.to_frames = Attention(width, num_heads, head_dim)
+            self.to_text = Attention(width, num_heads, head_dim, context_dim=text_dim)
 
-    def down(self, x: Tensor, outer_mask: Tensor, mask: Tensor, condition: Tensor, places, text_mask) -> Tensor:
-        x = self.shorten(x * outer_mask.unsqueeze(1))  # (B, C, T / factor)
-        for block in self.down_blocks:
-            x = block(x, mask, condition)
-        if self.attention is not None:
-            x = self.attention(x.transpose(1, 2), mask)  # (B, T / factor, C)
-            x = self.cross_attention(x, next(places), text_mask).transpose(1, 2)
-        return x
-
-    def up(self, x: Tensor, mask: Tensor, outer_mask: Tensor, condition: Tensor, skip: Tensor) -> Tensor:
-        for block in self.up_blocks:
-            x = block(x, mask, condition)
-        return self.lengthen(x) + skip  # (B, C_outer, T)
+    def forward(self, frames: Tensor, features: Tensor, mask: Tensor | None, keys_values, text_mask) -> Tensor:
+        for block in self.blocks:
+            frames = block(frames, features, mask)
+        if self.attends:
+            frames = frames + self.to_frames(frames, mask=mask)
+            frames = frames + self.to_text(frames, next(keys_values), text_mask)
+        return hide(frames, mask)
 
 
-class ResBlock(nn.Module):
-    """Two convolutions with per-frame norm, the second scaled and shifted by the condition, and a residual."""
+class ResidualBlock(nn.Module):
+    """Two convolutions over three frames, the second on frames modulated by the features (Dhariwal & Nichol 2021)."""
 
-    def __init__(self, width: int, condition: int, dropout: float):
+    def __init__(self, width: int, features: int, dropout: float):
         super().__init__()
-        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.conv1 = nn.Conv1d(width, width, 3, padding=1)
-        self.conv2 = nn.Conv1d(width, width, 3, padding=1)
-        self.modulation = nn.Linear(condition, 2 * width)
+        self.norm = nn.LayerNorm(width)
+        self.first = Convolution(width)
+        self.modulated_norm = ModulatedNorm(width, features)
         self.dropout = nn.Dropout(dropout)
+        self.second = Convolution(width)
 
-    def forward(self, x: Tensor, mask: Tensor, condition: Tensor) -> Tensor:
-        mask = mask.unsqueeze(1)  # (B, 1, T)
-        scale, shift = self.modulation(F.silu(condition)).unsqueeze(-1).chunk(2, dim=1)  # (B, C, 1)
-        h = F.silu(self.norm1(x.transpose(1, 2)).transpose(1, 2))
-        h = self.conv1(h * mask)  # (B, C, T)
-        h = self.norm2(h.transpose(1, 2)).transpose(1, 2) * (1 + scale) + shift
-        return x + self.conv2(self.dropout(F.silu(h)) * mask)
+    def forward(self, frames: Tensor, features: Tensor, mask: Tensor | None) -> Tensor:
+        h = self.first(hide(F.silu(self.norm(frames)), mask))
+        h = F.silu(self.modulated_norm(h, features))
+        return frames + self.second(hide(self.dropout(h), mask))  # (B, T, W)
+
+
+class Convolution(nn.Module):
+    """A convolution of kernel 3 over (B, T, W), as one matrix product.
+
+    At a U-Net's short lengths that is 1.5 to 4 times faster on a CPU than `Conv1d`, and needs no transposition.
+    """
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.taps = nn.Linear(3 * width, width)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        padded = F.pad(frames, (0, 0, 1, 1))
+        return self.taps(torch.cat([padded[:, :-2], frames, padded[:, 2:]], dim=-1))
+
+
+def hide(frames: Tensor, mask: Tensor | None) -> Tensor:
+    """Zero where the mask (B, T) says padding."""
+    return frames if mask is None else frames * mask.unsqueeze(-1)

@@ -1,0 +1,131 @@
+"""Steering, measured: what a method does to the top 10 for captions that ask to be rid of an attribute.
+
+Every method answers the same (caption, attribute) pairs. Retrieval without the attribute is not enough: a method must
+also keep the right track.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from diffgar.evaluation.captionwise import mean_with_interval
+from diffgar.evaluation.ranks import unit_rows
+
+K = 10
+
+
+@dataclass(frozen=True)
+class Unwanted:
+    """The pairs: caption rows (P,), what each is to be rid of, and which tracks have that, (P, N) bool."""
+
+    captions: Tensor
+    values: list[tuple[str, str]]
+    has: Tensor
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A method's queries (S, P, D), S sampling seeds, and the tracks it drops for each pair, (P, N) bool or None."""
+
+    queries: Tensor
+    dropped: Tensor | None = None
+
+
+def choose_unwanted(
+    top: Tensor, named: Sequence[set[str]], attributes: pd.DataFrame, least_share: float = 0.2
+) -> Unwanted:
+    """For each caption the attribute value that its plain top 10 (Q, 10) has most often and that it did not ask for.
+
+    named: the attributes that each caption names; attributes: one row a track, one column an attribute. Values "none"
+    are no attribute to be rid of; captions whose top 10 has nothing at least `least_share` often are left out.
+    """
+    captions, values = [], []
+    for caption, places in enumerate(top.tolist()):
+        found = attributes.iloc[places]
+        free = [name for name in attributes.columns if name not in named[caption]]
+        counts = Counter((name, value) for name in free for value in found[name] if value != "none")
+        if counts:
+            choice, count = min(counts.items(), key=lambda item: (-item[1], item[0]))
+            if count >= least_share * len(places):
+                captions.append(caption)
+                values.append(choice)
+    if not captions:
+        raise ValueError("no caption's top 10 has an attribute it did not ask for; evaluate on a larger pool")
+    has = torch.stack([torch.from_numpy((attributes[name] == value).to_numpy(copy=True)) for name, value in values])
+    return Unwanted(torch.tensor(captions), values, has)
+
+
+def evaluate_control(
+    answers: Mapping[str, Answer],
+    index: Tensor,
+    targets: Tensor,
+    unwanted: Unwanted,
+    vectors: tuple[Tensor, Tensor] | None = None,
+    num_resamples: int = 1000,
+) -> dict[str, dict[str, dict[str, float]]]:
+    """method → metric → {"mean", "std", "low", "high", "n"}, per cent; the method "plain" must be among them.
+
+    share@10: of the top 10 that has the unwanted attribute. R@10: of the right track, `targets` (P,), where
+    `R@10_lacking` counts only the pairs whose right track lacks the attribute (there dropping all tracks that have it
+    can only help) and `R@10_having` the others. overlap@10: with the plain top 10 of the same seed. vectors: unit
+    caption and attribute embeddings (P, D) each, of a joint pair, for cos_caption and cos_attribute.
+    """
+    right_has = unwanted.has.gather(1, targets[:, None]).squeeze(1)  # (P,)
+    plain = [nearest(queries, index, None)[0] for queries in answers["plain"].queries]
+    table = {}
+    for name, answer in answers.items():
+        runs = [
+            steering_values(queries, index, targets, unwanted.has, base, answer.dropped, vectors)
+            for queries, base in zip(answer.queries, plain, strict=True)
+        ]
+        values = {metric: torch.stack([run[metric] for run in runs]) for metric in runs[0]}  # (S, P)
+        parts = {"R@10_lacking": ~right_has, "R@10_having": right_has}
+        table[name] = {m: mean_with_interval(v, targets, num_resamples, 0) for m, v in values.items()}
+        for metric, part in parts.items():
+            if part.any():
+                kept = values["R@10"][:, part]
+                table[name][metric] = mean_with_interval(kept, targets[part], num_resamples, 0)
+    return table
+
+
+def steering_values(
+    queries: Tensor,
+    index: Tensor,
+    targets: Tensor,
+    has: Tensor,
+    plain: Tensor,
+    dropped: Tensor | None,
+    vectors: tuple[Tensor, Tensor] | None,
+) -> dict[str, Tensor]:
+    """The metrics of one seed's queries (P, D), a value (P,) each."""
+    top, place = nearest(queries, index, dropped, targets)
+    values = {
+        "share@10": 100 * has.gather(1, top).double().mean(dim=1),
+        "R@10": 100 * (place <= K).double(),
+        "overlap@10": 100 * (top.unsqueeze(2) == plain.unsqueeze(1)).any(dim=2).double().mean(dim=1),
+    }
+    if vectors is not None:
+        unit = unit_rows(queries, "queries")
+        for name, embeddings in zip(("cos_caption", "cos_attribute"), vectors, strict=True):
+            values[name] = 100 * (unit * embeddings).sum(dim=1).double()
+    return values
+
+
+def nearest(
+    queries: Tensor, index: Tensor, dropped: Tensor | None, targets: Tensor | None = None
+) -> tuple[Tensor, Tensor | None]:
+    """The top 10 (P, 10), and the mid-rank of the right track (P,); a dropped one is found by no one."""
+    similarity = unit_rows(queries, "queries") @ unit_rows(index, "index").T  # (P, N)
+    if dropped is not None:
+        similarity = similarity.masked_fill(dropped, -torch.inf)
+    top = similarity.topk(K, dim=1).indices
+    if targets is None:
+        return top, None
+    own = similarity.gather(1, targets[:, None])  # (P, 1)
+    ties = (similarity == own).sum(dim=1) - 1
+    place = 1 + (similarity > own).sum(dim=1) + ties / 2
+    return top, place.masked_fill(own.squeeze(1).isinf(), torch.inf)

@@ -1,0 +1,42 @@
+"""A control result as a table and as a figure: what is given up against what is gained."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from diffgar.evaluation.figures import tradeoff_figure
+from diffgar.evaluation.results import Result
+from diffgar.evaluation.tables import Table, format_cell
+
+METRICS = ("share@10", "R@10", "R@10_lacking", "overlap@10", "cos_caption", "cos_attribute")
+
+
+def control_table(result: Result) -> Table:
+    """One method and strength a line, in the order they were evaluated."""
+    metrics = [metric for metric in METRICS if metric in result.rows["plain"]]
+    rows = [(name, *(format_cell(row[metric], 2) for metric in metrics)) for name, row in result.rows.items()]
+    notes = (
+        f"{result.protocol['num_pairs']} pairs of caption and unwanted attribute, "
+        f"pool of {result.protocol['pool_size']}; per cent, cosines × 100.",
+        "share@10: of the top 10 that has the attribute (less is better).",
+        "R@10: of the right track; R@10_lacking: where that lacks the attribute.",
+    )
+    return Table(f"{result.task}, {result.model_name}@{result.step}, control", ("method", *metrics), tuple(rows), notes)
+
+
+def control_figure(path: Path, result: Result, x: str = "share@10", y: str = "R@10") -> list[Path]:
+    """Each method's curve over its strengths, from the plain query on."""
+    plain, series = _point("plain", result.rows["plain"], x, y), {}
+    for name, row in result.rows.items():
+        method, _, strength = name.partition(" ")
+        series.setdefault(method, [] if method in ("plain", "truth_filter") else [plain | {"label": ""}])
+        series[method].append(_point(strength, row, x, y))
+    tables = {method: pd.DataFrame(points) for method, points in series.items()}
+    return tradeoff_figure(path, tables, f"{x} (per cent)", f"{y} (per cent)")
+
+
+def _point(label: str, row: dict, x: str, y: str) -> dict:
+    values = {"label": label, "x": row[x]["mean"], "y": row[y]["mean"]}
+    for side, metric in (("x", row[x]), ("y", row[y])):
+        values |= {f"{side}_low": metric["low"], f"{side}_high": metric["high"]}
+    return values

@@ -1,0 +1,161 @@
+"""The ways to be rid of an attribute: what each makes of the same (caption, attribute) pairs.
+
+Generated forms need no joint space: `replace` and `compose` steer the diffusion, `query_arithmetic` subtracts one
+generated query from another. The others need the teacher's: `text_arithmetic` subtracts the attribute's embedding from
+the generated query, `teacher_arithmetic` from the caption's own, `teacher_filter` drops the tracks that score highest
+on the attribute. `truth_filter` drops those that have it by ground truth: the ceiling.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from diffgar.evaluation.control import Answer, Unwanted, choose_unwanted, evaluate_control
+from diffgar.evaluation.queries import Steer, generated_queries, index_of, sample_generator
+from diffgar.evaluation.ranks import top_k
+from diffgar.evaluation.retrieval import make_queries
+from diffgar.evaluation.setting import Evaluation
+from diffgar.models.encoders.base import TextEncoder, TextStates
+
+JOINT = ("text_arithmetic", "teacher_arithmetic", "teacher_filter")
+
+
+@dataclass(frozen=True)
+class NegativeControl:
+    """Evaluates methods of being rid of an attribute that the plain top 10 has and the caption did not ask for.
+
+    attributes: columns of the tracks' table, the ground truth. named_column: the captions' column that lists, joined by
+    "|", the attributes a caption names. phrase: (attribute, value) → the negative caption. methods: name → strengths.
+    """
+
+    attributes: Sequence[str]
+    phrase: Callable[[str, str], str]
+    methods: Mapping[str, Sequence]
+    named_column: str = "named"
+    max_pairs: int = 300
+
+    def __call__(
+        self, setting: Evaluation, text_encoder: TextEncoder, seeds: Sequence[int], progress: Callable
+    ) -> dict:
+        """{"protocol", "rows", "pairs"}: method → metric, and the table of pairs."""
+        named, attributes = self._truth(setting)
+        index = index_of(setting.audio, setting.task)
+        methods = Methods(setting, index, seeds, progress)
+        unwanted = methods.choose(named, attributes, self.max_pairs)
+        negatives = [self.phrase(*value) for value in unwanted.values]
+        with torch.inference_mode():
+            states = text_encoder.encode(negatives)
+        rows = self._captions(setting, unwanted)
+        vectors = None if states.embedding is None else (setting.text.embeddings[rows], states.embedding)
+        answers = methods.answers(unwanted, states, self.methods)
+        targets = setting.task.targets[unwanted.captions]
+        pairs = setting.task.captions.iloc[unwanted.captions.tolist()][["caption_id", "caption"]]
+        return {
+            "protocol": {"num_pairs": len(negatives), "seeds": len(seeds), "max_pairs": self.max_pairs},
+            "rows": evaluate_control(answers, index, targets, unwanted, vectors),
+            "pairs": pairs.assign(negative=negatives).to_dict("records"),
+        }
+
+    def _captions(self, setting: Evaluation, unwanted: Unwanted):
+        return setting.rows[unwanted.captions.numpy()]
+
+    def _truth(self, setting: Evaluation) -> tuple[list[set[str]], pd.DataFrame]:
+        """What each caption names, and the attributes of each track of the task."""
+        captions, tracks = setting.task.captions, setting.audio.rows
+        absent = [name for name in self.attributes if name not in tracks]
+        if absent or self.named_column not in captions:
+            raise ValueError(
+                f"control=negative needs ground truth: task {setting.task.name} has no column "
+                f"{(absent or [self.named_column])[0]!r}; give it in the dataset's table and extract again, or set "
+                "control.attributes and control.named_column"
+            )
+        named = [set(str(names).split("|")) for names in captions[self.named_column]]
+        return named, tracks.iloc[setting.track_rows][list(self.attributes)].reset_index(drop=True)
+
+
+class Methods:
+    """Answers of every method for a trained model's task."""
+
+    def __init__(self, setting: Evaluation, index: Tensor, seeds: Sequence[int], progress: Callable):
+        self.setting, self.index, self.seeds, self.progress = setting, index, seeds, progress
+        self.plain = self._generate(setting.rows, scale=None)  # (S, Q, D)
+
+    def _generate(self, rows, scale: float | None, steer: Steer | None = None) -> Tensor:
+        setting = self.setting
+        sampler = setting.sampler if scale is None else replace(setting.sampler, guidance_scale=scale)
+        return generated_queries(
+            setting.model,
+            sampler,
+            setting.text,
+            rows,
+            setting.num_frames,
+            self.seeds,
+            make_queries,
+            steer,
+            self.progress,
+        )
+
+    def choose(self, named: Sequence[set[str]], attributes, max_pairs: int) -> Unwanted:
+        """The pairs, from the plain top 10 of the first seed; at most `max_pairs` of them, evenly spread."""
+        every = torch.linspace(0, len(named) - 1, min(max_pairs, len(named))).long()
+        top = top_k(self.plain[0][every], self.index, k=10)[1]
+        unwanted = choose_unwanted(top, [named[i] for i in every.tolist()], attributes)
+        return replace(unwanted, captions=every[unwanted.captions])
+
+    def answers(self, unwanted: Unwanted, states: TextStates, methods: Mapping[str, Sequence]) -> dict[str, Answer]:
+        """`plain` and each method at each of its strengths, named "method strength".
+
+        states: the attributes' text states, one for each pair. Methods that need a joint space are left out of a pair
+        that is not.
+        """
+        plain = self.plain[:, unwanted.captions]  # (S, P, D)
+        found = {"plain": Answer(plain), "truth_filter": Answer(plain, unwanted.has)}
+        for method, strengths in methods.items():
+            if method in JOINT and states.embedding is None:
+                continue
+            for strength in strengths:
+                name = " ".join([method, *(f"{number:g}" for number in numbers(strength))])
+                found[name] = getattr(self, method)(unwanted, plain, states, *numbers(strength))
+        return found
+
+    def replace(self, unwanted: Unwanted, plain: Tensor, states: TextStates, scale: float) -> Answer:
+        steer = Steer(states.hidden_states, states.mask, form="replace")
+        return Answer(self._generate(self.setting.rows[unwanted.captions.numpy()], scale, steer))
+
+    def compose(self, unwanted: Unwanted, plain: Tensor, states: TextStates, scale: float, weight: float) -> Answer:
+        steer = Steer(states.hidden_states, states.mask, weight)
+        return Answer(self._generate(self.setting.rows[unwanted.captions.numpy()], scale, steer))
+
+    def query_arithmetic(self, unwanted: Unwanted, plain: Tensor, states: TextStates, strength: float) -> Answer:
+        return Answer(F.normalize(plain - strength * self.attribute_queries(states), dim=-1))
+
+    def text_arithmetic(self, unwanted: Unwanted, plain: Tensor, states: TextStates, strength: float) -> Answer:
+        return Answer(F.normalize(plain - strength * states.embedding, dim=-1))
+
+    def teacher_arithmetic(self, unwanted: Unwanted, plain: Tensor, states: TextStates, strength: float) -> Answer:
+        captions = self.setting.text.embeddings[self.setting.rows[unwanted.captions.numpy()]]
+        queries = F.normalize(captions - strength * states.embedding, dim=-1)
+        return Answer(queries.expand(len(self.seeds), -1, -1))
+
+    def teacher_filter(self, unwanted: Unwanted, plain: Tensor, states: TextStates, share: float) -> Answer:
+        scores = states.embedding @ self.index.T  # (P, N)
+        return Answer(plain, scores >= scores.quantile(1 - share, dim=1, keepdim=True))
+
+    def attribute_queries(self, states: TextStates) -> Tensor:
+        """A query (S, P, D) generated for each attribute alone, with the plain sampler."""
+        setting, queries = self.setting, []
+        for seed in self.seeds:
+            generators = [sample_generator(seed, 1 << 20, i) for i in range(len(states.mask))]
+            latents = setting.model.generate(
+                setting.sampler, (states.hidden_states, states.mask), generators, setting.num_frames
+            )
+            queries.append(make_queries(latents.cpu().unsqueeze(1)))
+        return torch.stack(queries)
+
+
+def numbers(strength) -> list[float]:
+    return [float(part) for part in (strength if isinstance(strength, Sequence) else [strength])]

@@ -1,0 +1,149 @@
+"""What every backbone promises, and what only the U-Net has to."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from diffgar.models.backbones.dit import DiT
+from diffgar.models.backbones.layers import TextPooling
+from diffgar.models.backbones.mlp import MLP
+from diffgar.models.backbones.unet import Convolution, UNet
+
+D, C, T, L = 16, 12, 12, 5
+UNET = {"channels": [32, 32, 48], "factors": [2, 2, 4], "num_blocks": [1, 1, 2], "attentions": [0, 1, 1]}
+BACKBONES = {
+    "unet": lambda: UNet(D, C, **UNET, num_heads=2, head_dim=8, features=32),
+    "mlp": lambda: MLP(D, C, width=32, depth=2, num_heads=2),
+    "dit": lambda: DiT(D, C, width=32, depth=2, num_heads=2),
+}
+
+
+@pytest.fixture(params=BACKBONES)
+def backbone(request):
+    """With weights as after training: those that start at or near zero would hide what they pass on."""
+    torch.manual_seed(0)
+    network = BACKBONES[request.param]()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return network
+
+
+@pytest.fixture
+def inputs():
+    generator = torch.Generator().manual_seed(1)
+    text_mask = torch.tensor([[True] * 5, [True] * 3 + [False] * 2, [True] * 1 + [False] * 4])
+    mask = torch.arange(T) < torch.tensor([[T], [7], [1]])
+    return {
+        "noisy_latents": torch.randn(3, T, D, generator=generator),
+        "timesteps": torch.tensor([0, 500, 999]),
+        "text": torch.randn(3, L, C, generator=generator),
+        "text_mask": text_mask,
+        "mask": mask,
+    }
+
+
+def close(first, second):
+    torch.testing.assert_close(first, second, atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("num_frames", [1, 5, 16, 21])
+def test_any_number_of_frames_goes_in_and_comes_out(backbone, inputs, num_frames):
+    noisy_latents = torch.randn(3, num_frames, D)
+    prediction = backbone(noisy_latents, inputs["timesteps"], inputs["text"], inputs["text_mask"])
+    assert prediction.shape == noisy_latents.shape
+
+
+@torch.no_grad()
+def test_padding_tokens_change_nothing(backbone, inputs):
+    expected = backbone(**inputs)
+    garbage = torch.where(inputs["text_mask"].unsqueeze(-1), inputs["text"], torch.tensor(7.0))
+    longer = F.pad(garbage, (0, 0, 0, 6), value=-3.0)
+    close(backbone(**inputs | {"text": longer, "text_mask": F.pad(inputs["text_mask"], (0, 6))}), expected)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("extra", [1, 4, 20])
+def test_padding_frames_change_nothing(backbone, inputs, extra):
+    valid = inputs["mask"]
+    expected = backbone(**inputs)
+    garbage = torch.where(valid.unsqueeze(-1), inputs["noisy_latents"], torch.tensor(9.0))
+    longer = {
+        "noisy_latents": F.pad(garbage, (0, 0, 0, extra), value=-5.0),
+        "mask": F.pad(valid, (0, extra)),
+    }
+    close(backbone(**inputs | longer)[:, :T][valid], expected[valid])
+
+
+@torch.no_grad()
+def test_a_short_sequence_alone_equals_the_same_one_padded_in_a_batch(backbone, inputs):
+    together = backbone(**inputs)[1, :7]
+    one = {name: value[1:2] for name, value in inputs.items()}
+    alone = one | {"noisy_latents": one["noisy_latents"][:, :7], "mask": None, "text": one["text"][:, :3]}
+    close(backbone(**alone | {"text_mask": None})[0], together)
+
+
+@torch.no_grad()
+def test_a_mask_of_only_valid_frames_equals_no_mask(backbone, inputs):
+    everything = torch.ones(3, T, dtype=torch.bool)
+    close(backbone(**inputs | {"mask": everything}), backbone(**inputs | {"mask": None}))
+
+
+@torch.no_grad()
+def test_prepared_text_equals_raw_text(backbone, inputs):
+    prepared = backbone.prepare_text(inputs["text"], inputs["text_mask"])
+    close(backbone(**inputs | {"text": prepared, "text_mask": None}), backbone(**inputs))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["timesteps", "text"])
+def test_the_conditions_are_heard(backbone, inputs, name):
+    assert not torch.allclose(backbone(**inputs | {name: inputs[name].flip(0)}), backbone(**inputs), atol=1e-3)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_gradient_reaches_every_parameter_from_the_first_step(name, inputs):
+    torch.manual_seed(0)
+    network = BACKBONES[name]()
+    (network(**inputs) - torch.randn(3, T, D)).square().mean().backward()
+    still = [key for key, value in network.named_parameters() if value.grad is None or not value.grad.any()]
+    assert not still
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_an_untrained_backbone_predicts_about_zero(name, inputs):
+    torch.manual_seed(0)
+    assert BACKBONES[name]()(**inputs).abs().max() < 0.1
+
+
+@torch.no_grad()
+def test_the_convolution_equals_conv1d():
+    ours, theirs = Convolution(6), torch.nn.Conv1d(6, 6, 3, padding=1)
+    theirs.weight.copy_(ours.taps.weight.unflatten(1, (3, 6)).transpose(1, 2))
+    theirs.bias.copy_(ours.taps.bias)
+    frames = torch.randn(2, 9, 6)
+    close(ours(frames), theirs(frames.transpose(1, 2)).transpose(1, 2))
+
+
+@torch.no_grad()
+def test_text_pooling_starts_as_the_mean_over_tokens():
+    pooling, text = TextPooling(C, 8, num_heads=2), torch.randn(2, L, C)
+    text_mask = torch.arange(L) < torch.tensor([[L], [2]])
+    means = torch.stack([text[0].mean(dim=0), text[1, :2].mean(dim=0)])
+    close(pooling(text, text_mask), pooling.out(pooling.values(means)))
+
+
+@torch.no_grad()
+def test_frames_of_the_unet_see_one_another_and_those_of_the_mlp_do_not(inputs):
+    changed = inputs["noisy_latents"].clone()
+    changed[:, 0] += 1
+    for name, sees in {"unet": True, "dit": True, "mlp": False}.items():
+        network = BACKBONES[name]()
+        before, after = network(**inputs), network(**inputs | {"noisy_latents": changed})
+        assert torch.equal(before[0, -1], after[0, -1]) is not sees
+
+
+def test_levels_of_different_count_are_refused_by_name():
+    with pytest.raises(ValueError, match="3, 2, 3 and 3"):
+        UNet(D, C, **UNET | {"factors": [2, 2]})

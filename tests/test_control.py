@@ -1,0 +1,59 @@
+"""Steering's evaluator on hand-made tracks."""
+
+import pandas as pd
+import pytest
+import torch
+
+from diffgar.evaluation.control import Answer, choose_unwanted, evaluate_control
+
+
+@pytest.fixture
+def world():
+    """40 tracks on two axes: the first coordinate is what captions ask for, the second the unwanted attribute."""
+    torch.manual_seed(0)
+    drums = torch.arange(40) % 2 == 0
+    index = torch.stack([torch.ones(40), drums * 1.0, 0.01 * torch.randn(40)], dim=1)
+    attributes = pd.DataFrame({"drums": ["rock" if d else "none" for d in drums], "lead": ["flute"] * 40})
+    return index, drums, attributes
+
+
+def plain_query(index):
+    return (index[0] + 0.1 * index[2]).expand(1, 3, 3).clone()
+
+
+def test_the_unwanted_attribute_is_one_of_the_top_10_that_the_caption_did_not_name(world):
+    _, drums, attributes = world
+    top = drums.nonzero().flatten()[:10].expand(3, 10)
+    unwanted = choose_unwanted(top, [{"lead"}, {"drums"}, {"lead", "drums"}], attributes)
+    assert unwanted.values == [("drums", "rock"), ("lead", "flute")]
+    assert unwanted.captions.tolist() == [0, 1]
+    assert torch.equal(unwanted.has[0], drums) and unwanted.has[1].all()
+
+
+def test_dropping_what_has_the_attribute_leaves_none_and_keeps_a_right_track_that_lacks_it(world):
+    index, drums, attributes = world
+    unwanted = choose_unwanted(drums.nonzero().flatten()[:10].expand(3, 10), [{"lead"}] * 3, attributes)
+    plain = plain_query(index)
+    targets = torch.tensor([0, 1, 3])  # the first right track has drums, the others do not
+    table = evaluate_control({"plain": Answer(plain), "truth": Answer(plain, unwanted.has)}, index, targets, unwanted)
+    assert table["plain"]["share@10"]["mean"] == 100 and table["plain"]["overlap@10"]["mean"] == 100
+    assert table["truth"]["share@10"]["mean"] == 0 and table["truth"]["overlap@10"]["mean"] == 0
+    assert table["truth"]["R@10_having"]["mean"] == 0
+    assert table["truth"]["R@10_lacking"]["mean"] >= table["plain"]["R@10_lacking"]["mean"]
+
+
+def test_a_query_moved_away_from_the_attribute_loses_it(world):
+    index, drums, attributes = world
+    unwanted = choose_unwanted(drums.nonzero().flatten()[:10].expand(3, 10), [{"lead"}] * 3, attributes)
+    plain = plain_query(index)
+    away = Answer(plain - torch.tensor([0.0, 2.0, 0.0]))
+    vectors = torch.tensor([[1.0, 0, 0]]).expand(3, 3), torch.tensor([[0.0, 1, 0]]).expand(3, 3)
+    table = evaluate_control({"plain": Answer(plain), "away": away}, index, torch.tensor([1, 3, 5]), unwanted, vectors)
+    assert table["away"]["share@10"]["mean"] == 0 < table["plain"]["share@10"]["mean"]
+    assert table["away"]["cos_attribute"]["mean"] < 0 < table["plain"]["cos_attribute"]["mean"]
+
+
+def test_a_world_without_unwanted_attributes_is_refused(world):
+    _, _, attributes = world
+    with pytest.raises(ValueError, match="no caption's top 10 has an attribute"):
+        choose_unwanted(torch.ones(1, 10, dtype=torch.long), [{"lead"}], attributes)

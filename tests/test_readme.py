@@ -1,0 +1,51 @@
+"""What README tells to type works: every command names a script, a config and options that there are."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from diffgar.cli import to_hydra
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```\w*\n(.*?)```", README, re.S)
+LINES = [line.split(" #")[0].strip() for block in BLOCKS for line in block.splitlines()]
+COMMANDS = sorted({part for line in LINES for part in re.findall(r"python \w+\.py[^&|;]*", line)})
+DEFAULTS = {
+    "train_ldm.py": "train_ldm/model/encoder_pair/demo/unet/train_ldm_sample_pred_small",
+    "extract_dataset.py": "extract_features/demo/extract_demo",
+    "eval_retrieval.py": "eval_retrieval",
+    "eval_fidelity.py": "eval_fidelity",
+}
+
+
+def test_readme_has_commands():
+    assert len(COMMANDS) >= 8
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_composes(command):
+    _, script, *words = shlex.split(command)
+    assert (ROOT / script).is_file()
+    words = to_hydra(words, ("task", "model_name", "model_step"))
+    name = words[words.index("--config-name") + 1] if "--config-name" in words else DEFAULTS[script]
+    folder = Path(words[words.index("--config-dir") + 1]) if "--config-dir" in words else ROOT / "config"
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is made by training")
+    sweep = "-m" in words or "--multirun" in words
+    overrides = [word.split(",")[0] if sweep else word for word in words if "=" in word or word.startswith("~")]
+    with initialize_config_dir(str(ROOT / "config"), version_base="1.3"):
+        compose(name, overrides)
+
+
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"\]\(([\w./-]+)\)|`([\w/]+/[\w./]*\.\w+)`", README))))
+def test_a_file_that_readme_names_exists(path):
+    assert (ROOT / (path[0] or path[1])).exists()
+
+
+def test_the_second_command_is_what_ci_runs():
+    assert "grep -m1 'python -m pytest' README.md" in (ROOT / ".ci/run").read_text()
+    assert "pip install -r requirements.txt && python -m pytest" in README

@@ -10,7 +10,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
-from diffgar import cli
+from diffgar import checkpoints, cli
 from diffgar.evaluation.control_report import control_figure, control_table
 from diffgar.evaluation.figures import recall_figure
 from diffgar.evaluation.queries import generated_queries, index_of
@@ -31,6 +31,16 @@ def evaluate(cfg: DictConfig) -> Path:
     recall_figure(path.with_suffix(""), report["queries"], result.protocol["pool_size"])
     show(retrieval_table([read_result(path)]), path)
     return path
+
+
+def known(cfg: DictConfig) -> Path | None:
+    """The result of this very config, if there is one."""
+    folder = checkpoints.folder_of(cfg.paths.checkpoints, cfg.model_name)
+    step = checkpoints.choose_step(folder, cfg.model_step)
+    protocol, config = {"name": cfg.task.protocol}, OmegaConf.to_container(cfg, resolve=True)
+    wanted = Result("retrieval", cfg.model_name, cfg.task.name, step, protocol, {}, cfg.evaluation.variant)
+    path = wanted.path(cfg.paths.results)
+    return path if path.is_file() and read_result(path).config == config else None
 
 
 def control(cfg: DictConfig) -> Path:

@@ -18,6 +18,8 @@ import eval_retrieval
 import extract_dataset
 from diffgar import checkpoints, cli
 from diffgar.evaluation.queries import ValidationRetrieval
+from diffgar.evaluation.results import read_result
+from diffgar.evaluation.tables import retrieval_table
 
 
 @cli.main("train_ldm/model/encoder_pair/demo/unet/train_ldm_sample_pred_small")
@@ -30,9 +32,13 @@ def main(cfg: DictConfig) -> None:
     done = checkpoints.steps_of(folder)
     if done and done[-1] >= cfg.trainer.max_steps:
         print(f"{folder} is trained; to train again choose another model_name, or delete that folder")
+        result = eval_retrieval.known(cfg) if cfg.task else None
+        if result:
+            eval_retrieval.show(retrieval_table([read_result(result)]), result)
+            return
     else:
         train(cfg, folder, resume=f"{folder}/step={done[-1]}.ckpt" if done else None)
-    print(f"checkpoints  {folder}")
+        print(f"checkpoints  {folder}")
     if cfg.task:
         eval_retrieval.evaluate(cfg)
 

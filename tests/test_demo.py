@@ -1,7 +1,5 @@
-"""The demo collection: reproducible, resumable, within the synthesizer's range, and as its captions say."""
+"""The demo collection: reproducible, resumable, and as its captions say."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -82,30 +80,12 @@ def test_the_files_are_audible_music_of_20_to_32_seconds(collection):
         assert (seconds.std(axis=1) > 1e-3).mean() > 0.9
 
 
-def test_every_note_lies_where_every_preset_has_samples():
-    for number in range(150):
+def test_every_key_of_every_song_has_a_sample():
+    for number in range(100):
         random = np.random.default_rng(number)
         for part in demo_music.compose(demo_music.draw_attributes(random), random).parts:
-            pitches = [pitch for _, _, pitch in part.notes]
-            assert part.is_drum or demo_music.LOWEST <= min(pitches) <= max(pitches) <= demo_music.HIGHEST
-
-
-def test_the_synthesizer_returns_for_the_ends_of_the_range_on_every_program():
-    program = """
-from diffgar.dataloading.demo_music import *
-for number in [*LEADS.values(), *BACKINGS.values(), *BASSES.values()]:
-    samples = render_part(Part(number, 0.0, [(0, 1, LOWEST), (1, 1, HIGHEST)]), 240)
-    assert abs(samples).max() > 0.01, number
-"""
-    root = Path(__file__).resolve().parents[1]
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=60, cwd=root)
-
-
-def test_notes_beyond_the_range_come_back_by_octaves():
-    moved = demo_music.in_range([(0.0, 1.0, pitch) for pitch in range(128)])
-    pitches = [pitch for _, _, pitch in moved]
-    assert min(pitches) == demo_music.LOWEST and max(pitches) == demo_music.HIGHEST
-    assert all((pitch - was) % 12 == 0 for was, pitch in enumerate(pitches))
+            for key in {key for _, _, key, _ in part.notes}:
+                assert demo_music.soundfont().zones(part.bank, part.program, key, 100), (part.program, key)
 
 
 def test_a_caption_names_two_to_four_attributes_in_words_that_are_true():
@@ -155,7 +135,7 @@ def spectrum(**attributes: str) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize(
     "name, values, band",
     [
-        ("drums", ("none", "rock"), (6000, 11000)),
+        ("drums", ("none", "jazz"), (6000, 11000)),
         ("bass", ("none", "upright bass"), (40, 90)),
         ("register", ("low", "high"), (600, 1500)),
     ],

@@ -80,9 +80,7 @@ def write_collection(folder, num_tracks=12):
 
 def collection(folder, **options):
     columns = {"track_id": "track_id", "path": "path", "caption": "caption"}
-    return read_dataset(
-        "some", str(folder / "captions.csv"), str(folder), columns, by_name("train"), **options
-    )
+    return read_dataset("some", str(folder / "captions.csv"), str(folder), columns, by_name("train"), **options)
 
 
 @pytest.fixture(scope="module")
@@ -265,9 +263,7 @@ def test_captions_become_ragged_token_states_with_the_empty_one_first(folder, tm
     assert list(store.rows["caption"]) == ["", *dataset.captions["caption"]]
     assert [len(store.row(i)) for i in range(3)] == [1, 3, 3]  # no padding is kept
     np.testing.assert_array_equal(store.row(1)[:, 0], [3, 1, 4])
-    torch.testing.assert_close(
-        store.embeddings[1:], Words().encode(list(dataset.captions["caption"])).embedding
-    )
+    torch.testing.assert_close(store.embeddings[1:], Words().encode(list(dataset.captions["caption"])).embedding)
     assert store.card.notes["num_truncated"] == 12 and "12 captions are longer than 3 tokens" in caplog.text
 
 

@@ -87,6 +87,14 @@ def test_a_path_template_takes_any_column_and_the_paths_stem():
     assert next(iter(read(frame(), path_template="{mood}/{track_id}.wav"))).path == "/audio/sad/007.wav"
 
 
+def test_a_path_template_sees_a_clips_seconds_as_the_table_writes_them():
+    table = frame(ROWS[0], start_s="30", end_s="40")
+    for columns in (COLUMNS, COLUMNS | {"start_s": "start_s", "end_s": "end_s"}):
+        track = next(iter(read(table, columns, path_template="[{track_id}]-[{start_s}-{end_s}].wav")))
+        assert track.path == "/audio/[007]-[30-40].wav"
+    assert next(iter(read(table, path_template="one file.wav"))).path == "/audio/one file.wav"
+
+
 def test_where_keeps_rows_whatever_the_type_of_the_cell():
     for flag in (True, "True", "true"):
         kept = read(frame(good=[flag, "", False]), where={"good": True})
@@ -148,6 +156,7 @@ BAD = {
         {"columns": COLUMNS | {"start_s": "start"}},
     ),
     "path_template .* needs 'ytid'; the fields are .*mood": (frame(), {"path_template": "{ytid}.wav"}),
+    "path_template .* cannot be filled": (frame(), {"path_template": "{path"}),
     "no row has mood in .'calm'.": (frame(), {"where": {"mood": "calm"}}),
     "caption_id 'sad' stands twice": (frame(), {"columns": COLUMNS | {"caption_id": "mood"}}),
     "missing is 'ignore'; choose refuse or skip": (frame(), {"missing": "ignore"}),
@@ -188,9 +197,7 @@ def test_audio_that_is_not_on_disk_is_refused_or_left_out_as_the_dataset_says(tm
         "columns": COLUMNS,
         "split": splits.by_name("test"),
     }
-    with pytest.raises(
-        DatasetError, match="1 of 2 tracks is not on disk, the first .*gone.mp3; .*missing=skip"
-    ):
+    with pytest.raises(DatasetError, match="1 of 2 tracks is not on disk, the first .*gone.mp3; .*missing=skip"):
         read_dataset(table=table, **options).refuse_missing()
     gone = read_dataset(table=table, **options, missing="skip").refuse_missing()
     assert [track.track_id for track in gone] == ["1e3"]
@@ -203,9 +210,7 @@ def test_a_mix_gives_every_dataset_its_weight_in_every_split():
         frame(*({"track_id": i, "path": f"{i}", "caption": "x"} for i in range(9))),
     )
     both = mix("both", {"small": read(small), "large": read(large)}, {"small": 1, "large": 3})
-    assert both.tracks["track_id"].is_unique and set(both.captions["track_id"]) == set(
-        both.tracks["track_id"]
-    )
+    assert both.tracks["track_id"].is_unique and set(both.captions["track_id"]) == set(both.tracks["track_id"])
     weight = both.tracks.groupby("dataset")["weight"].sum()
     assert weight["large"] == pytest.approx(3 * weight["small"])
     with pytest.raises(DatasetError, match="positive"):
@@ -325,8 +330,6 @@ def test_muscalls_json_reads(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("name", ["template", "private_caps"])
 def test_a_dataset_of_ones_own_is_one_file(monkeypatch, tmp_path, name):
-    frame(*({"track_id": i, "path": f"{i}.wav", "caption": "x"} for i in range(200))).to_csv(
-        tmp_path / "captions.csv"
-    )
+    frame(*({"track_id": i, "path": f"{i}.wav", "caption": "x"} for i in range(200))).to_csv(tmp_path / "captions.csv")
     dataset = configured(name, monkeypatch, MY_DATASET=tmp_path, PRIVATE_CAPS=tmp_path)
     assert len(dataset) == 200 and set(dataset.tracks["split"]) >= {"train", "validation"}

@@ -33,9 +33,7 @@ def blocks(
     path, resampler, peak, seconds = Path(path), None, 0.0, 0.0
     for rate, block in decode(path, start or 0.0, end):
         if not np.isfinite(block).all():
-            raise AudioError(
-                path, f"has NaN or infinite samples near {seconds:.1f} s", "render or convert it again"
-            )
+            raise AudioError(path, f"has NaN or infinite samples near {seconds:.1f} s", "render or convert it again")
         peak = max(peak, float(np.abs(block).max(initial=0.0)))
         seconds += len(block) / rate
         if rate == sample_rate:
@@ -50,14 +48,10 @@ def blocks(
         where = "" if not start else f" from {start:g} s on"
         raise AudioError(path, f"holds no sample{where}", "fetch it again, or correct start_s in the table")
     if peak < SILENCE:
-        raise AudioError(
-            path, "is silent (no sample above -90 dBFS)", "replace it, or leave its row out of the table"
-        )
+        raise AudioError(path, "is silent (no sample above -90 dBFS)", "replace it, or leave its row out of the table")
 
 
-def load(
-    path: Path | str, sample_rate: int, start: float | None = None, end: float | None = None
-) -> np.ndarray:
+def load(path: Path | str, sample_rate: int, start: float | None = None, end: float | None = None) -> np.ndarray:
     """The file, or its seconds `start` to `end`, joined from its `blocks`: (S,) float32 mono."""
     return np.concatenate(list(blocks(path, sample_rate, start, end)))
 

@@ -1,8 +1,10 @@
 """From a table's rows, in its own columns, to the rows of tracks and captions in ours."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from string import Formatter
 
 import numpy as np
 import pandas as pd
@@ -31,9 +33,7 @@ def rename(rows: pd.DataFrame, columns: Mapping[str, str | Sequence[str] | None]
     """Rows with our columns beside the table's; `caption` becomes a list of texts."""
     if unknown := [ours for ours in columns if ours not in OURS]:
         raise DatasetError(f"columns maps {unknown[0]!r}, which is none of ours: {', '.join(OURS)}")
-    mapped = {
-        ours: [names] if isinstance(names, str) else list(names) for ours, names in columns.items() if names
-    }
+    mapped = {ours: [names] if isinstance(names, str) else list(names) for ours, names in columns.items() if names}
     if "track_id" not in mapped:
         raise DatasetError(f"columns maps no track_id; name the column that holds it: {list(rows.columns)}")
     for column in (name for names in mapped.values() for name in names):
@@ -79,16 +79,20 @@ def _texts(cells: Sequence, number: int) -> list[str]:
 
 def paths(rows: pd.DataFrame, audio_root: Path, template: str) -> list[str]:
     """Each row's audio file: the template filled with its columns and `path_stem`, under audio_root."""
-    filled = []
-    for fields in rows.to_dict("records"):
-        if "path" in fields:
-            fields["path_stem"] = PurePosixPath(str(fields["path"])).with_suffix("")
-        try:
-            filled.append(str(audio_root / template.format(**fields)))
-        except (KeyError, IndexError, ValueError) as error:
-            there = [name for name in fields if name != "_row"]
-            raise DatasetError(f"path_template {template!r} needs {error}; the fields are {there}") from error
-    return filled
+    there = [name for name in rows.columns if name != "_row"]
+    try:
+        names = {name for _, name, _, _ in Formatter().parse(template) if name is not None}
+        fields = {name: rows[name].tolist() for name in names & set(there)}
+        if "path_stem" in names and "path" in rows:
+            fields["path_stem"] = [os.path.splitext(str(path))[0] for path in rows["path"]]
+        if unknown := sorted(names - set(fields)):
+            raise DatasetError(f"path_template {template!r} needs {unknown[0]!r}; the fields are {there}")
+        each = ({name: cells[i] for name, cells in fields.items()} for i in range(len(rows)))
+        return [os.path.join(audio_root, template.format(**cells)) for cells in each]
+    except ValueError as error:
+        if isinstance(error, DatasetError):
+            raise
+        raise DatasetError(f"path_template {template!r} cannot be filled ({error}); correct it") from error
 
 
 def refuse_conflicts(rows: pd.DataFrame) -> None:
@@ -144,9 +148,7 @@ def _captions(rows: pd.DataFrame, others: list[str]) -> pd.DataFrame:
     elif len(flat) > len(rows):
         flat["caption_id"] = flat["caption_id"] + "#" + number
     if repeated := list(flat["caption_id"][flat["caption_id"].duplicated()]):
-        raise DatasetError(
-            f"caption_id {repeated[0]!r} stands twice; make ids unique, or set columns.caption_id=null"
-        )
+        raise DatasetError(f"caption_id {repeated[0]!r} stands twice; make ids unique, or set columns.caption_id=null")
     return flat[[*CAPTION, *others]]
 
 

@@ -122,9 +122,7 @@ def _decode_av(path: Path, start: float, end: float | None) -> Iterator[tuple[in
     try:
         import av
     except ImportError as error:
-        raise AudioError(
-            path, f"{path.suffix} is decoded by PyAV", "pip install av, or convert it"
-        ) from error
+        raise AudioError(path, f"{path.suffix} is decoded by PyAV", "pip install av, or convert it") from error
     try:
         with av.open(str(path)) as container:
             if not container.streams.audio:

@@ -94,9 +94,7 @@ class Decoder:
         for k in range(self.num_workers):
             share = [(i, self.tracks[i]) for i in range(k, len(self.tracks), self.num_workers)]
             pieces = self.context.Queue(maxsize=AHEAD)
-            worker = self.context.Process(
-                target=_work, args=(share, self.framing, pieces, os.getpid()), daemon=True
-            )
+            worker = self.context.Process(target=_work, args=(share, self.framing, pieces, os.getpid()), daemon=True)
             worker.start()
             self.queues.append(pieces)
             self.workers.append(worker)

@@ -46,9 +46,7 @@ def by_hash(fractions: Mapping[str, float], by: str = "track_id", salt: str = ""
 
     def rule(rows: pd.DataFrame) -> list[str]:
         if by not in rows:
-            raise DatasetError(
-                f"no column {by!r} to split by; map it under columns: {by}: <its name in the table>"
-            )
+            raise DatasetError(f"no column {by!r} to split by; map it under columns: {by}: <its name in the table>")
         return [split_of(str(value)) for value in rows[by]]
 
     return rule
@@ -65,9 +63,7 @@ def by_list(files: Mapping[str, str], other: str | None = None, by: str = "track
             raise DatasetError(f"{file}: no such list of {by}s for split {split!r}; make it, one a line")
         for value in filter(None, map(str.strip, Path(file).read_text(encoding="utf-8").splitlines())):
             if split_of.setdefault(value, split) != split:
-                raise DatasetError(
-                    f"{file}: {by} {value!r} is in {split_of[value]!r} too; leave it in one list"
-                )
+                raise DatasetError(f"{file}: {by} {value!r} is in {split_of[value]!r} too; leave it in one list")
 
     def rule(rows: pd.DataFrame) -> list[str]:
         if by not in rows:

@@ -25,9 +25,7 @@ def read_table(path: Path | str) -> pd.DataFrame:
     try:
         table = reader(path)
     except (ValueError, UnicodeDecodeError, AttributeError) as error:
-        raise DatasetError(
-            f"{path}: cannot be read as {path.suffix[1:]} ({error}); check its form"
-        ) from error
+        raise DatasetError(f"{path}: cannot be read as {path.suffix[1:]} ({error}); check its form") from error
     if table.empty:
         raise DatasetError(f"{path}: holds no row; fetch it again")
     return table
@@ -72,7 +70,5 @@ def read_tables(table: str | Path | Sequence | Mapping | pd.DataFrame) -> pd.Dat
     if isinstance(table, str | Path):
         return read_table(table)
     if isinstance(table, Mapping):
-        return pd.concat(
-            [read_table(path).assign(split=split) for split, path in table.items()], ignore_index=True
-        )
+        return pd.concat([read_table(path).assign(split=split) for split, path in table.items()], ignore_index=True)
     return pd.concat([read_table(path) for path in table], ignore_index=True)

@@ -3,12 +3,12 @@
 Tracks and captions are two tables with the columns of `Track` and `Caption`; the splits are by track.
 """
 
+import dataclasses
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from diffgar.dataloading import columns as mapping
@@ -56,9 +56,10 @@ class Dataset:
     source: str = field(default="", compare=False)  # the table, for messages
 
     def __iter__(self) -> Iterator[Track]:
-        for row in self.tracks.to_dict("records"):
-            start, end = (None if np.isnan(row[k]) else float(row[k]) for k in ("start_s", "end_s"))
-            yield Track(row["track_id"], row["path"], row["split"], start, end, row["artist"])
+        names = [each.name for each in dataclasses.fields(Track)]
+        for row in zip(*(self.tracks[name].tolist() for name in names), strict=True):
+            track = dict(zip(names, row, strict=True))
+            yield Track(**{name: None if value != value else value for name, value in track.items()})  # NaN is none
 
     def __len__(self) -> int:
         return len(self.tracks)
@@ -68,9 +69,7 @@ class Dataset:
         there = sorted(self.tracks["split"].unique())
         if unknown := [name for name in names if name not in there]:
             raise DatasetError(f"dataset {self.name!r} has no split {unknown[0]!r}; it has {there}")
-        parts = [
-            frame[frame["split"].isin(names)].reset_index(drop=True) for frame in (self.tracks, self.captions)
-        ]
+        parts = [frame[frame["split"].isin(names)].reset_index(drop=True) for frame in (self.tracks, self.captions)]
         return Dataset(self.name, *parts, self.missing, self.source)
 
     def missing_audio(self) -> list[Track]:
@@ -88,9 +87,7 @@ class Dataset:
                 f"the first {first}; check audio_root and path_template, or set data.missing=skip"
             )
         if gone:
-            log.warning(
-                "%s: %d of %d tracks are not on disk and are left out", self.name, len(gone), len(self)
-            )
+            log.warning("%s: %d of %d tracks are not on disk and are left out", self.name, len(gone), len(self))
         return gone
 
 
@@ -116,10 +113,11 @@ def read_dataset(
     if missing not in ("refuse", "skip"):
         raise DatasetError(f"{name}: missing is {missing!r}; choose refuse or skip")
     try:
-        rows = mapping.keep(read_tables(table), where or {})
-        rows = mapping.rename(rows, columns)
+        cells = mapping.keep(read_tables(table), where or {})
+        rows = mapping.rename(cells, columns)
         rows["split"] = split(rows)
-        rows["path"] = mapping.paths(rows, Path(audio_root), path_template)
+        fields = rows.assign(**cells.filter(items=["start_s", "end_s"]))  # "30" as the table writes it, not 30.0
+        rows["path"] = mapping.paths(fields, Path(audio_root), path_template)
         mapping.refuse_conflicts(rows)
         tracks, captions = mapping.tracks_and_captions(rows)
     except DatasetError as error:
@@ -133,9 +131,7 @@ def mix(name: str, datasets: Mapping[str, Dataset], weights: Mapping[str, float]
     In every split the tracks of a dataset together weigh `weights[dataset]`, however many they are.
     """
     if set(datasets) != set(weights) or min(weights.values(), default=0) <= 0:
-        raise DatasetError(
-            f"mix {name!r}: weights {dict(weights)} must be positive, one for each of {list(datasets)}"
-        )
+        raise DatasetError(f"mix {name!r}: weights {dict(weights)} must be positive, one for each of {list(datasets)}")
     tracks, captions = [], []
     for key, part in datasets.items():
         size = part.tracks.groupby("split")["track_id"].transform("size")

@@ -1,6 +1,7 @@
 """The training objective: targets, weights, caption dropout. Pure functions, and `Objective` that combines them.
 
-Notation of Ho et al. 2020 (arXiv 2006.11239): noisy = √ᾱ · latents + √(1 − ᾱ) · noise.
+Notation of Ho et al. 2020 (arXiv 2006.11239): noisy = signal · latents + sigma · noise, where signal = √ᾱ and
+sigma = √(1 − ᾱ); the signal-to-noise ratio is SNR = ᾱ / (1 − ᾱ).
 """
 
 from dataclasses import dataclass
@@ -12,14 +13,17 @@ from torch import Tensor, nn
 PREDICTION_TYPES = ("sample", "epsilon", "v_prediction")
 
 
-def signal_and_noise(noise_scheduler, timesteps: Tensor) -> tuple[Tensor, Tensor]:
-    """√ᾱ and √(1 − ᾱ) at each timestep, (B, 1, 1) each."""
+def signal_and_sigma(noise_scheduler, timesteps: Tensor) -> tuple[Tensor, Tensor]:
+    """√ᾱ and √(1 − ᾱ) at each timestep (B,), as (B, 1, 1) each."""
     alpha_bar = noise_scheduler.alphas_cumprod.to(timesteps.device)[timesteps].view(-1, 1, 1)
     return alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
 
 
 def diffusion_target(prediction_type: str, latents: Tensor, noise: Tensor, signal: Tensor, sigma: Tensor) -> Tensor:
-    """What the backbone should predict: the latents, the noise, or v (Salimans & Ho 2022, arXiv 2202.00512, eq. 12)."""
+    """What the backbone is to predict: the latents, the noise, or v = signal · noise − sigma · latents.
+
+    v of Salimans & Ho 2022 (arXiv 2202.00512, section 4).
+    """
     if prediction_type == "sample":
         return latents
     if prediction_type == "epsilon":
@@ -28,7 +32,7 @@ def diffusion_target(prediction_type: str, latents: Tensor, noise: Tensor, signa
 
 
 def clean_latents(prediction_type: str, prediction: Tensor, noisy: Tensor, signal: Tensor, sigma: Tensor) -> Tensor:
-    """The latents that a prediction stands for."""
+    """The latents that a prediction stands for: `diffusion_target` undone."""
     if prediction_type == "sample":
         return prediction
     if prediction_type == "epsilon":
@@ -36,31 +40,48 @@ def clean_latents(prediction_type: str, prediction: Tensor, noisy: Tensor, signa
     return signal * noisy - sigma * prediction
 
 
+def implied_noise(prediction_type: str, prediction: Tensor, noisy: Tensor, signal: Tensor, sigma: Tensor) -> Tensor:
+    """The noise that a prediction stands for."""
+    if prediction_type == "sample":
+        return (noisy - signal * prediction) / sigma
+    if prediction_type == "epsilon":
+        return prediction
+    return sigma * noisy + signal * prediction
+
+
 def loss_weights(
-    prediction_type: str, signal: Tensor, sigma: Tensor, min_snr_gamma: float | None
+    prediction_type: str, signal: Tensor, sigma: Tensor, min_snr_gamma: float | None = None, p2_gamma: float = 0.0
 ) -> Tensor:
-    """Weights (B,) of the squared error; min-SNR-γ of Hang et al. 2023 (arXiv 2303.09556, eq. 8), or ones.
+    """Weights (B,) of the prediction's squared error; ones unless asked otherwise.
 
-    In terms of the error of the clean latents the weight is min(SNR, γ); each target divides by what it already
-    implies: 1 for `sample`, SNR for `epsilon`, SNR + 1 for `v_prediction`.
+    min_snr_gamma: min-SNR-γ of Hang et al. 2023 (arXiv 2303.09556, section 3.4): the error of the clean latents then
+    weighs min(SNR, γ), so the prediction's own error weighs that over 1 for `sample`, over SNR for `epsilon`, over
+    SNR + 1 for `v_prediction`. p2_gamma: times (1 + SNR)^−γ, towards high noise, where a caption decides most (Choi
+    et al. 2022, arXiv 2204.00227, eq. 8 with k = 1).
     """
+    snr = (signal / sigma).square().flatten()  # (B,)
+    weights = (1 + snr) ** -p2_gamma
     if min_snr_gamma is None:
-        return torch.ones_like(signal).flatten()
-    snr = (signal / sigma.clamp(min=1e-8)).square().flatten()  # (B,)
-    implied = {"sample": torch.ones_like(snr), "epsilon": snr, "v_prediction": snr + 1}[prediction_type]
-    return snr.clamp(max=min_snr_gamma) / implied.clamp(min=1e-8)
+        return weights
+    if prediction_type == "epsilon":
+        return weights * (min_snr_gamma / snr).clamp(max=1)
+    capped = snr.clamp(max=min_snr_gamma)
+    return weights * (capped if prediction_type == "sample" else capped / (snr + 1))
 
 
-def masked_mse(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """The mean squared error over valid frames, per sample (B,)."""
-    error = F.mse_loss(prediction.float(), target.float(), reduction="none").mean(dim=-1)  # (B, T)
-    return (error * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
+def masked_mse(prediction: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
+    """The mean squared error (B,) of each sample over its valid frames, in float32."""
+    error = (prediction.float() - target.float()).square().mean(dim=-1)  # (B, T)
+    return error.mean(dim=1) if mask is None else (error * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
 
 
 def drop_captions(text: Tensor, text_mask: Tensor, null_text: Tensor, dropped: Tensor) -> tuple[Tensor, Tensor]:
-    """Replace the text (B, L, C) of `dropped` (B,) by the empty caption's states (L', C); ditto the mask."""
+    """Text (B, L, C) and its mask, with the empty caption's states (L', C) where `dropped` (B,) says so.
+
+    Training on the empty caption is what guidance needs (Ho & Salimans 2022, arXiv 2207.12598, algorithm 1).
+    """
     length = max(text.shape[1], len(null_text))
-    text = F.pad(text, (0, 0, 0, length - text.shape[1]))
+    text = F.pad(text, (0, 0, 0, length - text.shape[1]))  # (B, max(L, L'), C)
     text_mask = F.pad(text_mask, (0, length - text_mask.shape[1]))
     null = F.pad(null_text, (0, 0, 0, length - len(null_text))).to(text)
     null_mask = torch.arange(length, device=text.device) < len(null_text)
@@ -70,30 +91,32 @@ def drop_captions(text: Tensor, text_mask: Tensor, null_text: Tensor, dropped: T
     )
 
 
-def nt_xent(prediction: Tensor, latents: Tensor, mask: Tensor, temperature: float = 0.1) -> Tensor:
-    """NT-Xent between time means of predicted and true latents, per sample (B,) (Chen et al. 2020, arXiv 2002.05709).
+def nt_xent(prediction: Tensor, latents: Tensor, mask: Tensor | None = None, temperature: float = 0.1) -> Tensor:
+    """NT-Xent (B,) between the time means of predicted and true latents (Chen et al. 2020, arXiv 2002.05709, eq. 1).
 
-    Each prediction must find its own track's mean among the batch's.
+    Among the 2B − 1 other means of the batch, a prediction must find its own track, and a track its prediction. The
+    batch is this process's: with several processes it has the fewer negatives.
     """
-
-    def mean(frames):
-        return F.normalize((frames.float() * mask.unsqueeze(-1)).sum(dim=1), dim=-1)  # (B, D)
-
-    logits = mean(prediction) @ mean(latents).T / temperature  # (B, B)
-    return F.cross_entropy(logits, torch.arange(len(logits), device=logits.device), reduction="none")
+    weights = torch.ones_like(latents[..., :1]) if mask is None else mask.unsqueeze(-1)
+    means = torch.cat([(frames.float() * weights).sum(dim=1) for frames in (prediction, latents)])
+    means = F.normalize(means, dim=-1)  # (2B, D): the length of a sum is no matter
+    similarity = (means @ means.T / temperature).fill_diagonal_(-torch.inf)
+    partner = torch.arange(len(means), device=means.device).roll(len(latents))
+    return F.cross_entropy(similarity, partner, reduction="none").unflatten(0, (2, -1)).mean(dim=0)
 
 
 @dataclass(frozen=True)
 class Objective:
     """How a backbone is trained.
 
-    caption_dropout: probability of training on the empty caption, for classifier-free guidance (Ho & Salimans 2022,
-    arXiv 2207.12598). min_snr_gamma: 5 is usual, None weighs all noise levels alike. contrastive_weight: of NT-Xent.
+    prediction_type: that of the noise scheduler. caption_dropout: the probability of training on the empty caption.
+    min_snr_gamma (5 is usual), p2_gamma: see `loss_weights`. contrastive_weight: of `nt_xent` (0.1 where it is used).
     """
 
     prediction_type: str = "sample"
     caption_dropout: float = 0.1
     min_snr_gamma: float | None = None
+    p2_gamma: float = 0.0
     contrastive_weight: float = 0.0
     contrastive_temperature: float = 0.1
 
@@ -102,29 +125,44 @@ class Objective:
             raise ValueError(f"prediction_type {self.prediction_type!r}; choose one of {', '.join(PREDICTION_TYPES)}")
 
     def losses(
-        self, backbone: nn.Module, noise_scheduler, latents: Tensor, noise: Tensor, timesteps: Tensor, text, mask: Tensor
+        self,
+        backbone: nn.Module,
+        noise_scheduler,
+        latents: Tensor,
+        noise: Tensor,
+        timesteps: Tensor,
+        text: tuple[Tensor, Tensor],
+        mask: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Per-sample losses (B,): "loss", and its parts where there are several.
+        """Losses (B,) of each sample: "loss" and, where it has parts, "mse" and "contrastive".
 
-        latents, noise (B, T, D); timesteps (B,); text: (states (B, L, C), mask (B, L)); mask (B, T) of valid frames.
+        latents, noise (B, T, D); timesteps (B,); text: states (B, L, C) and their mask; mask (B, T) of valid frames.
         """
-        signal, sigma = signal_and_noise(noise_scheduler, timesteps)
+        signal, sigma = signal_and_sigma(noise_scheduler, timesteps)
         noisy_latents = signal * latents + sigma * noise
         prediction = backbone(noisy_latents, timesteps, *text, mask)
         target = diffusion_target(self.prediction_type, latents, noise, signal, sigma)
-        weights = loss_weights(self.prediction_type, signal, sigma, self.min_snr_gamma)
+        weights = loss_weights(self.prediction_type, signal, sigma, self.min_snr_gamma, self.p2_gamma)
         error = weights * masked_mse(prediction, target, mask)
         if not self.contrastive_weight:
             return {"loss": error}
         predicted = clean_latents(self.prediction_type, prediction, noisy_latents, signal, sigma)
-        contrast = nt_xent(predicted, latents, mask, self.contrastive_temperature)
-        return {"loss": error + self.contrastive_weight * contrast, "mse": error, "contrastive": contrast}
+        contrastive = nt_xent(predicted, latents, mask, self.contrastive_temperature)
+        return {"loss": error + self.contrastive_weight * contrastive, "mse": error, "contrastive": contrastive}
 
 
 def check_schedule(noise_scheduler) -> None:
-    """Refuse epsilon prediction with a schedule that ends in pure noise: there it says nothing of the latents."""
-    if noise_scheduler.config.prediction_type == "epsilon" and noise_scheduler.alphas_cumprod[-1] < 1e-6:
+    """Refuse schedules with which a perfect prediction would not step back to the clean latents."""
+    config = noise_scheduler.config
+    if config.prediction_type == "epsilon" and noise_scheduler.alphas_cumprod[-1] < 1e-6:
         raise ValueError(
-            "epsilon prediction with zero-terminal SNR divides by zero at the first step (Lin et al. 2024, "
+            "epsilon prediction with (nearly) zero-terminal SNR divides by zero at the first step (Lin et al. 2024, "
             "arXiv 2305.08891); use objective=v_prediction or objective=sample, or noise_scheduler=scaled_linear"
         )
+    if config.get("clip_sample") or config.get("thresholding"):
+        raise ValueError(
+            f"{type(noise_scheduler).__name__} clips predictions, as if latents were pixels; "
+            "set clip_sample: false and thresholding: false"
+        )
+    if config.get("set_alpha_to_one", True) is False:
+        raise ValueError("set_alpha_to_one: false leaves noise in the last step's latents; set it to true")

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 
 from diffgar.models.diffusion import check_schedule, drop_captions
-from diffgar.models.sampling import Denoiser, Sampler, draw_noise, guidance_terms, sample
+from diffgar.models.sampling import Sampler, draw_noise, sample
 
 States = tuple[Tensor, Tensor]  # token states (B, L, C) and their mask (B, L)
 NOISE_LEVELS = (100, 300, 500, 700, 900)  # timesteps at which validation reports the loss
@@ -116,9 +116,8 @@ class LatentDiffusion(LightningModule):
         """
         avoided = [(*self._on_device(states), weight) for states, weight in negatives]
         caption, null = self._on_device(captions), self.null_states(len(generators))
-        terms = guidance_terms(caption, null, sampler.guidance_scale, avoided, form)
+        denoise = sampler.denoiser(self.backbone, self.noise_scheduler, caption, null, avoided, form)
         solver = sampler.start(self.noise_scheduler)
-        denoise = Denoiser(self.backbone, terms, interval=sampler.interval, rescale=sampler.rescale)
         noise = draw_noise(generators, num_frames, len(self.latent_mean), self.device)
         return self.denormalise(sample(denoise, solver, noise, solver.timesteps, generators))
 

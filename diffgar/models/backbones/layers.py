@@ -25,6 +25,11 @@ class PreparedText:
     keys_values: tuple[tuple[Tensor, Tensor], ...] = ()
     mask: Tensor | None = None
 
+    def first(self, count: int) -> "PreparedText":
+        """That of the first `count` captions."""
+        keys_values = tuple((keys[:count], values[:count]) for keys, values in self.keys_values)
+        return PreparedText(self.features[:count], keys_values, None if self.mask is None else self.mask[:count])
+
 
 def sinusoids(positions: Tensor, dim: int) -> Tensor:
     """Positions (N,) to sines and cosines (N, dim) of geometric wavelengths up to 10,000 (Vaswani et al. 2017)."""

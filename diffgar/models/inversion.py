@@ -1,0 +1,90 @@
+"""From latents back to noise, and from there to the latents of an edited caption.
+
+Song et al. 2021 (arXiv 2010.02502, section 4.3): DDIM without noise is a map between levels that can be run
+backwards. One step of sampling goes from the level i (signal_i, sigma_i) to the cleaner one below,
+
+    latents_{i−1} = signal_{i−1} · clean(latents_i, t_i) + sigma_{i−1} · noise(latents_i, t_i),
+
+where both come out of the backbone at latents_i. Inversion knows latents_{i−1} and solves this for latents_i.
+"""
+
+from collections.abc import Callable
+
+import torch
+from diffusers import DDIMScheduler
+from torch import Tensor
+
+from diffgar.models.diffusion import implied_noise
+from diffgar.models.sampling import sample
+
+Denoise = Callable[[Tensor, Tensor], Tensor]
+
+
+def invert(
+    denoise: Denoise, solver: DDIMScheduler, latents: Tensor, num_inverted: int | None = None, num_iterations: int = 5
+) -> Tensor:
+    """Clean latents (B, T, D) to the noisy ones from which `sample` returns to them.
+
+    solver: DDIM with its timesteps set. num_inverted: through so many of the steps, from the clean end; None is all
+    of them. num_iterations: how often a step is repeated with its own result as the backbone's input. 1 is plain DDIM
+    inversion, which takes the backbone at latents_{i−1} for that at latents_i; more is the fixed-point iteration of
+    Pan et al. 2023 (AIDI, arXiv 2309.04907), which converges where the backbone changes little between two levels.
+
+    diffusers' own inverse scheduler turns the output, taken at t_i, into noise with the level of t_{i−1}: right for
+    epsilon alone. Here both are of t_i.
+    """
+    if not isinstance(solver, DDIMScheduler):
+        raise ValueError(f"inversion runs DDIM backwards, found {type(solver).__name__}; use sampler=ddim")
+    below = torch.tensor(1.0)  # the ᾱ of the clean end
+    for timestep in inverted_timesteps(solver, num_inverted).flip(0):
+        alpha_bar = solver.alphas_cumprod[timestep]
+        latents = step_up(denoise, solver.config.prediction_type, latents, timestep, (below, alpha_bar), num_iterations)
+        below = alpha_bar
+    return latents
+
+
+def step_up(
+    denoise: Denoise,
+    prediction_type: str,
+    latents: Tensor,
+    timestep: Tensor,
+    alpha_bars: tuple[Tensor, Tensor],
+    num_iterations: int,
+) -> Tensor:
+    """One step of `invert`, from the level alpha_bars[0] to the noisier alpha_bars[1], at `timestep`."""
+    (signal_below, signal), (sigma_below, sigma) = (
+        [level.to(latents) for level in levels]
+        for levels in ([a.sqrt() for a in alpha_bars], [(1 - a).sqrt() for a in alpha_bars])
+    )
+    ratio = signal / signal_below
+    result = latents
+    for _ in range(num_iterations):
+        noise = implied_noise(prediction_type, denoise(result, timestep), result, signal, sigma)
+        result = ratio * latents + (sigma - ratio * sigma_below) * noise
+    return result
+
+
+def inverted_timesteps(solver: DDIMScheduler, num_inverted: int | None) -> Tensor:
+    """The last `num_inverted` of the solver's timesteps, falling: those that inversion climbs."""
+    num_steps = len(solver.timesteps)
+    num_inverted = num_steps if num_inverted is None else num_inverted
+    if not 0 < num_inverted <= num_steps:
+        raise ValueError(f"num_inverted {num_inverted} of {num_steps} steps; choose 1 to {num_steps}")
+    return solver.timesteps[-num_inverted:]
+
+
+def edit(
+    source: Denoise,
+    target: Denoise,
+    solver: DDIMScheduler,
+    latents: Tensor,
+    num_inverted: int | None = None,
+    num_iterations: int = 5,
+) -> Tensor:
+    """Latents (B, T, D) that `source` tells of, changed to what `target` tells.
+
+    source, target: denoisers of the caption as it was and as it is to be, with its negatives. Fewer inverted steps
+    keep more of the latents; the published edits invert 20 of 50 with guidance 3 on both ways.
+    """
+    noisy_latents = invert(source, solver, latents, num_inverted, num_iterations)
+    return sample(target, solver, noisy_latents, inverted_timesteps(solver, num_inverted))

@@ -1,0 +1,170 @@
+"""The objective: each formula against its inverse, its reference or its limit."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from diffusers import DDIMScheduler, DDPMScheduler
+
+from diffgar.models.diffusion import (
+    PREDICTION_TYPES,
+    Objective,
+    check_schedule,
+    clean_latents,
+    diffusion_target,
+    drop_captions,
+    implied_noise,
+    loss_weights,
+    masked_mse,
+    nt_xent,
+    signal_and_sigma,
+)
+
+PUBLISHED = {"beta_schedule": "scaled_linear", "beta_start": 0.0015, "beta_end": 0.0195, "clip_sample": False}
+
+
+def batch(size=6, num_frames=5, dim=8):
+    generator = torch.Generator().manual_seed(0)
+    latents, noise = torch.randn(2, size, num_frames, dim, generator=generator)
+    return latents, noise, torch.linspace(0, 999, size).long()
+
+
+@pytest.mark.parametrize("prediction_type", PREDICTION_TYPES)
+def test_a_target_gives_back_the_latents_and_the_noise_it_was_made_of(prediction_type):
+    latents, noise, timesteps = batch()
+    scheduler = DDPMScheduler(**PUBLISHED)
+    levels = signal_and_sigma(scheduler, timesteps)
+    noisy = scheduler.add_noise(latents, noise, timesteps)
+    target = diffusion_target(prediction_type, latents, noise, *levels)
+    close = {"atol": 1e-4, "rtol": 1e-4}  # epsilon divides by a signal of 0.01 at the last timestep
+    torch.testing.assert_close(clean_latents(prediction_type, target, noisy, *levels), latents, **close)
+    torch.testing.assert_close(implied_noise(prediction_type, target, noisy, *levels), noise, **close)
+
+
+def test_v_is_what_diffusers_calls_velocity():
+    latents, noise, timesteps = batch()
+    scheduler = DDPMScheduler(**PUBLISHED)
+    target = diffusion_target("v_prediction", latents, noise, *signal_and_sigma(scheduler, timesteps))
+    torch.testing.assert_close(target, scheduler.get_velocity(latents, noise, timesteps))
+
+
+@pytest.mark.parametrize("prediction_type", PREDICTION_TYPES)
+@pytest.mark.parametrize("timestep", [0, 200, 500, 990])
+def test_min_snr_weighs_the_clean_latents_error_the_same_for_every_prediction_type(prediction_type, timestep):
+    latents, noise, _ = batch()
+    timesteps = torch.full((len(latents),), timestep)
+    levels = [level.double() for level in signal_and_sigma(DDPMScheduler(**PUBLISHED), timesteps)]
+    noisy = levels[0] * latents + levels[1] * noise
+    target = diffusion_target(prediction_type, latents, noise, *levels)
+    prediction = target + 0.1 * torch.randn(target.shape, generator=torch.Generator().manual_seed(1))
+    weighted = loss_weights(prediction_type, *levels, min_snr_gamma=5) * (prediction - target).square().mean((1, 2))
+    clean = clean_latents(prediction_type, prediction, noisy, *levels)
+    snr = (levels[0] / levels[1]).square().flatten()
+    torch.testing.assert_close(weighted, snr.clamp(max=5) * (clean - latents).square().mean((1, 2)))
+
+
+def test_weights_stay_finite_where_no_signal_is_left():
+    for prediction_type in PREDICTION_TYPES:
+        weights = loss_weights(prediction_type, torch.zeros(1, 1, 1), torch.ones(1, 1, 1), 5.0, p2_gamma=1.0)
+        assert weights.isfinite().all()
+
+
+def test_p2_weighs_high_noise_more():
+    weights = loss_weights("sample", *signal_and_sigma(DDPMScheduler(**PUBLISHED), torch.arange(1000)), p2_gamma=1.0)
+    assert (weights.diff() > 0).all() and weights[-1] > 0.99
+
+
+def test_padding_frames_are_not_in_the_error():
+    latents, noise, _ = batch()
+    mask = torch.arange(5) < torch.arange(1, 7).clamp(max=5).unsqueeze(1)
+    garbage = torch.where(mask.unsqueeze(-1), noise, torch.tensor(1e3))
+    expected = torch.stack([F.mse_loss(n[m], z[m]) for n, z, m in zip(noise, latents, mask, strict=True)])
+    torch.testing.assert_close(masked_mse(garbage, latents, mask), expected)
+
+
+@pytest.mark.parametrize("null_length", [1, 9])
+def test_a_dropped_caption_is_the_empty_one_and_the_others_are_untouched(null_length):
+    text, null_text = torch.randn(3, 4, 8), torch.randn(null_length, 8)
+    text_mask = torch.arange(4) < torch.tensor([[4], [2], [3]])
+    dropped = torch.tensor([False, True, False])
+    states, mask = drop_captions(text, text_mask, null_text, dropped)
+    assert torch.equal(states[1][mask[1]], null_text)
+    for row in (0, 2):
+        assert torch.equal(states[row][mask[row]], text[row][text_mask[row]])
+
+
+def test_nt_xent_equals_the_sum_written_out():
+    prediction, latents, _ = batch(size=3)
+    views = [F.normalize(frames.mean(dim=0), dim=0) for frames in [*prediction, *latents]]
+    expected = []
+    for sample in range(3):
+        terms = []
+        for one, other in ((sample, sample + 3), (sample + 3, sample)):
+            others = [math.exp(views[one] @ views[k] / 0.1) for k in range(6) if k != one]
+            terms.append(-math.log(math.exp(views[one] @ views[other] / 0.1) / sum(others)))
+        expected.append(sum(terms) / 2)
+    torch.testing.assert_close(nt_xent(prediction, latents), torch.tensor(expected), atol=1e-4, rtol=1e-4)
+
+
+def test_nt_xent_does_not_hear_padding_frames():
+    prediction, latents, _ = batch()
+    mask = torch.arange(5) < torch.arange(1, 7).clamp(max=5).unsqueeze(1)
+    garbage = torch.where(mask.unsqueeze(-1), prediction, torch.tensor(50.0))
+    torch.testing.assert_close(nt_xent(garbage, latents, mask), nt_xent(prediction, latents, mask))
+
+
+def perfect(prediction_type, latents, noise):
+    """A backbone that knows the answer."""
+
+    def backbone(noisy_latents, timesteps, text, text_mask, mask):
+        levels = signal_and_sigma(DDPMScheduler(**PUBLISHED), timesteps)
+        return diffusion_target(prediction_type, latents, noise, *levels)
+
+    return backbone
+
+
+@pytest.mark.parametrize("prediction_type", PREDICTION_TYPES)
+@pytest.mark.parametrize("weighting", [{}, {"min_snr_gamma": 5.0}, {"p2_gamma": 1.0}])
+def test_a_perfect_prediction_has_no_loss(prediction_type, weighting):
+    latents, noise, timesteps = batch()
+    scheduler = DDPMScheduler(**PUBLISHED, prediction_type=prediction_type)
+    objective = Objective(prediction_type, contrastive_weight=0.1, **weighting)
+    backbone = perfect(prediction_type, latents, noise)
+    losses = objective.losses(backbone, scheduler, latents, noise, timesteps, (None, None))
+    assert losses["mse"].shape == (len(latents),) and losses["mse"].abs().max() == 0
+    torch.testing.assert_close(losses["loss"], 0.1 * losses["contrastive"])
+
+
+def test_a_sample_has_the_same_loss_in_any_batch():
+    latents, noise, timesteps = batch()
+    scheduler = DDPMScheduler(**PUBLISHED, prediction_type="sample")
+
+    def losses(rows):
+        def backbone(noisy_latents, timesteps, text, text_mask, mask):
+            return 0.5 * noisy_latents
+
+        inputs = latents[rows], noise[rows], timesteps[rows], (None, None), torch.ones(len(rows), 5, dtype=torch.bool)
+        return Objective().losses(backbone, scheduler, *inputs)["loss"]
+
+    torch.testing.assert_close(losses([0, 1, 2, 3]), torch.cat([losses([0, 1]), losses([2, 3])]))
+
+
+def test_an_unknown_prediction_type_is_refused_with_the_known_ones():
+    with pytest.raises(ValueError, match="'noise'; choose one of sample, epsilon, v_prediction"):
+        Objective("noise")
+
+
+@pytest.mark.parametrize("schedule", [{"rescale_betas_zero_snr": True}, {"beta_schedule": "squaredcos_cap_v2"}])
+def test_epsilon_prediction_with_zero_terminal_snr_is_refused(schedule):
+    for prediction_type in ("sample", "v_prediction"):
+        check_schedule(DDIMScheduler(**PUBLISHED | schedule, prediction_type=prediction_type))
+    with pytest.raises(ValueError, match="objective=v_prediction"):
+        check_schedule(DDIMScheduler(**PUBLISHED | schedule, prediction_type="epsilon"))
+
+
+def test_clipping_and_an_end_above_zero_noise_are_refused():
+    with pytest.raises(ValueError, match="clip_sample: false"):
+        check_schedule(DDPMScheduler(**PUBLISHED | {"clip_sample": True}))
+    with pytest.raises(ValueError, match="set_alpha_to_one: false"):
+        check_schedule(DDIMScheduler(**PUBLISHED, set_alpha_to_one=False))

@@ -1,0 +1,101 @@
+"""DDIM inversion: what it climbs, sampling comes back down."""
+
+import pytest
+import torch
+from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
+from test_sampling import SOLVERS, training_schedule
+
+from diffgar.models.diffusion import PREDICTION_TYPES, diffusion_target, signal_and_sigma
+from diffgar.models.inversion import edit, invert
+from diffgar.models.sampling import Sampler, sample
+
+T, D = 4, 16
+
+
+def gaussian(schedule, mean=0.0):
+    """The exact denoiser of latents that are normal with `mean` and a deviation of 0.3 to 2 by dimension.
+
+    The best guess at the clean latents is mean + k · (noisy − signal · mean), k = signal · var / (ᾱ · var + σ²).
+    """
+    variance = torch.linspace(0.3, 2, D).square()
+
+    def denoise(noisy_latents, timestep):
+        signal, sigma = signal_and_sigma(schedule, torch.as_tensor([int(timestep)]))
+        gain = signal * variance / (signal.square() * variance + sigma.square())
+        latents = mean + gain * (noisy_latents - signal * mean)
+        noise = (noisy_latents - signal * latents) / sigma
+        return diffusion_target(schedule.config.prediction_type, latents, noise, signal, sigma)
+
+    return denoise
+
+
+def latents(seed=0):
+    return torch.linspace(0.3, 2, D) * torch.randn(3, T, D, generator=torch.Generator().manual_seed(seed))
+
+
+def error(found, expected):
+    return ((found - expected).norm() / expected.norm()).item()
+
+
+def round_trip(prediction_type, num_steps, num_iterations, num_inverted=None):
+    schedule, clean = training_schedule(prediction_type), latents()
+    solver, denoise = Sampler(SOLVERS["DDIM"], num_steps).start(schedule), gaussian(schedule)
+    noisy = invert(denoise, solver, clean, num_inverted, num_iterations)
+    return error(sample(denoise, solver, noisy, solver.timesteps[-(num_inverted or num_steps) :]), clean)
+
+
+@pytest.mark.parametrize("prediction_type", PREDICTION_TYPES)
+def test_exact_inversion_and_sampling_return_to_the_latents(prediction_type):
+    assert round_trip(prediction_type, 50, num_iterations=5) < 1e-4
+    assert round_trip(prediction_type, 50, num_iterations=5, num_inverted=20) < 1e-4
+
+
+@pytest.mark.parametrize("prediction_type", PREDICTION_TYPES)
+def test_repeating_a_step_is_what_makes_it_exact(prediction_type):
+    assert round_trip(prediction_type, 50, num_iterations=1) > 100 * round_trip(prediction_type, 50, num_iterations=5)
+
+
+def test_all_prediction_types_invert_to_the_same_noise():
+    found = []
+    for prediction_type in PREDICTION_TYPES:
+        schedule = training_schedule(prediction_type)
+        solver = Sampler(SOLVERS["DDIM"], 50).start(schedule)
+        found.append(invert(gaussian(schedule), solver, latents()))
+    for other in found[1:]:
+        assert error(other, found[0]) < 1e-3
+
+
+def test_inverted_latents_look_like_unit_noise():
+    schedule = training_schedule()
+    noisy = invert(gaussian(schedule), Sampler(SOLVERS["DDIM"], 100).start(schedule), latents())
+    assert abs(noisy.std() - 1) < 0.1
+
+
+def test_an_edit_with_the_same_caption_changes_nothing():
+    schedule = training_schedule()
+    solver, denoise = Sampler(SOLVERS["DDIM"], 50).start(schedule), gaussian(schedule)
+    assert error(edit(denoise, denoise, solver, latents(), num_inverted=20), latents()) < 1e-4
+
+
+def test_the_more_is_inverted_the_more_an_edit_changes():
+    schedule = training_schedule()
+    solver = Sampler(SOLVERS["DDIM"], 50).start(schedule)
+    source, target = gaussian(schedule), gaussian(schedule, mean=1.0)
+    gained = [(edit(source, target, solver, latents(), count) - latents()).mean() for count in (5, 20, 35, 50)]
+    assert gained == sorted(gained) and gained[0] < 0.2
+    # from pure noise, a draw of the source becomes the same draw of the target: it moves by the whole mean
+    assert abs(gained[-1] - 1.0) < 0.05
+
+
+def test_only_ddim_is_inverted():
+    solver = Sampler(DPMSolverMultistepScheduler.from_config, 50).start(training_schedule())
+    with pytest.raises(ValueError, match="found DPMSolverMultistepScheduler; use sampler=ddim"):
+        invert(gaussian(training_schedule()), solver, latents())
+
+
+@pytest.mark.parametrize("num_inverted", [0, 51])
+def test_more_steps_than_there_are_cannot_be_inverted(num_inverted):
+    solver = DDIMScheduler.from_config(training_schedule().config, timestep_spacing="trailing")
+    solver.set_timesteps(50)
+    with pytest.raises(ValueError, match="choose 1 to 50"):
+        invert(gaussian(training_schedule()), solver, latents(), num_inverted)

@@ -95,17 +95,25 @@ def test_targets_that_name_no_row_are_refused_by_query():
         ranks(queries, torch.randn(5, 6), torch.tensor([0, 1, 2]))
 
 
-def test_lower_matmul_precision_outside_changes_no_rank():
+def test_the_product_is_full_float32_whatever_was_set_outside(monkeypatch):
+    """Seen at the product itself: a CPU without bfloat16 units computes the same at every setting."""
     generator = torch.Generator().manual_seed(0)
     queries, index = torch.randn(40, 64, generator=generator), torch.randn(400, 64, generator=generator)
-    exact = ranks(queries, index, torch.arange(40))
+    exact, product, seen = ranks(queries, index, torch.arange(40)), torch.Tensor.__matmul__, []
+
+    def watched(first, second):
+        seen.append((torch.get_float32_matmul_precision(), torch.is_autocast_enabled("cpu")))
+        return product(first, second)
+
+    monkeypatch.setattr(torch.Tensor, "__matmul__", watched)
     torch.set_float32_matmul_precision("medium")
     try:
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            lowered = ranks(queries, index, torch.arange(40))
-        assert torch.get_float32_matmul_precision() == "medium"
+            lowered = ranks(queries, index, torch.arange(40), chunk=16)
+        assert torch.get_float32_matmul_precision() == "medium"  # as it was
     finally:
         torch.set_float32_matmul_precision("highest")
+    assert seen == [("highest", False)] * 3
     assert torch.equal(exact.mid, lowered.mid)
 
 

@@ -4,32 +4,26 @@ import numpy as np
 import pytest
 
 from diffgar.dataloading.demo_music import BACKINGS, BASSES, KITS, LEADS, SAMPLE_RATE, soundfont
-from diffgar.dataloading.soundfont import SoundFont, low_pass
+from diffgar.dataloading.soundfont import SoundFont
 
 HELD = [LEADS["violin"], LEADS["saxophone"], LEADS["flute"], BACKINGS["strings"], BACKINGS["choir"], BACKINGS["organ"]]
 
 
 def cents_off(samples: np.ndarray, key: int) -> float:
-    """How far the sound's strongest pitch near the key's lies from it; octaves above and below count as right."""
-    power = np.abs(np.fft.rfft(samples * np.hanning(len(samples)), 8 * len(samples))) ** 2
-    hertz = np.fft.rfftfreq(8 * len(samples), 1 / SAMPLE_RATE)
-    heard = 69 + 12 * np.log2(hertz[np.argmax(power * (hertz > 50))] / 440)
-    return 100 * ((heard - key + 6) % 12 - 6)
+    """How far the sound's period, the best self-similarity within half an octave of the key's, is from the key's."""
+    hertz = 440 * 2 ** ((key - 69) / 12)
+    power = np.square(np.abs(np.fft.rfft(samples, 2**14)))
+    similarity = np.fft.irfft(power, 2**17)  # 8 times finer than a sample
+    low, high = (int(8 * SAMPLE_RATE / (hertz * factor)) for factor in (1.4, 0.7))
+    period = (low + np.argmax(similarity[low:high])) / (8 * SAMPLE_RATE)
+    return 1200 * np.log2(1 / (period * hertz))
 
 
-@pytest.mark.parametrize("name", ["violin", "saxophone", "flute", "clarinet", "vibraphone", "acoustic guitar"])
-@pytest.mark.parametrize("key", [57, 64, 72, 79])
-def test_a_key_sounds_at_its_pitch(name, key):
-    samples = soundfont().tone(0, LEADS[name], key, 1.0).samples
-    off = cents_off(samples, key)
-    third = cents_off(samples, key + 7)  # the strongest partial of some is the third: a fifth above
-    assert min(abs(off), abs(third)) < 30
-
-
-def test_an_octave_higher_is_twice_the_frequency():
-    low, high = (soundfont().tone(0, LEADS["flute"], key, 1.0).samples for key in (60, 72))
-    peaks = [np.argmax(np.abs(np.fft.rfft(samples))) for samples in (low, high)]
-    assert peaks[1] == pytest.approx(2 * peaks[0], rel=0.02)
+@pytest.mark.parametrize("name", LEADS)
+def test_a_key_sounds_at_its_pitch(name):
+    for key in (48, 57, 66, 76):
+        samples = soundfont().tone(0, LEADS[name], key, 0.4).samples[SAMPLE_RATE // 10 :]
+        assert abs(cents_off(samples, key)) < 30
 
 
 @pytest.mark.parametrize("program", HELD)
@@ -53,14 +47,7 @@ def test_every_key_of_every_instrument_returns_and_is_finite():
 def test_a_longer_tone_begins_as_the_shorter():
     for bank, program, key in ((0, LEADS["trumpet"], 67), (0, BASSES["synth bass"], 36), (128, KITS["rock"], 38)):
         short, long = (soundfont().tone(bank, program, key, seconds).samples for seconds in (0.5, 1.0))
-        assert np.abs(short - long[: len(short)])[: SAMPLE_RATE // 4].max() < 1e-3
-
-
-def test_the_low_pass_keeps_the_low_and_takes_the_high():
-    time = np.arange(SAMPLE_RATE) / SAMPLE_RATE
-    low, high = (low_pass(np.sin(2 * np.pi * hertz * time).astype(np.float32), 1000, SAMPLE_RATE) for hertz in (100, 4000))
-    assert np.sqrt(2 * np.square(low).mean()) == pytest.approx(1 / 1.01, rel=0.02)
-    assert np.sqrt(2 * np.square(high).mean()) == pytest.approx(1 / 17, rel=0.1)
+        assert np.array_equal(short, long[: len(short)])
 
 
 def test_a_file_that_is_no_soundfont_is_refused_by_name(tmp_path):

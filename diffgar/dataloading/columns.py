@@ -89,9 +89,9 @@ def paths(rows: pd.DataFrame, audio_root: Path, template: str) -> list[str]:
             raise DatasetError(f"path_template {template!r} needs {unknown[0]!r}; the fields are {there}")
         each = ({name: cells[i] for name, cells in fields.items()} for i in range(len(rows)))
         return [os.path.join(audio_root, template.format(**cells)) for cells in each]
+    except DatasetError:
+        raise
     except ValueError as error:
-        if isinstance(error, DatasetError):
-            raise
         raise DatasetError(f"path_template {template!r} cannot be filled ({error}); correct it") from error
 
 

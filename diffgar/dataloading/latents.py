@@ -10,6 +10,7 @@ A text store also has `embeddings.npy` (N, P) float32 where its encoder shares a
 """
 
 import json
+import os
 import zlib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -213,6 +214,6 @@ def available_memory() -> int:
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write so that a kill leaves either the old file or the new one."""
-    partial = path.with_name(path.name + ".part")
+    partial = path.with_name(f"{path.name}.{os.getpid()}.part")  # jobs may write the same file at once
     partial.write_bytes(content)
     partial.replace(path)

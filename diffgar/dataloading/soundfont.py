@@ -1,8 +1,8 @@
 """A sampler for SoundFont 2 files: keys of an instrument → sound.
 
 It plays what the demo's music needs of the format (SoundFont Technical Specification 2.04, sections 7 to 9): zones by
-key and velocity, tuning, loops, the volume envelope, attenuation and the static low-pass filter. Modulators, low
-frequency oscillators, panning and effects are left out.
+key and velocity, tuning, loops, the volume envelope and attenuation. Modulators, low frequency oscillators, filters,
+panning and effects are left out.
 
 Why not a synthesizer package: none that installs with pip alone played this music. symusic 0.5.8 sounds many presets
 of the soundfont at a wrong pitch (its piano 13 semitones high), plays every velocity alike, and never returns for a
@@ -18,11 +18,11 @@ import numpy as np
 Zone = dict[int, int]  # generator → amount
 
 # Generators, by their numbers in the specification (8.1.3)
-FILTER_CUTOFF, ATTACK, HOLD, DECAY, SUSTAIN, RELEASE = 8, 34, 35, 36, 37, 38
+ATTACK, HOLD, DECAY, SUSTAIN, RELEASE = 34, 35, 36, 37, 38
 INSTRUMENT, KEY_RANGE, VELOCITY_RANGE, ATTENUATION, COARSE_TUNE, FINE_TUNE = 41, 43, 44, 48, 51, 52
 SAMPLE, SAMPLE_MODES, SCALE_TUNING, ROOT_KEY = 53, 54, 56, 58
 OFFSETS = {"start": (0, 4), "end": (1, 12), "loop_start": (2, 45), "loop_end": (3, 50)}  # fine, coarse (32,768)
-DEFAULTS = {FILTER_CUTOFF: 13500, ATTACK: -12000, HOLD: -12000, DECAY: -12000, RELEASE: -12000, SCALE_TUNING: 100}
+DEFAULTS = {ATTACK: -12000, HOLD: -12000, DECAY: -12000, RELEASE: -12000, SCALE_TUNING: 100}
 ATTENUATION_SCALE = 0.4  # as the hardware did for which most soundfonts were balanced, against the text's 1
 SILENCE_DB = 100.0  # the envelope's decay and release fall this far in their time
 
@@ -106,7 +106,6 @@ class SoundFont:
         between = (places - whole).astype(np.float32)
         sound = np.zeros(num_samples, np.float32)
         sound[: len(whole)] = self.data[whole] * (1 - between) + self.data[whole + 1] * between
-        sound = low_pass(sound, 8.176 * 2 ** (zone.get(FILTER_CUTOFF, 13500) / 1200), self.sample_rate)
         loudness = 10 ** (-ATTENUATION_SCALE * zone.get(ATTENUATION, 0) / 200)
         return sound * (self._envelope(zone, num_samples) * np.float32(loudness))
 
@@ -116,15 +115,6 @@ class SoundFont:
         time = np.arange(num_samples, dtype=np.float32) / self.sample_rate
         fallen = np.clip((time - attack - hold) * (SILENCE_DB / decay), 0, min(zone.get(SUSTAIN, 0) / 10, SILENCE_DB))
         return np.minimum(time / attack, 1) * 10 ** (-fallen / 20)
-
-
-def low_pass(sound: np.ndarray, cutoff: float, sample_rate: int) -> np.ndarray:
-    """Sound (S,) with 12 dB an octave taken off above `cutoff` Hz; as it is where that is near its top."""
-    if cutoff > 0.35 * sample_rate:
-        return sound
-    size = -(-(len(sound) + 1024) // 4096) * 4096  # room for the response to die away, and quick to transform
-    hertz = np.fft.rfftfreq(size, 1 / sample_rate).astype(np.float32)
-    return np.fft.irfft(np.fft.rfft(sound, size) / (1 + (hertz / cutoff) ** 2), size)[: len(sound)].astype(np.float32)
 
 
 def _seconds(timecents: int) -> float:

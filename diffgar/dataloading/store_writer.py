@@ -35,7 +35,8 @@ class StoreWriter:
         self.shards = self.folder / "shards"
         if (self.folder / "card.json").is_file():
             self._refuse_another()
-        self.shards.mkdir(parents=True, exist_ok=True)
+        if not self.finished:
+            self.shards.mkdir(parents=True, exist_ok=True)
         if not (self.folder / "card.json").is_file():
             write_atomically(self.folder / "plan.json", json.dumps(self._plan_key()).encode())
             self.card.save(self.folder)

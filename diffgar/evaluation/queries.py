@@ -119,6 +119,19 @@ def generated_queries(
     return torch.stack([to_queries(make(seed=seed)) for seed in seeds])
 
 
+def projected_queries(model, text: TextStore, rows: np.ndarray) -> Tensor:
+    """Queries (1, Q, P) of a model that projects captions instead of generating, as `ContrastiveHeads`."""
+    parts = [rows[start : start + 1024] for start in range(0, len(rows), 1024)]
+    with torch.inference_mode():
+        return torch.cat([model.embed_text(*text.padded(part)).cpu() for part in parts]).unsqueeze(0)
+
+
+def projected_index(model, audio: Store, task: RetrievalTask) -> Tensor:
+    """The tracks (N, P) in the space of such a model."""
+    with torch.inference_mode():
+        return model.embed_audio(audio.means(track_rows(audio, task))).cpu()
+
+
 class ValidationRetrieval:
     """R@10 and MedR (%) of a model's queries on the validation split, one caption a track, for training to watch.
 
@@ -128,12 +141,15 @@ class ValidationRetrieval:
     def __init__(self, audio: Store, text: TextStore, sampler, num_frames: int, max_tracks: int = 1000):
         task = task_of("validation", audio, text, "validation")
         first = task.captions.drop_duplicates("track_id").index[:max_tracks].to_numpy()
-        self.index, self.targets = index_of(audio, task), task.targets[first]
+        self.means, self.targets = audio.means(track_rows(audio, task)), task.targets[first]
         self.text, self.rows = text, caption_rows(text, task)[first]
         self.sampler, self.num_frames = sampler, num_frames
 
     def __call__(self, model) -> dict[str, float]:
-        latents = generated_latents(model, self.sampler, self.text, self.rows, self.num_frames, seed=0)
-        found = ranks(make_queries(latents), self.index, self.targets)
-        metrics = retrieval_metrics(found, pool_size=len(self.index))
+        if hasattr(model, "embed_text"):
+            queries, index = projected_queries(model, self.text, self.rows)[0], model.embed_audio(self.means)
+        else:
+            latents = generated_latents(model, self.sampler, self.text, self.rows, self.num_frames, seed=0)
+            queries, index = make_queries(latents), self.means
+        metrics = retrieval_metrics(ranks(queries, index, self.targets), pool_size=len(index))
         return {name: metrics[name] for name in ("R@10", "MedR")}

@@ -57,7 +57,8 @@ class ContrastiveTowers(LightningModule):
 
     def configure_optimizers(self) -> dict:
         optimizer = self.make_optimizer(self.parameters())
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self.make_lr_scheduler(optimizer), "interval": "step"}}
+        lr_scheduler = {"scheduler": self.make_lr_scheduler(optimizer), "interval": "step"}
+        return {"optimizer": optimizer, "lr_scheduler": lr_scheduler}
 
     def publish(self, path: str | Path) -> dict[str, float]:
         """Write the best state to `path` and return the file's own retrieval figures on the test split."""

@@ -151,7 +151,8 @@ class ResidualBlock(nn.Module):
 class Convolution(nn.Module):
     """A convolution of kernel 3 over (B, T, W), as one matrix product.
 
-    At a U-Net's short lengths that is 1.5 to 4 times faster on a CPU than `Conv1d`, and needs no transposition.
+    At a U-Net's short lengths that is 1.5 to 4 times faster on a CPU than `Conv1d`, and needs no transposition. A
+    single frame has no neighbours, so there the middle tap alone is read.
     """
 
     def __init__(self, width: int):
@@ -159,6 +160,9 @@ class Convolution(nn.Module):
         self.taps = nn.Linear(3 * width, width)
 
     def forward(self, frames: Tensor) -> Tensor:
+        width = frames.shape[2]
+        if frames.shape[1] == 1:
+            return F.linear(frames, self.taps.weight[:, width : 2 * width], self.taps.bias)
         padded = F.pad(frames, (0, 0, 1, 1))
         return self.taps(torch.cat([padded[:, :-2], frames, padded[:, 2:]], dim=-1))
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from diffgar.models.encoders.base import AudioEncoder, TextEncoder, TextStates
@@ -206,9 +206,8 @@ def load_weights(tower: nn.Module, name: str, weights: str | Path | None) -> str
     """Load a tower's part of the file, every tensor of it and no other; returns the file's hash."""
     if weights == RANDOM:
         return RANDOM
-    path = _file(weights)
-    with safe_open(path, "pt") as file:
-        state = {key.removeprefix(f"{name}."): file.get_tensor(key) for key in file.keys() if key.startswith(f"{name}.")}  # noqa: SIM118
+    path, prefix = _file(weights), f"{name}."
+    state = {key.removeprefix(prefix): value for key, value in load_file(path).items() if key.startswith(prefix)}
     tower.load_state_dict(state, strict=True)
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 

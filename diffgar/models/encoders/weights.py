@@ -1,0 +1,212 @@
+"""Pretrained weights: find a checkpoint, read it without running its code, load every tensor of it or refuse by name."""
+
+import hashlib
+import json
+import logging
+import pickle
+import zipfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from functools import lru_cache
+from pathlib import Path
+from types import SimpleNamespace
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+log = logging.getLogger(__name__)
+
+RANDOM = "random"  # as `weights`: freshly initialised, the same on every machine and in every job
+FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+TENSOR_PARTS = {  # what a checkpoint of tensors needs built; any other class in it becomes an `_Inert`
+    ("collections", "OrderedDict"),
+    ("torch", "Size"),
+    ("torch._utils", "_rebuild_parameter"),
+    ("torch._utils", "_rebuild_tensor_v2"),
+}
+
+
+class WeightsError(ValueError):
+    """Weights or a tokenizer are absent, unreadable, or another network's."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The file, or the shards, that hold a network's weights."""
+
+    files: tuple[Path, ...]
+
+    def __str__(self) -> str:
+        return str(self.files[0])
+
+    @property
+    def folder(self) -> Path:
+        return self.files[0].parent
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the files' bytes, in hexadecimal."""
+        stats = [path.stat() for path in self.files]
+        return _digest(self.files, tuple((stat.st_size, stat.st_mtime_ns) for stat in stats))
+
+    def config(self) -> dict:
+        """The `config.json` beside the weights."""
+        path = self.folder / "config.json"
+        if not path.is_file():
+            raise WeightsError(f"{path} is missing: it tells the network's sizes; download it with the weights")
+        return json.loads(path.read_text())
+
+    def state(self) -> dict[str, Tensor]:
+        """Every tensor by name, on the CPU. Of a training checkpoint, what its "state_dict" holds."""
+        state = {}
+        for path in self.files:
+            content = _read(path)
+            content = content.get("state_dict", content) if isinstance(content, Mapping) else content
+            if not isinstance(content, Mapping) or not all(isinstance(x, Tensor) for x in content.values()):
+                raise WeightsError(f"{path} holds no table of tensors: not a checkpoint of one of the layouts read here")
+            state |= content
+        return state
+
+
+def find_checkpoint(weights: str | Path, remedy: str) -> Checkpoint | None:
+    """The checkpoint at a local file or folder, or of a model hub's name; None, with a warning, for "random".
+
+    remedy: the download to make, `{folder}` standing for where to put it. Raises WeightsError that quotes it.
+    """
+    if str(weights) == RANDOM:
+        log.warning("weights: random. These latents mean nothing; they serve to try the pipeline")
+        return None
+    path = Path(weights).expanduser()
+    if path.is_file():
+        return Checkpoint((path,))
+    try:
+        fetch = _in_folder(path) if path.is_dir() else _in_hub(str(weights))
+        found = next((file for file in map(fetch, FILES) if file), None)
+    except ValueError as error:  # not a name that the hub can have
+        raise WeightsError(_absent(weights, remedy)) from error
+    if found is None:
+        raise WeightsError(_absent(weights, remedy))
+    fetch("config.json")
+    if found.suffix != ".json":
+        return Checkpoint((found,))
+    shards = sorted(set(json.loads(found.read_text())["weight_map"].values()))
+    files = tuple(fetch(shard) for shard in shards)
+    if None in files:
+        raise WeightsError(f"{found} names the shard {shards[files.index(None)]}, which is missing; download it again")
+    return Checkpoint(files)
+
+
+def build(make: Callable[[], nn.Module], checkpoint: Checkpoint | None, state: Mapping[str, Tensor], **allowed):
+    """`make()`, loaded with `state` as `load_strict` does, or with the same random weights every time if None."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = make()
+    if checkpoint is not None:
+        load_strict(network, state, str(checkpoint), **allowed)
+    return network
+
+
+def load_strict(
+    network: nn.Module,
+    state: Mapping[str, Tensor],
+    source: str,
+    may_miss: Iterable[str] = (),
+    may_remain: Iterable[str] = (),
+) -> None:
+    """Load every tensor of a network. Raises WeightsError naming the missing, unknown, reshaped and non-finite ones.
+
+    may_miss, may_remain: patterns (`*` for any text) of names that the checkpoint may lack, or have beside these.
+    """
+    own = network.state_dict()
+    taken = {name: tensor for name, tensor in state.items() if name in own}
+    faults = [f"{name} is missing" for name in own if name not in taken and not _matches(name, may_miss)]
+    faults += [f"{name} is unknown" for name in state if name not in own and not _matches(name, may_remain)]
+    for name, tensor in taken.items():
+        if tensor.shape != own[name].shape:
+            faults.append(f"{name} has shape {tuple(tensor.shape)}, not {tuple(own[name].shape)}")
+        elif tensor.is_floating_point() and not tensor.isfinite().all():
+            faults.append(f"{name} is not finite")
+    if faults:
+        more = f"; and {len(faults) - 8} more" if len(faults) > 8 else ""
+        raise WeightsError(f"{source} does not fit {type(network).__name__}: {'; '.join(faults[:8])}{more}")
+    network.load_state_dict(taken, strict=False)
+
+
+def _matches(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatch(name, pattern) for pattern in patterns)
+
+
+def _absent(weights: str | Path, remedy: str) -> str:
+    path = Path(weights)
+    folder = path.parent if path.suffix else path
+    return (
+        f"no weights at {weights}: neither a file, nor a folder with {FILES[0]} or {FILES[2]}, nor a hub name that could "
+        f"be fetched. {remedy.format(folder=folder)}"
+    )
+
+
+def _in_folder(folder: Path) -> Callable[[str], Path | None]:
+    return lambda name: folder / name if (folder / name).is_file() else None
+
+
+def _in_hub(repo: str) -> Callable[[str], Path | None]:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError
+
+    def fetch(name: str) -> Path | None:
+        try:
+            return Path(hf_hub_download(repo, name))
+        except (EntryNotFoundError, RepositoryNotFoundError):
+            return None
+
+    return fetch
+
+
+@lru_cache(maxsize=16)
+def _digest(files: tuple[Path, ...], stats: tuple) -> str:
+    digest = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+class _Inert:
+    """Stands for an object of a class that is not built: a training script's settings, an optimiser's, a callback's."""
+
+    def __init__(self, *args, **kwargs):
+        pass
+
+    def ignore(self, *args, **kwargs) -> None:
+        pass
+
+    __setstate__ = __setitem__ = __call__ = append = extend = add = ignore
+
+
+class _TensorUnpickler(pickle.Unpickler):
+    """Builds tensors and plain containers. No code that a checkpoint names is run, which a plain unpickler would.
+
+    torch's own safe loading cannot read the published CLAP file: pickle protocol 4, and numpy scalars within.
+    """
+
+    def find_class(self, module: str, name: str):
+        return super().find_class(module, name) if (module, name) in TENSOR_PARTS else _Inert
+
+
+_READER = SimpleNamespace(
+    __name__="tensors", Unpickler=_TensorUnpickler, load=lambda file, **options: _TensorUnpickler(file, **options).load()
+)
+
+
+def _read(path: Path):
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        mmap = zipfile.is_zipfile(path)  # the optimiser's moments, twice the weights, are never read
+        return torch.load(path, map_location="cpu", weights_only=False, pickle_module=_READER, mmap=mmap)
+    except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError) as error:
+        raise WeightsError(f"{path} cannot be read ({error}); is it whole? Download it again") from error

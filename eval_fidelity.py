@@ -9,20 +9,20 @@ from pathlib import Path
 
 import torch
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from tqdm import tqdm
 
 from diffgar import cli
+from diffgar.evaluation import reports
 from diffgar.evaluation.fidelity import FidelityOptions, evaluate_fidelity
 from diffgar.evaluation.queries import generated_latents
-from diffgar.evaluation.results import Result, read_result, write_result
+from diffgar.evaluation.results import write_result
 from diffgar.evaluation.setting import Evaluation, open_evaluation
-from diffgar.evaluation.tables import fidelity_table, render
 
 
 def evaluate(cfg: DictConfig) -> Path:
     """Evaluate one step of one model on one task; returns the path of the JSON it wrote."""
-    setting = open_evaluation(cfg, instantiate)
+    setting = open_evaluation(cfg, cfg.model_name, instantiate)
     latents = make_samples(cfg, setting)  # (S, Q, T, D)
     captions = None if setting.text.embeddings is None else setting.text.embeddings[setting.rows]
     report = evaluate_fidelity(
@@ -32,19 +32,8 @@ def evaluate(cfg: DictConfig) -> Path:
         caption_embeddings=captions,
         options=FidelityOptions(**instantiate(cfg.evaluation.fidelity)),
     )
-    result = Result(
-        kind="fidelity",
-        model_name=cfg.model_name,
-        task=cfg.task.name,
-        step=setting.step,
-        protocol=setting.task.describe() | report["protocol"] | {"sampler": setting.sampler.describe()},
-        rows=report["rows"],
-        variant=cfg.evaluation.variant,
-        config=OmegaConf.to_container(cfg, resolve=True),
-    )
-    path = write_result(cfg.paths.results, result)
-    print("\n" + render(fidelity_table(read_result(path))))
-    print(f"JSON  {path}")
+    path = write_result(cfg.paths.results, reports.make_result("fidelity", cfg, setting, report))
+    reports.show(path)
     return path
 
 

@@ -20,7 +20,7 @@ from diffgar.models.encoders.base import EncoderPair
 
 def extract(cfg: DictConfig) -> None:
     """Write both stores of `cfg.data` by `cfg.encoder_pair`, the demo's collection first where the config says so."""
-    if cfg.prepare:
+    if cfg.get("prepare"):
         instantiate(cfg.prepare)
     dataset, options = instantiate(cfg.data), Options(**cfg.extraction)
     pair = EncoderPair(

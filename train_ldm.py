@@ -17,9 +17,8 @@ from omegaconf import DictConfig, OmegaConf
 import eval_retrieval
 import extract_dataset
 from diffgar import checkpoints, cli
+from diffgar.evaluation import reports
 from diffgar.evaluation.queries import ValidationRetrieval
-from diffgar.evaluation.results import read_result
-from diffgar.evaluation.tables import retrieval_table
 
 
 @cli.main("train_ldm/model/encoder_pair/demo/unet/train_ldm_sample_pred_small")
@@ -27,20 +26,17 @@ def main(cfg: DictConfig) -> None:
     """Prepare (the demo alone), train what is not trained yet, evaluate."""
     folder = Path(cfg.paths.checkpoints) / cfg.model_name
     checkpoints.save_config(folder, cfg)
-    if cfg.prepare:
+    if cfg.get("prepare"):
         extract_dataset.extract(cfg)
     done = checkpoints.steps_of(folder)
     if done and done[-1] >= cfg.trainer.max_steps:
         print(f"{folder} is trained; to train again choose another model_name, or delete that folder")
-        result = eval_retrieval.known(cfg) if cfg.task else None
-        if result:
-            eval_retrieval.show(retrieval_table([read_result(result)]), result)
-            return
+        if cfg.get("task") and (result := reports.known(cfg)):
+            return reports.show(result)
     else:
         train(cfg, folder, resume=f"{folder}/step={done[-1]}.ckpt" if done else None)
         print(f"checkpoints  {folder}")
-    if cfg.task:
-        eval_retrieval.evaluate(cfg)
+    return eval_retrieval.evaluate(cfg) if cfg.get("task") else None
 
 
 def train(cfg: DictConfig, folder: Path, resume: str | None) -> None:

@@ -18,14 +18,19 @@ from diffgar.evaluation.tasks import RetrievalTask
 class Evaluation:
     """A model at a step, the sampler that makes its queries, and the task's stores."""
 
+    name: str
     model: torch.nn.Module
     step: int
-    pair: DictConfig  # the encoder pair's config
+    trained: DictConfig  # the config that it was trained with
     sampler: object
     num_frames: int
     audio: Store
     text: TextStore
     task: RetrievalTask
+
+    @property
+    def pair(self) -> DictConfig:
+        return self.trained.encoder_pair
 
     @cached_property
     def rows(self) -> np.ndarray:
@@ -49,13 +54,15 @@ def open_stores(cfg: DictConfig, dataset: str, pair: DictConfig) -> tuple[Store,
     return audio.hold(), text.hold()
 
 
-def open_evaluation(cfg: DictConfig, build) -> Evaluation:
-    """Everything that `cfg` (model_name, model_step, task, sampler, evaluation, paths) asks for.
+def open_evaluation(cfg: DictConfig, model_name: str, build) -> Evaluation:
+    """Everything that `cfg` (model_step, task, sampler, evaluation, paths) asks for, of one model.
+
+    A baseline beside the model is taken at its best step.
 
     build: makes an object of a config (hydra's instantiate).
     """
-    folder = checkpoints.folder_of(cfg.paths.checkpoints, cfg.model_name)
-    step = checkpoints.choose_step(folder, cfg.model_step)
+    folder = checkpoints.folder_of(cfg.paths.checkpoints, model_name)
+    step = checkpoints.choose_step(folder, cfg.model_step if model_name == cfg.model_name else "best")
     trained = OmegaConf.load(folder / "config.yaml")
     audio, text = open_stores(cfg, cfg.task.dataset, trained.encoder_pair)
     task = task_of(
@@ -70,4 +77,12 @@ def open_evaluation(cfg: DictConfig, build) -> Evaluation:
     changes = {name: value for name, value in cfg.sampler.items() if value is not None}
     sampler = build(OmegaConf.merge(trained, {"sampler": changes}).sampler)
     model = checkpoints.load_model(folder, step, build)
-    return Evaluation(model, step, trained.encoder_pair, sampler, trained.num_frames, audio, text, task)
+    return Evaluation(model_name, model, step, trained, sampler, trained.num_frames, audio, text, task)
+
+
+def steps_to_evaluate(cfg: DictConfig) -> list[DictConfig]:
+    """The config itself, or with `model_step: all` one for each step of the model."""
+    if cfg.model_step != "all":
+        return [cfg]
+    steps = checkpoints.steps_of(checkpoints.folder_of(cfg.paths.checkpoints, cfg.model_name))
+    return [OmegaConf.merge(cfg, {"model_step": step}) for step in steps]

@@ -9,7 +9,6 @@ on the attribute. `truth_filter` drops those that have it by ground truth: the c
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -18,6 +17,7 @@ from diffgar.evaluation.control import Answer, Unwanted, choose_unwanted, evalua
 from diffgar.evaluation.queries import Steer, generated_queries, index_of, sample_generator
 from diffgar.evaluation.ranks import top_k
 from diffgar.evaluation.retrieval import make_queries
+from diffgar.evaluation.rows import named_attributes
 from diffgar.evaluation.setting import Evaluation
 from diffgar.models.encoders.base import TextEncoder, TextStates
 
@@ -28,21 +28,21 @@ JOINT = ("text_arithmetic", "teacher_arithmetic", "teacher_filter")
 class NegativeControl:
     """Evaluates methods of being rid of an attribute that the plain top 10 has and the caption did not ask for.
 
-    attributes: columns of the tracks' table, the ground truth. named_column: the captions' column that lists, joined by
-    "|", the attributes a caption names. phrase: (attribute, value) → the negative caption. methods: name → strengths.
+    attributes: columns of the tracks' table, the ground truth (see `named_attributes`). phrase: (attribute, value) →
+    the negative caption. methods: name → strengths.
     """
 
+    name: str
     attributes: Sequence[str]
     phrase: Callable[[str, str], str]
     methods: Mapping[str, Sequence]
-    named_column: str = "named"
     max_pairs: int = 300
 
     def __call__(
         self, setting: Evaluation, text_encoder: TextEncoder, seeds: Sequence[int], progress: Callable
     ) -> dict:
-        """{"protocol", "rows", "pairs"}: method → metric, and the table of pairs."""
-        named, attributes = self._truth(setting)
+        """{"protocol", "rows", "extra"}: method → metric, and the table of pairs."""
+        named, attributes = named_attributes(setting, self.attributes)
         index = index_of(setting.audio, setting.task)
         methods = Methods(setting, index, seeds, progress)
         unwanted = methods.choose(named, attributes, self.max_pairs)
@@ -57,24 +57,11 @@ class NegativeControl:
         return {
             "protocol": {"num_pairs": len(negatives), "seeds": len(seeds), "max_pairs": self.max_pairs},
             "rows": evaluate_control(answers, index, targets, unwanted, vectors),
-            "pairs": pairs.assign(negative=negatives).to_dict("records"),
+            "extra": {"pairs": pairs.assign(negative=negatives).to_dict("records")},
         }
 
     def _captions(self, setting: Evaluation, unwanted: Unwanted):
         return setting.rows[unwanted.captions.numpy()]
-
-    def _truth(self, setting: Evaluation) -> tuple[list[set[str]], pd.DataFrame]:
-        """What each caption names, and the attributes of each track of the task."""
-        captions, tracks = setting.task.captions, setting.audio.rows
-        absent = [name for name in self.attributes if name not in tracks]
-        if absent or self.named_column not in captions:
-            raise ValueError(
-                f"control=negative needs ground truth: task {setting.task.name} has no column "
-                f"{(absent or [self.named_column])[0]!r}; give it in the dataset's table and extract again, or set "
-                "control.attributes and control.named_column"
-            )
-        named = [set(str(names).split("|")) for names in captions[self.named_column]]
-        return named, tracks.iloc[setting.track_rows][list(self.attributes)].reset_index(drop=True)
 
 
 class Methods:

@@ -23,6 +23,8 @@ class LatentDiffusion(LightningModule):
     validate: called with this module at every validation, returns metrics to log ("R@10" chooses the checkpoint).
     """
 
+    row = "gdr"  # its name in a table
+
     def __init__(
         self,
         backbone: nn.Module,

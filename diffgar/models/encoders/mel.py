@@ -25,9 +25,10 @@ def mel_bank(
     scale: "htk" or "slaney". norm: None, filters of unit height; "slaney", of unit area; "l2", of unit L2 norm.
     Bands above the Nyquist frequency are zero.
     """
-    bins = torch.linspace(0, sample_rate / 2, n_fft // 2 + 1, dtype=torch.float64)  # (F,)
-    limits = hz_to_mel(torch.tensor([f_min, f_max], dtype=torch.float64), scale)
-    edges = mel_to_hz(torch.linspace(*limits.tolist(), num_mels + 2, dtype=torch.float64), scale)  # (M + 2,)
+    exact = {"dtype": torch.float64, "device": "cpu"}  # built once, also where the network is on another device
+    bins = torch.linspace(0, sample_rate / 2, n_fft // 2 + 1, **exact)  # (F,)
+    limits = hz_to_mel(torch.tensor([f_min, f_max], **exact), scale).tolist()
+    edges = mel_to_hz(torch.linspace(*limits, num_mels + 2, **exact), scale)  # (M + 2,)
     rising = (bins[:, None] - edges[:-2]) / (edges[1:-1] - edges[:-2])  # (F, M)
     falling = (edges[2:] - bins[:, None]) / (edges[2:] - edges[1:-1])
     bank = torch.minimum(rising, falling).clamp(min=0)  # (F, M)

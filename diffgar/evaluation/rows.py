@@ -1,0 +1,110 @@
+"""The rows of a retrieval table: every model's queries, and the index they search, for one task."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from diffgar.evaluation.attributes import attribute_codes, evaluate_attributes
+from diffgar.evaluation.queries import generated_queries, index_of, projected_index, projected_queries
+from diffgar.evaluation.retrieval import make_queries
+from diffgar.evaluation.setting import Evaluation
+
+BANK = 1000  # training captions that a hubness correction is estimated on
+
+
+@dataclass
+class Rows:
+    """Row name → queries (S, Q, D), the index (N, D) they search, and a bank (B, D) of training captions' queries."""
+
+    queries: dict[str, Tensor] = field(default_factory=dict)
+    index: dict[str, Tensor] = field(default_factory=dict)
+    bank: dict[str, Tensor] = field(default_factory=dict)
+
+
+def make_rows(
+    settings: Sequence[Evaluation],
+    seeds: Sequence[int],
+    samples: str = "mean",
+    pooling: str = "mean",
+    with_bank: bool = False,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Rows:
+    """The teacher's row where the pair is joint, then one for each setting (models on the same task).
+
+    samples, pooling: see `make_queries`. A second model of the same kind has its step and name as its row's name.
+    """
+    rows, first = Rows(), settings[0]
+    bank = bank_rows(first) if with_bank else np.zeros(0, dtype=np.int64)
+    if first.text.embeddings is not None:
+        rows.queries["teacher"] = first.text.embeddings[first.rows][None]
+        rows.index["teacher"] = index_of(first.audio, first.task)
+        rows.bank["teacher"] = first.text.embeddings[bank]
+    for setting in settings:
+        name = setting.model.row if setting.model.row not in rows.queries else f"{setting.name}@{setting.step}"
+
+        def ask(places, seeds_, setting=setting):
+            if hasattr(setting.model, "embed_text"):
+                return projected_queries(setting.model, setting.text, places)
+            return generated_queries(
+                setting.model,
+                setting.sampler,
+                setting.text,
+                places,
+                setting.num_frames,
+                seeds_,
+                lambda latents: make_queries(latents, samples=samples, pooling=pooling),
+                progress=progress,
+            )
+
+        rows.queries[name] = ask(setting.rows, seeds)
+        projects = hasattr(setting.model, "embed_text")
+        make_index = projected_index if projects else lambda model, audio, task: index_of(audio, task)
+        rows.index[name] = make_index(setting.model, setting.audio, setting.task)
+        if with_bank:
+            rows.bank[name] = ask(bank, seeds[:1])[0]
+    return rows
+
+
+def bank_rows(setting: Evaluation) -> np.ndarray:
+    """At most BANK training captions of the task's dataset, evenly spread. Raises ValueError where it has none."""
+    rows = setting.text.rows_of("train")
+    if len(rows) == 0:
+        raise ValueError(f"task {setting.task.name}: a hubness correction needs a train split, and there is none")
+    return rows[np.unique(np.linspace(0, len(rows) - 1, BANK).astype(int))]
+
+
+def named_attributes(setting: Evaluation, attributes: Sequence[str]) -> tuple[list[set[str]], pd.DataFrame]:
+    """The attributes that each caption names, and the tracks' table of attributes.
+
+    The captions' column `named` lists them, joined by "|". Raises ValueError where a column is absent.
+    """
+    captions, tracks = setting.task.captions, setting.audio.rows
+    absent = [name for name in attributes if name not in tracks] + ["named"] * ("named" not in captions)
+    if absent:
+        raise ValueError(
+            f"task {setting.task.name}: the stores have no column {absent[0]!r}, the ground truth; give it in the "
+            "dataset's table and extract again, or set task.attributes=null"
+        )
+    named = [set(str(words).split("|")) & set(attributes) for words in captions["named"]]
+    return named, tracks.iloc[setting.track_rows][list(attributes)].reset_index(drop=True)
+
+
+def attribute_rows(setting: Evaluation, rows: Rows, attributes: Sequence[str]) -> dict[str, dict]:
+    """`attribute_precision@10` of every row and of chance."""
+    named, tracks = named_attributes(setting, attributes)
+    codes, table = attribute_codes(named, setting.task.targets, tracks), {}
+    for name, queries in rows.queries.items():
+        table |= evaluate_attributes({name: queries}, rows.index[name], setting.task, *codes)
+    return table
+
+
+def audio_to_text(setting: Evaluation) -> Rows:
+    """The teacher asked the other way: tracks search captions. Raises ValueError for a pair that is not joint."""
+    if setting.text.embeddings is None:
+        raise ValueError(f"audio_to_text needs a joint pair, and {setting.pair.name} is not one")
+    index = index_of(setting.audio, setting.task)
+    return Rows({"teacher": index[None]}, {"teacher": setting.text.embeddings[torch.from_numpy(setting.rows)]})

@@ -1,0 +1,98 @@
+"""MULE (McCallum et al. 2022, arXiv 2210.03799): 3 s of audio at 16 kHz to 1,728 dimensions, trained on audio alone.
+
+Loads the published PyTorch conversion: a folder or hub name with `model.safetensors` and `config.json`. The weights are
+under CC BY-NC 4.0.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from diffgar.models.encoders.base import AudioEncoder
+from diffgar.models.encoders.frozen import Frozen
+from diffgar.models.encoders.mule_network import SAMPLE_RATE, SECONDS, Mule
+from diffgar.models.encoders.weights import RANDOM, WeightsError, build, find_checkpoint
+
+REMEDY = (
+    "Download the published conversion (CC BY-NC 4.0): hf download matteospanio/mule model.safetensors config.json "
+    "--local-dir {folder}"
+)
+SIZES = (  # of config.json, as `SlowFastNFNet` takes them
+    "slow_stem_channels",
+    "fast_stem_channels",
+    "slow_stage_out",
+    "fast_stage_out",
+    "fusion_input_channels",
+    "fusion_output_channels",
+)
+FIXED = {  # of config.json, what this front end and network are written for
+    "sample_rate": 16_000,
+    "n_fft": 2048,
+    "hop_length": 160,
+    "win_length": 400,
+    "window": "hann",
+    "n_mels": 96,
+    "fmin": 0.0,
+    "fmax": 8000.0,
+    "mel_norm": 2.0,
+    "htk": True,
+    "power": 2.0,
+    "center": True,
+    "pad_mode": "reflect",
+    "mag_compression": "log10_nonneg",
+    "look_backward": 150,
+    "look_forward": 150,
+    "standard_normalize": True,
+    "std_floor": 0.01,
+    "alpha": 0.2,
+    "ws_eps": 1e-4,
+    "scaled_activation": "gelu",
+    "weight_standardization": True,
+}
+UNUSED = ("frontend.stft.fwd_real", "frontend.stft.fwd_imag")  # the Fourier transform as a convolution
+
+
+class MuleAudioEncoder(Frozen, AudioEncoder):
+    """3 s windows at 16 kHz → the pooled activations of both paths, not normalised, as MULE's own users take them.
+
+    weights: a folder, `model.safetensors` file or hub name, or "random". model_config: arguments of `SlowFastNFNet` that
+    differ from what the checkpoint's config.json says. dtype, compile: as `Frozen.freeze` says.
+    """
+
+    sample_rate, window_seconds, short_padding, frontend_version = SAMPLE_RATE, float(SECONDS), "reflect", 1
+    layer = "pooled"
+
+    def __init__(
+        self,
+        weights: str = "matteospanio/mule",
+        model_config: Mapping | None = None,
+        name: str = "mule",
+        dtype: str | None = None,
+        compile: bool = False,
+    ):
+        super().__init__()
+        checkpoint = find_checkpoint(weights, REMEDY)
+        sizes = {**(_sizes(checkpoint.config(), str(checkpoint)) if checkpoint else {}), **(model_config or {})}
+        state = checkpoint.state() if checkpoint else {}
+        self.network = build(lambda: Mule(**sizes), checkpoint, state, may_remain=UNUSED)
+        self.name, self.dim = name, self.network.backbone.dim
+        self.checkpoint_hash = checkpoint.hash if checkpoint else RANDOM
+        self.freeze(self.network.backbone, dtype, compile)
+
+    @torch.no_grad()
+    def encode(self, windows: Tensor) -> Tensor:
+        with self.full_precision():
+            slices = self.network.frontend(self.waveforms(windows))  # (N, 1, 96, 300)
+        with self.precision():
+            return self.network.backbone(slices).float()  # (N, D)
+
+
+def _sizes(config: Mapping, source: str) -> dict:
+    """The network's sizes; raises WeightsError for a conversion whose front end is another."""
+    others = [f"{key} {config[key]} (here {value})" for key, value in FIXED.items() if config.get(key, value) != value]
+    if others:
+        raise WeightsError(f"the config.json beside {source} tells of another MULE than this one: {', '.join(others)}")
+    sizes = {key: config[key] for key in SIZES if key in config}
+    groups = (config.get("slow_group_size", 128), config.get("fast_group_size", 16))
+    return {**sizes, "group_sizes": groups}

@@ -60,18 +60,18 @@ THINGS: Words = {  # after "with"
         "staccato": ["staccato chords", "short chopped chords", "chords stabbed on every beat"],
     },
     "register": {
-        "low": ["a low melody", "a deep tune in the low register"],
-        "middle": ["a melody in the middle register", "a mid-range tune"],
-        "high": ["a high melody", "a tune high up in the treble"],
+        "low": ["a low melody", "a deep melodic line"],
+        "middle": ["a melody in the middle register", "a mid-range melodic line"],
+        "high": ["a high melody", "a melody high up in the treble"],
     },
     "density": {
-        "sparse": ["a sparse melody", "few long notes in the tune"],
-        "moderate": ["a flowing melody", "a tune of moderate activity"],
-        "busy": ["a busy melody", "many quick notes in the tune"],
+        "sparse": ["a sparse melody", "a melody of few long notes"],
+        "moderate": ["a flowing melody", "a melody of moderate activity"],
+        "busy": ["a busy melody", "a melody of many quick notes"],
     },
 }
 LEAD = ["{} melody", "lead {}", "{} playing the tune", "{} solo", "melody on {}"]
-BACKING = ["{} in the background", "{} accompaniment", "backing {}", "{} chords", "accompanied by {}"]
+BACKING = ["{} in the background", "{} accompaniment", "backing {}", "{} chords", "a bed of {}"]
 SYNONYMS = {
     "saxophone": ["saxophone", "sax", "tenor saxophone"],
     "electric guitar": ["electric guitar", "clean electric guitar"],
@@ -84,11 +84,11 @@ SYNONYMS = {
     "organ": ["organ", "drawbar organ"],
     "electric piano": ["electric piano", "electric keys"],
     "strings": ["strings", "string section"],
-    "choir": ["choir", "choral voices"],
+    "choir": ["choir", "vocal choir"],
     "brass": ["brass", "brass section"],
     "synth pad": ["synth pad", "warm pad"],
 }
-NOUNS = ["piece", "track", "tune", "song", "instrumental"]
+NOUNS = ["piece", "track", "recording", "song", "instrumental"]
 
 
 def phrase(name: str, value: str) -> str:
@@ -133,7 +133,7 @@ def sentence(named: dict[str, str], random: np.random.Generator) -> str:
         tags = [*adjectives, *things, *keys, *([absent] if absent else [])]
         random.shuffle(tags)
         return ", ".join(tags)
-    body = " ".join([*adjectives, noun, *keys])
+    body = " ".join([*([", ".join(adjectives)] if adjectives else []), noun, *keys])
     ending = f", without {' or '.join(without)}" if without else ""
     if style == 1 or not things:
         return _sentence(_article(body) + (f" with {_listed(things)}" if things else "") + ending)

@@ -8,7 +8,25 @@ from diffgar.evaluation.figures import tradeoff_figure
 from diffgar.evaluation.results import Result
 from diffgar.evaluation.tables import Table, format_cell
 
-METRICS = ("share@10", "R@10", "R@10_lacking", "overlap@10", "cos_caption", "cos_attribute")
+METRICS = (
+    "gained@10",
+    "kept@10",
+    "cos_track",
+    "share@10",
+    "R@10",
+    "R@10_lacking",
+    "overlap@10",
+    "cos_caption",
+    "cos_attribute",
+)
+
+MEANINGS = {
+    "gained@10": "share of the top 10 that has the new value",
+    "kept@10": "share that has the caption's other values",
+    "share@10": "share of the top 10 that has the unwanted attribute (less is better)",
+    "R@10": "of the right track",
+    "R@10_lacking": "where the right track lacks the attribute",
+}
 
 
 def control_table(result: Result) -> Table:
@@ -16,20 +34,20 @@ def control_table(result: Result) -> Table:
     metrics = [metric for metric in METRICS if metric in result.rows["plain"]]
     rows = [(name, *(format_cell(row[metric], 2) for metric in metrics)) for name, row in result.rows.items()]
     notes = (
-        f"{result.protocol['num_pairs']} pairs of caption and unwanted attribute, "
-        f"pool of {result.protocol['pool_size']}; per cent, cosines × 100.",
-        "share@10: of the top 10 that has the attribute (less is better).",
-        "R@10: of the right track; R@10_lacking: where that lacks the attribute.",
+        f"{result.protocol['num_pairs']} pairs, pool of {result.protocol['pool_size']}; per cent, cosines × 100.",
+        *(f"{metric}: {MEANINGS[metric]}." for metric in metrics if metric in MEANINGS),
+        *(f"round trip at {way}: {errors}" for way, errors in result.extra.get("round_trips", {}).items()),
     )
     return Table(f"{result.task}, {result.model_name}@{result.step}, control", ("method", *metrics), tuple(rows), notes)
 
 
-def control_figure(path: Path, result: Result, x: str = "share@10", y: str = "R@10") -> list[Path]:
+def control_figure(path: Path, result: Result) -> list[Path]:
     """Each method's curve over its strengths, from the plain query on."""
+    x, y = ("gained@10", "kept@10") if "gained@10" in result.rows["plain"] else ("share@10", "R@10")
     plain, series = _point("plain", result.rows["plain"], x, y), {}
     for name, row in result.rows.items():
         method, _, strength = name.partition(" ")
-        series.setdefault(method, [] if method in ("plain", "truth_filter") else [plain | {"label": ""}])
+        series.setdefault(method, [] if method in ("plain", "truth_filter", "reprompt") else [plain | {"label": ""}])
         series[method].append(_point(strength, row, x, y))
     tables = {method: pd.DataFrame(points) for method, points in series.items()}
     return tradeoff_figure(path, tables, f"{x} (per cent)", f"{y} (per cent)")

@@ -116,14 +116,14 @@ class LatentDiffusion(LightningModule):
 
         captions: token states (B, L, C) and their mask (B, L). negatives: the same of what to avoid, and how much.
         """
-        avoided = [(*self._on_device(states), weight) for states, weight in negatives]
-        caption, null = self._on_device(captions), self.null_states(len(generators))
+        avoided = [(*self.on_device(states), weight) for states, weight in negatives]
+        caption, null = self.on_device(captions), self.null_states(len(generators))
         denoise = sampler.denoiser(self.backbone, self.noise_scheduler, caption, null, avoided, form)
         solver = sampler.start(self.noise_scheduler)
         noise = draw_noise(generators, num_frames, len(self.latent_mean), self.device)
         return self.denormalise(sample(denoise, solver, noise, solver.timesteps, generators))
 
-    def _on_device(self, states: States) -> States:
+    def on_device(self, states: States) -> States:
         return states[0].to(self.device, torch.float32), states[1].to(self.device)
 
     def null_states(self, size: int) -> States:

@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from diffgar.models.encoders.base import AudioEncoder, TextEncoder, TextStates
+from diffgar.models.encoders.mel import mel_bank
 
 WEIGHTS = Path(__file__).with_suffix(".safetensors")
 DIM = 128  # of the joint space
@@ -37,7 +38,7 @@ class LogMel(nn.Module):
     def __init__(self):
         super().__init__()
         self.register_buffer("taper", torch.hann_window(self.n_fft), persistent=False)
-        filters = mel_filters(self.sample_rate, self.n_fft, self.num_mels, low=30.0, high=7800.0)
+        filters = mel_bank(self.num_mels, self.n_fft, self.sample_rate, f_min=30.0, f_max=7800.0, scale="htk")
         self.register_buffer("filters", filters, persistent=False)
 
     def forward(self, waveforms: Tensor) -> Tensor:
@@ -47,16 +48,6 @@ class LogMel(nn.Module):
         spectrum = torch.fft.rfft(waveforms.unfold(-1, self.n_fft, self.hop) * self.taper)  # (N, F, n_fft/2 + 1)
         power = spectrum.real.square() + spectrum.imag.square()
         return (power @ self.filters + 1e-4).log()  # (N, F, M)
-
-
-def mel_filters(sample_rate: int, n_fft: int, num_mels: int, low: float, high: float) -> Tensor:
-    """Triangles (n_fft/2 + 1, M) of unit height, evenly spaced on the mel scale m = 2595 log10(1 + f/700)."""
-    mel_low, mel_high = (2595 * torch.log10(torch.tensor(1 + f / 700, dtype=torch.float64)) for f in (low, high))
-    edges = 700 * (10 ** (torch.linspace(mel_low, mel_high, num_mels + 2, dtype=torch.float64) / 2595) - 1)  # (M + 2,)
-    bins = torch.linspace(0, sample_rate / 2, n_fft // 2 + 1, dtype=torch.float64)[:, None]
-    rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
-    falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
-    return torch.minimum(rising, falling).clamp(min=0).float()
 
 
 class AudioTower(nn.Module):

@@ -1,5 +1,7 @@
 """Mel filter banks and spectrograms in plain torch, in the conventions of the encoders' own front ends."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -8,13 +10,14 @@ def hz_to_mel(hz: Tensor, scale: str) -> Tensor:
     """htk: 2595 log10(1 + f/700). slaney: linear below 1 kHz (3 mel per 200 Hz), logarithmic above (27 per log 6.4)."""
     if scale == "htk":
         return 2595 * torch.log10(1 + hz / 700)
-    return torch.where(hz < 1000, hz * 3 / 200, 15 + 27 * torch.log(hz.clamp(min=1000) / 1000) / torch.log(hz.new_tensor(6.4)))
+    logarithmic = 15 + 27 * torch.log(hz.clamp(min=1000) / 1000) / math.log(6.4)
+    return torch.where(hz < 1000, hz * 3 / 200, logarithmic)
 
 
 def mel_to_hz(mel: Tensor, scale: str) -> Tensor:
     if scale == "htk":
         return 700 * (10 ** (mel / 2595) - 1)
-    return torch.where(mel < 15, mel * 200 / 3, 1000 * torch.exp((mel - 15) * torch.log(mel.new_tensor(6.4)) / 27))
+    return torch.where(mel < 15, mel * 200 / 3, 1000 * torch.exp((mel - 15) * math.log(6.4) / 27))
 
 
 def mel_bank(

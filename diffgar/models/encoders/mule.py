@@ -56,8 +56,8 @@ UNUSED = ("frontend.stft.fwd_real", "frontend.stft.fwd_imag")  # the Fourier tra
 class MuleAudioEncoder(Frozen, AudioEncoder):
     """3 s windows at 16 kHz → the pooled activations of both paths, not normalised, as MULE's own users take them.
 
-    weights: a folder, `model.safetensors` file or hub name, or "random". model_config: arguments of `SlowFastNFNet` that
-    differ from what the checkpoint's config.json says. dtype, compile: as `Frozen.freeze` says.
+    weights: a folder, `model.safetensors` file or hub name, or "random". model_config: arguments of `SlowFastNFNet`
+    that differ from what the checkpoint's config.json says. dtype, compile: as `Frozen.freeze` says.
     """
 
     sample_rate, window_seconds, short_padding, frontend_version = SAMPLE_RATE, float(SECONDS), "reflect", 1

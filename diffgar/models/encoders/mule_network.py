@@ -26,8 +26,9 @@ def activation(x: Tensor) -> Tensor:
 class FrontEnd(nn.Module):
     """16 kHz waveforms (N, 48000) in [-1, 1] to slices (N, 1, 96, 300), each of zero mean and unit deviation.
 
-    The original read 16-bit samples as n / 2^16, so full scale was 0.5; log10(10000 x + 1) is not scale invariant, hence
-    the half. Of the 301 frames the first is left out. `mel_fb` (96, 1025): HTK bands to 8 kHz, each of unit L2 norm.
+    The original read 16-bit samples as n / 2^16, so full scale was 0.5; log10(10000 x + 1) is not scale invariant,
+    hence the half. Of the 301 frames the first is left out. `mel_fb` (96, 1025): HTK bands to 8 kHz, each of unit L2
+    norm.
     """
 
     def __init__(self):
@@ -85,8 +86,10 @@ class SqueezeExcite(nn.Module):
 
 
 class Block(nn.Module):
-    """A residual block. beta: the reciprocal of the input's expected deviation. The first of a stage, which may halve the
-    frequencies, has a convolution on its shortcut as well."""
+    """A residual block. beta: the reciprocal of the input's expected deviation.
+
+    The first of a stage, which may halve the frequencies, has a convolution on its shortcut as well.
+    """
 
     def __init__(self, channels: int, out_channels: int, group_size: int, beta: float, stride: int, first: bool):
         super().__init__()
@@ -157,7 +160,7 @@ class Fusion(nn.Module):
 
 
 class SlowFastNFNet(nn.Module):
-    """Slices (N, 1, 96, 300) to the two paths' means, activated (N, 1536 + 192). Sizes as the conversion's config says."""
+    """Slices (N, 1, 96, 300) to the two paths' means, activated (N, 1536 + 192). Sizes named as in the config.json."""
 
     def __init__(
         self,

@@ -156,7 +156,7 @@ class PreNorm(nn.Module):
 
 
 class TextTransformer(nn.Module):
-    """MusCALL's own text branch: ids (B, L) to hidden states (B, L, C). `ln_final` is in its checkpoints, never used."""
+    """MusCALL's own text branch: ids (B, L) to hidden states (B, L, C). Its checkpoints' `ln_final` is never used."""
 
     def __init__(self, dim: int, num_layers: int, heads: int, vocab_size: int, max_tokens: int):
         super().__init__()

@@ -26,7 +26,7 @@ def load_tokenizer(name: str, num_rows: int, published: bool):
     tokenizer.padding_side = tokenizer.truncation_side = "right"
     fault = _fault(tokenizer, num_rows, published)
     if fault:
-        raise WeightsError(f"the tokenizer at {name} is of no use here: {fault}. Name the one that the weights came with")
+        raise WeightsError(f"the tokenizer at {name} is of no use here: {fault}. Name the one the weights came with")
     return tokenizer
 
 

@@ -1,36 +1,21 @@
-"""Pretrained weights: find a checkpoint, read it without running its code, load every tensor of it or refuse by name."""
+"""Pretrained weights: find a checkpoint, and load every tensor of a network from it or refuse by name."""
 
-import hashlib
 import json
 import logging
-import pickle
-import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
-from functools import lru_cache
 from pathlib import Path
-from types import SimpleNamespace
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
+
+from diffgar.models.encoders.tensor_files import WeightsError, digest, read_tensors
 
 log = logging.getLogger(__name__)
 
 RANDOM = "random"  # as `weights`: freshly initialised, the same on every machine and in every job
 FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
-TENSOR_PARTS = {  # what a checkpoint of tensors needs built; any other class in it becomes an `_Inert`
-    ("collections", "OrderedDict"),
-    ("torch", "Size"),
-    ("torch._utils", "_rebuild_parameter"),
-    ("torch._utils", "_rebuild_tensor_v2"),
-}
-
-
-class WeightsError(ValueError):
-    """Weights or a tokenizer are absent, unreadable, or another network's."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +35,7 @@ class Checkpoint:
     def hash(self) -> str:
         """SHA-256 of the files' bytes, in hexadecimal."""
         stats = [path.stat() for path in self.files]
-        return _digest(self.files, tuple((stat.st_size, stat.st_mtime_ns) for stat in stats))
+        return digest(self.files, tuple((stat.st_size, stat.st_mtime_ns) for stat in stats))
 
     def config(self) -> dict:
         """The `config.json` beside the weights."""
@@ -63,10 +48,12 @@ class Checkpoint:
         """Every tensor by name, on the CPU. Of a training checkpoint, what its "state_dict" holds."""
         state = {}
         for path in self.files:
-            content = _read(path)
+            content = read_tensors(path)
             content = content.get("state_dict", content) if isinstance(content, Mapping) else content
             if not isinstance(content, Mapping) or not all(isinstance(x, Tensor) for x in content.values()):
-                raise WeightsError(f"{path} holds no table of tensors: not a checkpoint of one of the layouts read here")
+                raise WeightsError(
+                    f"{path} holds no table of tensors: not a checkpoint of one of the layouts read here"
+                )
             state |= content
         return state
 
@@ -143,8 +130,8 @@ def _absent(weights: str | Path, remedy: str) -> str:
     path = Path(weights)
     folder = path.parent if path.suffix else path
     return (
-        f"no weights at {weights}: neither a file, nor a folder with {FILES[0]} or {FILES[2]}, nor a hub name that could "
-        f"be fetched. {remedy.format(folder=folder)}"
+        f"no weights at {weights}: neither a file, nor a folder with {FILES[0]} or {FILES[2]}, nor a hub name that "
+        f"could be fetched. {remedy.format(folder=folder)}"
     )
 
 
@@ -163,50 +150,3 @@ def _in_hub(repo: str) -> Callable[[str], Path | None]:
             return None
 
     return fetch
-
-
-@lru_cache(maxsize=16)
-def _digest(files: tuple[Path, ...], stats: tuple) -> str:
-    digest = hashlib.sha256()
-    for path in files:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
-
-
-class _Inert:
-    """Stands for an object of a class that is not built: a training script's settings, an optimiser's, a callback's."""
-
-    def __init__(self, *args, **kwargs):
-        pass
-
-    def ignore(self, *args, **kwargs) -> None:
-        pass
-
-    __setstate__ = __setitem__ = __call__ = append = extend = add = ignore
-
-
-class _TensorUnpickler(pickle.Unpickler):
-    """Builds tensors and plain containers. No code that a checkpoint names is run, which a plain unpickler would.
-
-    torch's own safe loading cannot read the published CLAP file: pickle protocol 4, and numpy scalars within.
-    """
-
-    def find_class(self, module: str, name: str):
-        return super().find_class(module, name) if (module, name) in TENSOR_PARTS else _Inert
-
-
-_READER = SimpleNamespace(
-    __name__="tensors", Unpickler=_TensorUnpickler, load=lambda file, **options: _TensorUnpickler(file, **options).load()
-)
-
-
-def _read(path: Path):
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        mmap = zipfile.is_zipfile(path)  # the optimiser's moments, twice the weights, are never read
-        return torch.load(path, map_location="cpu", weights_only=False, pickle_module=_READER, mmap=mmap)
-    except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError) as error:
-        raise WeightsError(f"{path} cannot be read ({error}); is it whole? Download it again") from error

@@ -1,0 +1,75 @@
+"""T5 (Raffel et al. 2020; Flan-T5, Chung et al. 2022): token states of a text encoder that never heard music."""
+
+from collections.abc import Mapping
+
+import torch
+from transformers import T5Config, T5EncoderModel
+
+from diffgar.models.encoders.base import TextEncoder, TextStates
+from diffgar.models.encoders.frozen import Frozen
+from diffgar.models.encoders.tokens import load_tokenizer, tokenize
+from diffgar.models.encoders.weights import RANDOM, build, find_checkpoint
+
+REMEDY = "Download it: hf download google/flan-t5-base --local-dir {folder}"
+FLAN_T5_BASE = {
+    "d_model": 768,
+    "d_ff": 2048,
+    "d_kv": 64,
+    "num_layers": 12,
+    "num_heads": 12,
+    "feed_forward_proj": "gated-gelu",
+}
+DECODER = ("decoder.*", "lm_head.weight")  # whole T5 checkpoints hold it
+EMBEDDING = ("shared.weight", "encoder.embed_tokens.weight")  # one tensor under two names; a file may hold either
+
+
+class T5TextEncoder(Frozen, TextEncoder):
+    """Captions → the encoder's last hidden states (B, L, C); no joint embedding.
+
+    weights: a hub name or local folder of any T5 (config.json and weights), or "random". tokenizer: None for the
+    weights' own. model_config: sizes that differ from the checkpoint's, or from flan-t5-base's where it is random.
+    dtype, compile: as `Frozen.freeze` says; but T5 overflows in float16, so that dtype is refused, and where the
+    caller's autocast asks for it the network stays in float32.
+    """
+
+    frontend_version = 1
+
+    def __init__(
+        self,
+        weights: str = "google/flan-t5-base",
+        tokenizer: str | None = None,
+        model_config: Mapping | None = None,
+        name: str = "flan_t5_base",
+        max_tokens: int = 77,
+        dtype: str | None = None,
+        compile: bool = False,
+    ):
+        super().__init__()
+        if dtype == "float16":
+            raise ValueError("T5 overflows in float16; set dtype to bfloat16 or float32")
+        checkpoint = find_checkpoint(weights, REMEDY)
+        sizes = {**(checkpoint.config() if checkpoint else FLAN_T5_BASE), **(model_config or {})}
+        config = T5Config.from_dict(sizes)
+        state = checkpoint.state() if checkpoint else {}
+        tied = next((state[key] for key in EMBEDDING if key in state), None)
+        if tied is not None:
+            state |= dict.fromkeys(EMBEDDING, tied)
+        self.network = build(lambda: T5EncoderModel(config), checkpoint, state, may_remain=DECODER)
+        self.name, self.dim, self.max_tokens = name, config.d_model, max_tokens
+        folder = str(checkpoint.folder) if checkpoint else "google/flan-t5-base"
+        self.tokenizer = load_tokenizer(tokenizer or folder, config.vocab_size, published=checkpoint is not None)
+        self.checkpoint_hash = checkpoint.hash if checkpoint else RANDOM
+        self.freeze(self.network, dtype, compile)
+
+    def precision(self):
+        kind = self.device.type
+        half = torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) == torch.float16
+        return self.full_precision() if half and self.dtype is None else super().precision()
+
+    @torch.no_grad()
+    def encode(self, captions: list[str]) -> TextStates:
+        ids, mask, num_truncated = tokenize(self.tokenizer, captions, self.max_tokens)  # (B, L)
+        ids, mask = ids.to(self.device), mask.to(self.device)
+        with self.precision():
+            hidden_states = self.network(input_ids=ids, attention_mask=mask.long()).last_hidden_state  # (B, L, C)
+        return TextStates(hidden_states.float() * mask.unsqueeze(-1), mask, None, num_truncated)

@@ -54,7 +54,7 @@ def control(cfg: DictConfig) -> Path:
 
 @cli.main("eval_retrieval", flags=("task", "model_name", "model_step"))
 def main(cfg: DictConfig) -> None:
-    if cfg.tables:
+    if cfg.tables.which:
         return reports.render_tables(cfg.paths.results, **cfg.tables)
     if cfg.get("control"):
         control(cfg)

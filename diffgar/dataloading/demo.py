@@ -18,8 +18,10 @@ from tqdm import tqdm
 
 from diffgar.dataloading.demo_captions import caption, phrase
 from diffgar.dataloading.demo_music import ATTRIBUTES, SAMPLE_RATE, compose, draw_attributes, draw_timing, render
+from diffgar.dataloading.splits import by_column
+from diffgar.dataloading.tracks import Dataset, read_dataset
 
-__all__ = ["ATTRIBUTES", "COLLECTION_VERSION", "phrase", "track_rows", "write_collection"]
+__all__ = ["ATTRIBUTES", "COLLECTION_VERSION", "phrase", "read_collection", "track_rows", "write_collection"]
 
 COLLECTION_VERSION = 1  # another number for every change of what is composed, rendered or said
 CAPTIONS_PER_TRACK = 3
@@ -56,6 +58,12 @@ def write_collection(
         pd.DataFrame(rows).to_csv(part, index=False)
         os.replace(part, table)
     return table
+
+
+def read_collection(folder: str | Path, **sizes) -> Dataset:
+    """The collection as a dataset, written first where it is not there yet; `sizes` as `write_collection` takes them."""
+    columns = {name: name for name in ("track_id", "path", "caption", "caption_id")}
+    return read_dataset("demo", str(write_collection(folder, **sizes)), str(folder), columns, by_column())
 
 
 def holds(table: Path, tracks: list[tuple[str, int]]) -> bool:

@@ -22,7 +22,8 @@ class WindowsDataModule(LightningDataModule):
     frontend: waveforms (1, S) at `sample_rate` → features (1, F, M), one frame every `frontend.hop` samples.
     num_frames: frames of a window. Training batches {"features" (B, K, num_frames, M), "captions": B strings} have
     K = `num_windows` random windows a track and one of its captions, or, at `phrase_share` of them, one attribute
-    of it alone ("rock drums"). Validation and test batches are one track: all its windows and all its captions.
+    of it alone ("rock drums"). Validation and test have one batch: the tracks of the split, each with all its windows
+    and all its captions.
     """
 
     def __init__(
@@ -57,20 +58,23 @@ class WindowsDataModule(LightningDataModule):
         with ThreadPoolExecutor(self.num_threads) as pool:
             return list(tqdm(pool.map(features, paths), f"decoding {split}", len(paths)))
 
-    def captions(self, split: str) -> list[str]:
-        """All captions of a split, and the attributes' phrases."""
+    def constants(self) -> dict:
+        """What the module is built with: all captions of the train split, and the attributes' phrases."""
         phrases = [phrase(name, value) for name, values in ATTRIBUTES.items() for value in values]
-        return [*self.dataset.split(split).captions["caption"], *phrases]
+        return {"captions": [*self.dataset.split("train").captions["caption"], *phrases]}
 
     def train_dataloader(self) -> DataLoader:
-        """Endless epochs: one is a permutation of the train tracks, another each time."""
-        return DataLoader(TrainBatches(self), batch_size=None, shuffle=False)
+        return DataLoader(TrainBatches(self), batch_size=None)
 
     def val_dataloader(self) -> DataLoader:
-        return DataLoader(Tracks(self, "validation"), batch_size=None)
+        return self._whole("validation")
 
     def test_dataloader(self) -> DataLoader:
-        return DataLoader(Tracks(self, "test"), batch_size=None)
+        return self._whole("test")
+
+    def _whole(self, split: str) -> DataLoader:
+        tracks = Tracks(self, split)
+        return DataLoader(tracks, batch_size=len(tracks), collate_fn=list)
 
 
 class Tracks(TorchDataset):
@@ -97,12 +101,12 @@ class TrainBatches(IterableDataset):
 
     def __init__(self, data: WindowsDataModule):
         self.tracks, self.data = Tracks(data, "train"), data
-        self.random = np.random.default_rng(data.seed)
 
     def __len__(self) -> int:
         return len(self.tracks) // self.data.batch_size
 
     def __iter__(self) -> Iterator[dict]:
+        self.random = np.random.default_rng([self.data.seed, self.data.trainer.current_epoch])
         order = self.random.permutation(len(self.tracks))
         for batch in order[: len(self) * self.data.batch_size].reshape(len(self), -1):
             features = torch.stack([self._windows(i) for i in batch])  # (B, K, F, M)

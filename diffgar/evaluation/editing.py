@@ -83,7 +83,7 @@ class InversionControl:
 
 @dataclass(frozen=True)
 class Edits:
-    """tracks (P,): rows of the index. source, target: {attribute: value} of both captions, which differ in `changed`."""
+    """tracks (P,): rows of the index. source, target: {attribute: value} of both captions; one, `changed`, differs."""
 
     tracks: np.ndarray
     source: list[dict[str, str]]

@@ -25,7 +25,7 @@ class WeightsError(ValueError):
 
 @lru_cache(maxsize=16)
 def digest(files: tuple[Path, ...], stats: tuple) -> str:
-    """SHA-256 of the files' bytes in hexadecimal. stats: their sizes and times, so that a changed file is read again."""
+    """SHA-256 of the files in hexadecimal. stats: sizes and times, so that a changed file is read again."""
     digest = hashlib.sha256()
     for path in files:
         with path.open("rb") as file:

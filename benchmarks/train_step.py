@@ -122,15 +122,12 @@ class Trainee:
 
     @contextlib.contextmanager
     def timed(self, part: str):
-        self.wait()
+        wait = torch.cuda.synchronize if self.device.type == "cuda" else lambda: None
+        wait()
         begun = time.perf_counter()
         yield
-        self.wait()
+        wait()
         self.seconds.setdefault(part, []).append(time.perf_counter() - begun)
-
-    def wait(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize()
 
     def report(self, batch: dict[str, Tensor], warmup: int) -> dict:
         """The median of each part's seconds after the warm-up, and what follows from them."""

@@ -7,7 +7,24 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-WORDS = "a calm loud piano guitar drums bass song with slow fast and soft warm bright voice".split()
+WORDS = [
+    "a",
+    "calm",
+    "loud",
+    "piano",
+    "guitar",
+    "drums",
+    "bass",
+    "song",
+    "with",
+    "slow",
+    "fast",
+    "and",
+    "soft",
+    "warm",
+    "bright",
+    "voice",
+]
 DAMAGES = {"missing": "is missing", "renamed": "is missing", "reshaped": "has shape"}
 
 
@@ -28,7 +45,7 @@ def damaged(state: dict, name: str, damage: str) -> dict:
     if damage == "renamed":
         state[f"{name}_"] = tensor
     elif damage == "reshaped":
-        state[name] = torch.cat([tensor, tensor])
+        state[name] = torch.stack([tensor, tensor])
     return state
 
 

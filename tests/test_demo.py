@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import soundfile
 
-from diffgar.dataloading import demo, demo_captions, demo_music
+from diffgar.dataloading import demo, demo_captions, demo_music, demo_sound
 from diffgar.dataloading.demo import ATTRIBUTES, phrase, track_rows, write_collection
 
 PLAIN = {name: values[0] for name, values in ATTRIBUTES.items()}
@@ -73,7 +73,7 @@ def test_the_files_are_audible_music_of_20_to_32_seconds(collection):
     assert len(table) == 8
     for row in table.itertuples():
         samples, rate = soundfile.read(collection / row.path, dtype="float32")
-        assert samples.ndim == 1 and rate == demo_music.SAMPLE_RATE
+        assert samples.ndim == 1 and rate == demo_sound.SAMPLE_RATE
         assert len(samples) / rate == pytest.approx(row.duration, abs=1e-3) and 20 <= row.duration <= 32
         assert 0.2 < np.abs(samples).max() < 0.6
         seconds = samples[: len(samples) // rate * rate].reshape(-1, rate)
@@ -85,7 +85,7 @@ def test_every_key_of_every_song_has_a_sample():
         random = np.random.default_rng(number)
         for part in demo_music.compose(demo_music.draw_attributes(random), random).parts:
             for key in {key for _, _, key, _ in part.notes}:
-                assert demo_music.soundfont().zones(part.bank, part.program, key, 100), (part.program, key)
+                assert demo_sound.soundfont().zones(part.bank, part.program, key, 100), (part.program, key)
 
 
 def test_a_caption_names_two_to_four_attributes_in_words_that_are_true():
@@ -127,9 +127,9 @@ def test_every_attribute_has_a_phrase_of_its_own():
 
 def spectrum(**attributes: str) -> tuple[np.ndarray, np.ndarray]:
     """Frequencies (Hz) and power of a song of these attributes, unit sum."""
-    samples = demo_music.render(demo_music.compose(PLAIN | attributes, np.random.default_rng(0)))
+    samples = demo_sound.render(demo_music.compose(PLAIN | attributes, np.random.default_rng(0)))
     power = np.abs(np.fft.rfft(samples)) ** 2
-    return np.fft.rfftfreq(len(samples), 1 / demo_music.SAMPLE_RATE), power / power.sum()
+    return np.fft.rfftfreq(len(samples), 1 / demo_sound.SAMPLE_RATE), power / power.sum()
 
 
 @pytest.mark.parametrize(

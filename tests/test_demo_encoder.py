@@ -203,10 +203,12 @@ def test_masked_bands_hide_a_run_of_bands_and_nothing_else():
 def test_training_learns_its_batch_and_publishes_what_it_learned(dataset, tmp_path):
     data = WindowsDataModule(dataset, LogMel(), num_frames=74, batch_size=12, phrase_share=0.0)
     module = ContrastiveTowers(
-        functools.partial(torch.optim.AdamW, lr=1e-3), lambda o: torch.optim.lr_scheduler.ConstantLR(o, 1.0)
+        **data.constants(),
+        optimizer=functools.partial(torch.optim.AdamW, lr=1e-3),
+        lr_scheduler=functools.partial(torch.optim.lr_scheduler.ConstantLR, factor=1.0),
     )
     trainer = pl.Trainer(
-        max_epochs=6,
+        max_epochs=16,
         accelerator="cpu",
         logger=False,
         enable_checkpointing=False,

@@ -47,8 +47,7 @@ def laion_state(state: dict) -> dict:
 
 
 def _hf(name: str, part: str) -> str:
-    name = name.replace("audio_branch.", "audio_model.audio_encoder.").replace("attn.query", f"attention.self.{part}")
-    return name
+    return name.replace("audio_branch.", "audio_model.audio_encoder.").replace("attn.query", f"attention.self.{part}")
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +91,13 @@ def test_names_and_shapes_are_those_of_both_published_layouts():
     assert set(own) - set(converted) == set(clap.BUFFERS)
     assert all(converted[name] == shape for name, shape in own.items() if name in converted)
     left = [name.split(".") for name in converted if name not in own]
-    assert {name[0] for name in left} == {"logit_scale_a", "logit_scale_t", "audio_model", "audio_transform", "text_transform"}
+    assert {name[0] for name in left} == {
+        "logit_scale_a",
+        "logit_scale_t",
+        "audio_model",
+        "audio_transform",
+        "text_transform",
+    }
 
 
 def test_both_layouts_give_the_latents_of_the_librarys_own_model_and_front_end(tiny):

@@ -10,7 +10,7 @@ from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler,
 from diffgar.models.backbones.dit import DiT
 from diffgar.models.backbones.mlp import MLP
 from diffgar.models.backbones.unet import UNet
-from diffgar.models.diffusion import PREDICTION_TYPES, diffusion_target, signal_and_sigma
+from diffgar.models.diffusion import PREDICTION_TYPES, clean_latents, diffusion_target, signal_and_sigma
 from diffgar.models.guidance import Denoiser, guidance_terms, masked_std
 from diffgar.models.sampling import Sampler, draw_noise, sample
 
@@ -217,8 +217,6 @@ def test_full_rescale_gives_the_captions_own_deviation(backbone):
 
 @pytest.mark.parametrize("prediction_type", PREDICTION_TYPES)
 def test_projected_guidance_adds_nothing_along_the_captions_clean_latents(backbone, prediction_type):
-    from diffgar.models.diffusion import clean_latents
-
     schedule = training_schedule(prediction_type)
     terms, noisy_latents = guidance_terms(texts(0), texts(1), 6.0), torch.randn(2, T, D)
     levels = signal_and_sigma(schedule, torch.tensor([300, 300]))

@@ -17,7 +17,8 @@ import soundfile
 from tqdm import tqdm
 
 from diffgar.dataloading.demo_captions import caption, phrase
-from diffgar.dataloading.demo_music import ATTRIBUTES, SAMPLE_RATE, compose, draw_attributes, draw_timing, render
+from diffgar.dataloading.demo_music import ATTRIBUTES, compose, draw_attributes, draw_timing
+from diffgar.dataloading.demo_sound import SAMPLE_RATE, render
 from diffgar.dataloading.splits import by_column
 from diffgar.dataloading.tracks import Dataset, read_dataset
 
@@ -61,7 +62,7 @@ def write_collection(
 
 
 def read_collection(folder: str | Path, **sizes) -> Dataset:
-    """The collection as a dataset, written first where it is not there yet; `sizes` as `write_collection` takes them."""
+    """The collection as a dataset, written first where it is not there yet; `sizes` are those of `write_collection`."""
     columns = {name: name for name in ("track_id", "path", "caption", "caption_id")}
     return read_dataset("demo", str(write_collection(folder, **sizes)), str(folder), columns, by_column())
 

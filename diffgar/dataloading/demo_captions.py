@@ -18,7 +18,8 @@ SALIENCE = {
     "metre": 0.8,
     "mode": 0.8,
 }
-MOST_NAMED = {2: 0.3, 3: 0.45, 4: 0.25}  # attributes a caption, and how often
+SHARES = np.array(list(SALIENCE.values())) / sum(SALIENCE.values())
+COUNTS, COUNT_SHARES = (2, 3, 4), (0.3, 0.45, 0.25)  # attributes a caption, and how often
 
 ADJECTIVES: Words = {
     "tempo": {
@@ -105,10 +106,9 @@ def phrase(name: str, value: str) -> str:
 
 def caption(attributes: dict[str, str], random: np.random.Generator) -> tuple[str, list[str]]:
     """A caption of two to four of the attributes, and their names."""
-    count = int(random.choice(list(MOST_NAMED), p=list(MOST_NAMED.values())))
-    weights = np.array(list(SALIENCE.values()))
-    picked = random.choice(list(SALIENCE), size=count, replace=False, p=weights / weights.sum())
-    named = [name for name in SALIENCE if name in set(picked)]
+    count = random.choice(COUNTS, p=COUNT_SHARES)
+    picked = set(random.choice(len(SALIENCE), size=count, replace=False, p=SHARES))
+    named = [name for i, name in enumerate(SALIENCE) if i in picked]
     return sentence({name: attributes[name] for name in named}, random), named
 
 

@@ -13,7 +13,7 @@ from diffgar.models.encoders.base import AudioEncoder
 from diffgar.models.encoders.frozen import Frozen
 from diffgar.models.encoders.mule_network import SAMPLE_RATE, SECONDS
 from diffgar.models.encoders.mulooc_network import FrontEnd, Mulooc
-from diffgar.models.encoders.weights import RANDOM, build, find_checkpoint
+from diffgar.models.encoders.weights import RANDOM, WeightsError, build, find_checkpoint
 
 REMEDY = (
     "The weights are not published: train them with Pliploop/MuLOVR, or ask its authors, and put the Lightning "
@@ -43,7 +43,7 @@ class MuloocAudioEncoder(Frozen, AudioEncoder):
         checkpoint = find_checkpoint(weights, REMEDY)
         state, sizes = checkpoint.state() if checkpoint else {}, dict(model_config or {})
         if checkpoint:
-            sizes["heads"] = head_sizes(state)
+            sizes["heads"] = head_sizes(state, str(checkpoint))
         self.network = build(lambda: Mulooc(**sizes), checkpoint, state)
         layers = {"encoder": None, **{f"head_{i}": i for i in range(len(self.network.heads))}}
         if layer not in layers:
@@ -62,8 +62,11 @@ class MuloocAudioEncoder(Frozen, AudioEncoder):
             return self.network(mel, self.head).float()  # (N, D)
 
 
-def head_sizes(state: Mapping[str, Tensor]) -> list[tuple[int, int]]:
-    """Widths of the two layers of every head in a checkpoint."""
+def head_sizes(state: Mapping[str, Tensor], source: str) -> list[tuple[int, int]]:
+    """Widths of the two layers of every head in a checkpoint; raises WeightsError for a head that lacks one."""
     numbers = sorted({int(match[1]) for name in state if (match := re.match(r"heads\.(\d+)\.", name))})
-    widths = lambda i, layer: len(state.get(f"heads.{i}.{layer}.weight", ()))  # noqa: E731
-    return [(widths(i, 0), widths(i, 2)) for i in numbers]
+    names = [[f"heads.{i}.{layer}.weight" for layer in (0, 2)] for i in numbers]
+    missing = [name for name in sum(names, []) if name not in state]
+    if missing:
+        raise WeightsError(f"{source} does not fit Mulooc: {missing[0]} is missing")
+    return [(len(state[first]), len(state[second])) for first, second in names]

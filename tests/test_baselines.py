@@ -1,0 +1,70 @@
+"""The rivals of diffusion learn the toy pairs through the same data and evaluator."""
+
+from functools import partial
+
+import pytest
+import torch
+from diffusers import DDPMScheduler
+from test_datamodule import make_stores
+
+from diffgar.dataloading.datamodule import LatentBatches
+from diffgar.models.backbones.mlp import MLP
+from diffgar.models.baselines import ContrastiveHeads, Regression
+from diffgar.models.diffusion import Objective
+
+
+@pytest.fixture(scope="module")
+def batch_and_constants(tmp_path_factory):
+    audio, text = make_stores(tmp_path_factory.mktemp("stores"))
+    card = audio.card
+    constants = {
+        "latent_mean": torch.tensor(card.mean),
+        "latent_std": torch.tensor(card.std),
+        "null_text": torch.from_numpy(text.row(0)).float(),
+    }
+    return LatentBatches(audio, text, "train", 4, 8)[0], constants
+
+
+def regression(constants):
+    torch.manual_seed(0)
+    schedule = DDPMScheduler(prediction_type="sample", clip_sample=False)
+    return Regression(MLP(6, 5, width=64, depth=2), schedule, Objective(contrastive_weight=0.1), **constants)
+
+
+def train(model, loss_of, steps=80):
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    losses = []
+    for _ in range(steps):
+        loss = loss_of()
+        optimizer.zero_grad(), loss.backward(), optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+def test_a_regression_falls_towards_the_latents_and_every_sample_is_the_same(batch_and_constants):
+    batch, constants = batch_and_constants
+    model = regression(constants)
+    dropped = torch.zeros(len(batch["latents"]), dtype=torch.bool)
+    losses = train(model, lambda: model._losses(batch, {"dropped": dropped})["loss"].mean())
+    assert losses[-1] < 0.8 * losses[0]
+    states = batch["text"], batch["text_mask"]
+    first, second = (model.generate(None, states, [torch.Generator().manual_seed(s)] * 8, 4) for s in (0, 1))
+    assert torch.equal(first, second)
+
+
+def test_a_regression_refuses_negatives(batch_and_constants):
+    batch, constants = batch_and_constants
+    states = batch["text"], batch["text_mask"]
+    with pytest.raises(ValueError, match="no guidance"):
+        regression(constants).generate(None, states, [], 4, negatives=[(states, 1.0)])
+
+
+def test_contrastive_heads_learn_which_caption_belongs_to_which_track(batch_and_constants):
+    batch, constants = batch_and_constants
+    torch.manual_seed(0)
+    model = ContrastiveHeads(text_dim=5, width=64, dim=16, dropout=0.0, **constants)
+    model.log = lambda *args, **kwargs: None
+    losses = train(model, partial(model.training_step, batch, 0))
+    assert losses[-1] < 0.3 * losses[0]
+    text = model.embed_text(batch["text"], batch["text_mask"])
+    assert torch.allclose(text.norm(dim=-1), torch.ones(8), atol=1e-5)

@@ -3,8 +3,8 @@
 pip install -r benchmarks/requirements.txt && python benchmarks/train_step.py
 
 The published one is `a-unet` built to the same channels, with a text encoder of RoBERTa-base's size (random weights)
-run on every batch and torch's default AdamW; ours reads stored states and has the fused one, as its configs do. Both
-take full training steps in turn: noise, forward, backward, optimiser. With --compile, ours again under `torch.compile`.
+run on every batch and torch's default AdamW; ours reads stored states and takes the fused AdamW. Both take full
+training steps in turn: noise, forward, backward, optimiser. With --compile, ours again under `torch.compile`.
 """
 
 import argparse
@@ -60,9 +60,7 @@ class PublishedBackbone(nn.Module):
         super().__init__()
         self.unet = published_unet()
 
-    def forward(
-        self, noisy_latents: Tensor, timesteps: Tensor, text: Tensor, text_mask: Tensor, mask: Tensor
-    ) -> Tensor:
+    def forward(self, noisy_latents: Tensor, timesteps: Tensor, text: Tensor, *masks: Tensor) -> Tensor:
         return self.unet(noisy_latents.transpose(1, 2), time=timesteps / 1000, embedding=text).transpose(1, 2)
 
 
@@ -71,9 +69,8 @@ class TextInTheLoop(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.encoder = RobertaModel(
-            RobertaConfig(vocab_size=50265, max_position_embeddings=514), add_pooling_layer=False
-        )
+        config = RobertaConfig(vocab_size=50265, max_position_embeddings=514)
+        self.encoder = RobertaModel(config, add_pooling_layer=False)
 
     @torch.no_grad()
     def forward(self, ids: Tensor, text_mask: Tensor) -> Tensor:

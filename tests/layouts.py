@@ -7,24 +7,7 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-WORDS = [
-    "a",
-    "calm",
-    "loud",
-    "piano",
-    "guitar",
-    "drums",
-    "bass",
-    "song",
-    "with",
-    "slow",
-    "fast",
-    "and",
-    "soft",
-    "warm",
-    "bright",
-    "voice",
-]
+WORDS = ["a", "calm", "loud", "piano", "guitar", "drums", "bass", "song", "with", "slow", "fast", "and", "soft"]
 DAMAGES = {"missing": "is missing", "renamed": "is missing", "reshaped": "has shape"}
 
 
@@ -50,12 +33,15 @@ def damaged(state: dict, name: str, damage: str) -> dict:
 
 
 def randomise(network, seed: int = 0):
-    """Biases, gains and statistics other than the neutral ones, which would hide a mistake; returns the network."""
+    """The same weights every time, biases, gains and statistics not the neutral ones, which would hide a mistake."""
     generator = torch.Generator().manual_seed(seed)
     for tensor in network.state_dict().values():
         if tensor.is_floating_point() and tensor.ndim <= 1:
             noise = torch.randn(tensor.shape, generator=generator).tanh()
             tensor.copy_(tensor * (1 + 0.3 * noise) + 0.1 * noise)  # a variance of 1 stays positive
+    for parameter in network.parameters():
+        if parameter.ndim > 1:
+            parameter.data = torch.randn(parameter.shape, generator=generator) / parameter[0].numel() ** 0.5
     return network.eval()
 
 

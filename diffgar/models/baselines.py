@@ -1,100 +1,108 @@
-"""Other ways to a query than diffusion, as thin Lightning modules."""
+"""Two rivals on the same data, encoders and evaluator, so that a table can say what diffusion itself brings."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
-from diffgar.models.encoders.base import pool
-from diffgar.models.encoders.demo import DemoAudioEncoder, DemoTextEncoder, contrastive_loss, save_pair, split_words
+from diffgar.models.diffusion import drop_captions, masked_mse, nt_xent
+from diffgar.models.ldm import LatentDiffusion, States
 
 
-class ContrastiveTowers(LightningModule):
-    """Trains the demo's encoder pair: a track's pooled windows against one of its captions.
+class Regression(LatentDiffusion):
+    """The same backbone without noise: from a caption straight to the latents' mean, by least squares.
 
-    captions: the text tower knows the words of these. Batches are those of `WindowsDataModule`. The state with the
-    best validation R@10 is kept for `publish`.
+    The backbone sees zeros in the place of the noisy latents, at the noisiest timestep. Every sample is the same, and
+    there is nothing to guide.
     """
+
+    row = "regression"
+
+    def _predict(self, states: States, num_frames: int, mask: Tensor | None = None) -> Tensor:
+        zeros = torch.zeros(len(states[0]), num_frames, len(self.latent_mean), device=self.device)
+        last = self.noise_scheduler.config.num_train_timesteps - 1
+        return self.backbone(zeros, torch.full((len(zeros),), last, device=self.device), *states, mask)
+
+    def _losses(self, batch: dict, draws: dict[str, Tensor]) -> dict[str, Tensor]:
+        latents, mask = self.normalise(batch["latents"]), batch["mask"]  # (B, T, D)
+        states = drop_captions(batch["text"].float(), batch["text_mask"], self.null_text, draws["dropped"])
+        prediction = self._predict(states, latents.shape[1], mask)
+        loss = masked_mse(prediction, latents, mask)
+        if self.objective.contrastive_weight:
+            temperature = self.objective.contrastive_temperature
+            loss = loss + self.objective.contrastive_weight * nt_xent(prediction, latents, mask, temperature)
+        return {"loss": loss}
+
+    @torch.no_grad()
+    def generate(self, sampler, captions: States, generators, num_frames: int, negatives=(), form="compose") -> Tensor:
+        """Latents (B, num_frames, D) in the encoder's scale; the sampler and the generators change nothing."""
+        if negatives:
+            raise ValueError("a regression has no guidance, so no negative captions; steer its queries by arithmetic")
+        return self.denormalise(self._predict(self.on_device(captions), num_frames))
+
+
+class ContrastiveHeads(LightningModule):
+    """Projection heads on the frozen latents and text states, trained with InfoNCE: a joint space for any pair.
+
+    audio: the track's mean latent (D,) through an MLP; text: the mean token state (C,) through another. The learned
+    temperature and the symmetric loss are CLIP's (Radford et al. 2021, arXiv 2103.00020).
+    """
+
+    row = "contrastive"
 
     def __init__(
         self,
-        captions: list[str],
-        optimizer: Callable,
-        lr_scheduler: Callable,
-        word_dropout: float = 0.1,
-        max_mask: int = 10,
+        text_dim: int,
+        latent_mean: Tensor,
+        latent_std: Tensor,
+        null_text: Tensor,
+        optimizer: Callable | None = None,
+        lr_scheduler: Callable | None = None,
+        width: int = 512,
+        dim: int = 128,
+        dropout: float = 0.1,
     ):
         super().__init__()
-        self.audio_encoder, self.text_encoder = DemoAudioEncoder("random"), DemoTextEncoder("random")
-        self.text_encoder.set_vocabulary(sorted({word for text in captions for word in split_words(text)}))
-        self.text_encoder.word_dropout, self.max_mask = word_dropout, max_mask
-        self.log_scale = nn.Parameter(torch.tensor(14.0).log())
         self.make_optimizer, self.make_lr_scheduler = optimizer, lr_scheduler
-        self.best: tuple[float, dict] = (-1.0, {})
-        self.train()  # encoders come in evaluation mode
+        self.validate: Callable | None = None
+        self.register_buffer("latent_mean", torch.as_tensor(latent_mean, dtype=torch.float32))
+        self.register_buffer("latent_std", torch.as_tensor(latent_std, dtype=torch.float32))
+        self.register_buffer("null_text", torch.as_tensor(null_text, dtype=torch.float32))
+        self.audio_head = head(len(self.latent_mean), width, dim, dropout)
+        self.text_head = head(text_dim, width, dim, dropout)
+        self.log_scale = nn.Parameter(torch.tensor(1 / 0.07).log())
+
+    def embed_audio(self, means: Tensor) -> Tensor:
+        """Mean latents (N, D) in the encoder's scale to unit vectors (N, dim)."""
+        means = (means.to(self.device) - self.latent_mean) / self.latent_std
+        return F.normalize(self.audio_head(means), dim=-1)
+
+    def embed_text(self, text: Tensor, text_mask: Tensor) -> Tensor:
+        """Token states (B, L, C) and their mask to unit vectors (B, dim)."""
+        weights = text_mask.to(self.device).unsqueeze(-1).float()  # (B, L, 1)
+        pooled = (text.to(self.device) * weights).sum(dim=1) / weights.sum(dim=1)  # (B, C)
+        return F.normalize(self.text_head(pooled), dim=-1)
 
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
-        features = masked_bands(batch["features"].flatten(0, 1), self.max_mask)  # (B·K, F, M)
-        latents = self.audio_encoder.tower(features).unflatten(0, batch["features"].shape[:2])  # (B, K, D)
-        text = self.text_encoder.encode(batch["captions"]).embedding  # (B, D)
-        loss = contrastive_loss(pool(latents), text, self.log_scale.exp().clamp(max=100))
-        self.log("train/loss", loss, prog_bar=True, batch_size=len(text))
+        weights = batch["mask"].unsqueeze(-1).float()
+        means = (batch["latents"].float() * weights).sum(dim=1) / weights.sum(dim=1)  # (B, D)
+        text = self.embed_text(batch["text"], batch["text_mask"])
+        logits = self.log_scale.exp().clamp(max=100) * text @ self.embed_audio(means).T  # (B, B)
+        target = torch.arange(len(logits), device=self.device)
+        loss = (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+        self.log("train/loss", loss, prog_bar=True)
         return loss
 
-    def validation_step(self, tracks: list[dict], batch_idx: int) -> None:
-        """The whole split in one batch, while averaged weights, where a callback keeps them, are still in place."""
-        metrics = recalls(embedded(tracks, self.audio_encoder, self.text_encoder))
-        self.log_dict({f"val/{name}": value for name, value in metrics.items()}, prog_bar=True, batch_size=len(tracks))
-        if metrics["R@10"] > self.best[0]:
-            self.best = metrics["R@10"], {key: value.detach().clone() for key, value in self.state_dict().items()}
+    on_validation_epoch_start = LatentDiffusion.on_validation_epoch_start
+    configure_optimizers = LatentDiffusion.configure_optimizers
 
-    def configure_optimizers(self) -> dict:
-        optimizer = self.make_optimizer(self.parameters())
-        lr_scheduler = {"scheduler": self.make_lr_scheduler(optimizer), "interval": "step"}
-        return {"optimizer": optimizer, "lr_scheduler": lr_scheduler}
-
-    def on_save_checkpoint(self, checkpoint: dict) -> None:
-        checkpoint["best"] = self.best
-
-    def on_load_checkpoint(self, checkpoint: dict) -> None:
-        self.best = checkpoint["best"]
-
-    def publish(self, path: str | Path) -> dict[str, float]:
-        """Write the best state to `path`; returns retrieval by that very file on the test split, in per cent."""
-        self.load_state_dict(self.best[1])
-        save_pair(path, self.audio_encoder, self.text_encoder)
-        tracks = next(iter(self.trainer.datamodule.test_dataloader()))
-        with torch.inference_mode():
-            figures = recalls(embedded(tracks, DemoAudioEncoder(path), DemoTextEncoder(path)))
-        return {"validation R@10": self.best[0], **figures, "num_tracks": len(tracks)}
+    def validation_step(self, batch: dict, batch_idx: int) -> None:
+        """Nothing but retrieval is watched."""
 
 
-def embedded(
-    tracks: list[dict], audio_encoder: DemoAudioEncoder, text_encoder: DemoTextEncoder
-) -> list[tuple[Tensor, Tensor]]:
-    """The index vector (D,) of each track's windows and the embeddings (Q, D) of its captions."""
-    return [
-        (pool(audio_encoder.tower(track["features"])), text_encoder.encode(track["captions"]).embedding)
-        for track in tracks
-    ]
-
-
-def masked_bands(features: Tensor, max_mask: int) -> Tensor:
-    """Features (N, F, M) with a random run of at most `max_mask` bands of each set to its mean (SpecAugment)."""
-    width = torch.randint(max_mask + 1, (len(features), 1), device=features.device)
-    start = (torch.rand(len(features), 1, device=features.device) * (features.shape[2] - width)).long()
-    bands = torch.arange(features.shape[2], device=features.device)
-    hidden = (bands >= start) & (bands < start + width)  # (N, M)
-    return torch.where(hidden.unsqueeze(1), features.mean(dim=(1, 2), keepdim=True), features)
-
-
-def recalls(pairs: list[tuple[Tensor, Tensor]]) -> dict[str, float]:
-    """R@1, R@5, R@10 in per cent, of (index (D,), queries (Q_i, D)) for each track; mid-rank among ties."""
-    index = torch.stack([vector for vector, _ in pairs])  # (N, D)
-    own = torch.cat([torch.full((len(queries),), i) for i, (_, queries) in enumerate(pairs)])  # (Q,)
-    similarity = torch.cat([queries for _, queries in pairs]) @ index.T  # (Q, N)
-    score = similarity.gather(1, own.to(similarity.device)[:, None])  # (Q, 1)
-    ranks = 0.5 + (similarity > score).sum(dim=1) + (similarity == score).sum(dim=1) / 2
-    return {f"R@{k}": 100 * float((ranks <= k).float().mean()) for k in (1, 5, 10)}
+def head(inputs: int, width: int, outputs: int, dropout: float) -> nn.Sequential:
+    return nn.Sequential(
+        nn.LayerNorm(inputs), nn.Linear(inputs, width), nn.GELU(), nn.Dropout(dropout), nn.Linear(width, outputs)
+    )

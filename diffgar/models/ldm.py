@@ -132,7 +132,7 @@ class LatentDiffusion(LightningModule):
         return states, torch.ones(states.shape[:2], dtype=torch.bool, device=self.device)
 
     def configure_optimizers(self) -> dict:
-        optimizer = self.make_optimizer(self.backbone.parameters())
+        optimizer = self.make_optimizer(self.parameters())  # the backbone's: the rest are buffers
         scheduler = {"scheduler": self.make_lr_scheduler(optimizer), "interval": "step"}
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
 

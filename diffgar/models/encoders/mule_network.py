@@ -27,8 +27,7 @@ class FrontEnd(nn.Module):
     """16 kHz waveforms (N, 48000) in [-1, 1] to slices (N, 1, 96, 300), each of zero mean and unit deviation.
 
     The original read 16-bit samples as n / 2^16, so full scale was 0.5; log10(10000 x + 1) is not scale invariant,
-    hence the half. Of the 301 frames the first is left out. `mel_fb` (96, 1025): HTK bands to 8 kHz, each of unit L2
-    norm.
+    hence the half. Of 301 frames the first is left out. `mel_fb` (96, 1025): HTK bands to 8 kHz, each of unit L2 norm.
     """
 
     def __init__(self):
@@ -39,9 +38,8 @@ class FrontEnd(nn.Module):
     def forward(self, waveforms: Tensor) -> Tensor:
         power = power_spectrogram(0.5 * waveforms, 2048, 160, self.window)[..., 1:]  # (N, 1025, 300)
         mel = torch.log10(10_000 * (self.mel_fb @ power) + 1)  # (N, 96, 300)
-        mean = mel.mean(dim=(1, 2), keepdim=True)
         deviation = mel.std(dim=(1, 2), keepdim=True, correction=0).clamp(min=0.01)
-        return ((mel - mean) / deviation).unsqueeze(1)
+        return ((mel - mel.mean(dim=(1, 2), keepdim=True)) / deviation).unsqueeze(1)
 
 
 class WSConv2d(nn.Module):

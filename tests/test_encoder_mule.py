@@ -189,6 +189,20 @@ def test_a_block_without_its_skip_gain_is_its_shortcut():
     assert torch.equal(later(shortcut), shortcut)
 
 
+def test_a_block_of_mulooc_equals_its_layers_written_out():
+    block = randomise(mulooc_network.Block(16, 16, group_size=8, beta=0.5, stride=1, first=False))
+    x = torch.randn(2, 16, 4, 5, generator=torch.Generator().manual_seed(0))
+    _, beta, *convs, excite, skip_gain, alpha = block.residual_path
+    h = beta.scalar * F.relu(x)
+    for i, conv in enumerate(convs):
+        weight, padding = conv.conv.weight, tuple(size // 2 for size in conv.conv.kernel_size)
+        std = weight.flatten(1).std(dim=1)[:, None, None, None]  # of a sample
+        weight = (weight - weight.mean(dim=(1, 2, 3), keepdim=True)) / (std * weight[0].numel() ** 0.5)
+        h = F.conv2d(F.relu(h) if i else h, weight, padding=padding)
+    h = h * torch.sigmoid(excite.fc[2](F.relu(excite.fc[0](h.mean(dim=(2, 3))))))[:, :, None, None]
+    torch.testing.assert_close(block(x), x + alpha.scalar * skip_gain.scalar * h, rtol=1e-4, atol=1e-5)
+
+
 def test_every_blocks_beta_undoes_the_variance_that_the_blocks_before_it_add():
     with torch.device("meta"):
         stages = Mule().backbone.slow_stages

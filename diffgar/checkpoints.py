@@ -63,9 +63,7 @@ def choose_step(folder: Path, step: int | str) -> int:
     """`best` is the kept step with the highest validation R@10 (the last one where none was measured)."""
     steps = steps_of(folder)
     if not steps:
-        raise CheckpointError(
-            f"{folder}: no checkpoint yet; train on with train_ldm.py --config {folder}/config.yaml"
-        )
+        raise CheckpointError(f"{folder}: no checkpoint yet; train on with train_ldm.py --config {folder}/config.yaml")
     if step == "last":
         return steps[-1]
     if step == "best":
@@ -73,9 +71,7 @@ def choose_step(folder: Path, step: int | str) -> int:
         return max(scores, key=lambda kept: (scores[kept], -kept)) if scores else steps[-1]
     if str(step).isdigit() and int(step) in steps:
         return int(step)
-    raise CheckpointError(
-        f"{folder}: no step {step}; steps there: {', '.join(map(str, steps))}, or best, or last"
-    )
+    raise CheckpointError(f"{folder}: no step {step}; steps there: {', '.join(map(str, steps))}, or best, or last")
 
 
 def load_model(folder: Path, step: int, build: Callable[..., torch.nn.Module]) -> torch.nn.Module:
@@ -114,11 +110,7 @@ def compare(old: DictConfig, new: DictConfig) -> list[str]:
     """What differs between two configs, leaving out what does not change the model."""
     old, new = flatten(old), flatten(new)
     names = [name for name in sorted(old | new) if name.split(".")[0] not in NOT_THE_MODEL]
-    return [
-        f"{name}: {old.get(name)} there, {new.get(name)} here"
-        for name in names
-        if old.get(name) != new.get(name)
-    ]
+    return [f"{name}: {old.get(name)} there, {new.get(name)} here" for name in names if old.get(name) != new.get(name)]
 
 
 def flatten(cfg: DictConfig) -> dict[str, object]:

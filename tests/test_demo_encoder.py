@@ -15,7 +15,6 @@ from diffgar.dataloading.demo import ATTRIBUTES, phrase, write_collection
 from diffgar.dataloading.splits import by_column
 from diffgar.dataloading.tracks import read_dataset
 from diffgar.dataloading.window_datamodule import WindowsDataModule
-from diffgar.models.towers import ContrastiveTowers, masked_bands, recalls
 from diffgar.models.encoders.base import pool
 from diffgar.models.encoders.demo import (
     WEIGHTS,
@@ -25,6 +24,7 @@ from diffgar.models.encoders.demo import (
     contrastive_loss,
     save_pair,
 )
+from diffgar.models.towers import ContrastiveTowers, masked_bands, recalls
 
 CAPTIONS = [
     "A slow piece with violin melody and jazz drums.",

@@ -54,9 +54,7 @@ def test_what_is_written_is_read_bit_for_bit(tmp_path):
 
 def test_the_cards_statistics_are_those_of_the_train_split(tmp_path):
     write(tmp_path)
-    train = np.concatenate([latents_of(f"track{i}").astype(np.float16) for i in range(10) if i % 3]).astype(
-        float
-    )
+    train = np.concatenate([latents_of(f"track{i}").astype(np.float16) for i in range(10) if i % 3]).astype(float)
     assert np.allclose(Card.load(tmp_path).mean, train.mean(0), atol=1e-6)
     assert np.allclose(Card.load(tmp_path).std, train.std(0), atol=1e-6)
 
@@ -107,9 +105,7 @@ def test_a_writer_killed_at_any_moment_leaves_whole_shards(tmp_path):
     done = sorted(set(range(5000)) - set(writer.pending()))
     assert 20 <= len(done) < 5000
     for shard in done:
-        assert np.array_equal(
-            np.load(writer._path(shard))["frames"], latents_of(f"track{shard}").astype(np.float16)
-        )
+        assert np.array_equal(np.load(writer._path(shard))["frames"], latents_of(f"track{shard}").astype(np.float16))
 
 
 @pytest.mark.parametrize("field", ["encoder", "checkpoint_hash", "hop_seconds", "frontend_version"])

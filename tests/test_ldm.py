@@ -25,9 +25,7 @@ def folder(tmp_path_factory):
 
 def make_model(datamodule, seed=0, max_steps=20):
     torch.manual_seed(seed)
-    backbone = UNet(
-        6, 5, channels=[16, 16], factors=[2, 2], num_blocks=[1, 1], attentions=[0, 1], num_heads=2
-    )
+    backbone = UNet(6, 5, channels=[16, 16], factors=[2, 2], num_blocks=[1, 1], attentions=[0, 1], num_heads=2)
     schedule = DDPMScheduler(beta_schedule="scaled_linear", prediction_type="sample", clip_sample=False)
     return LatentDiffusion(
         backbone,
@@ -75,9 +73,7 @@ def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(folder, tmp
     fit(folder, tmp_path / "whole", 20)
     fit(folder, tmp_path / "cut", 20, stop_at=10)
     fit(folder, tmp_path / "cut", 20, resume=tmp_path / "cut" / "step=10.ckpt")
-    whole, cut = (
-        torch.load(tmp_path / name / "step=20.ckpt", weights_only=True) for name in ("whole", "cut")
-    )
+    whole, cut = (torch.load(tmp_path / name / "step=20.ckpt", weights_only=True) for name in ("whole", "cut"))
     assert whole["global_step"] == cut["global_step"] == 20
     for part in ("state_dict", "current_model_state"):
         assert whole[part].keys() == cut[part].keys()

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 ROOT = Path(__file__).resolve().parents[1]
+LEAF = "config/train_ldm/model/encoder_pair/clap/unet/train_ldm_sample_pred_base.yaml"
 TINY = [
     "prepare.num_train=60",
     "prepare.num_validation=16",
@@ -33,9 +34,7 @@ def places(folder: Path) -> list[str]:
 def start(script: str, *arguments: str) -> subprocess.Popen:
     environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     command = [sys.executable, script, *arguments]
-    return subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=-1, stderr=-2, text=True, start_new_session=True
-    )
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=-1, stderr=-2, text=True, start_new_session=True)
 
 
 def run(script: str, *arguments: str, fails: bool = False) -> str:
@@ -71,11 +70,7 @@ def test_the_teacher_finds_what_chance_does_not(demo):
 
 def test_a_second_run_makes_nothing_again(demo):
     folder, _ = demo
-    made = {
-        path: path.stat().st_mtime_ns
-        for path in folder.rglob("*")
-        if path.suffix in (".flac", ".f16", ".ckpt")
-    }
+    made = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.suffix in (".flac", ".f16", ".ckpt")}
     output = run("train_ldm.py", *TINY, *places(folder))
     assert "is trained; to train again" in output and "\ngdr " in output
     assert made == {path: path.stat().st_mtime_ns for path in made}
@@ -99,7 +94,7 @@ def test_the_evaluation_scripts_take_task_model_and_step(demo):
         ("eval_fidelity.py", ["--task", "song_describer"], "run extract_dataset.py data=song_describer"),
         (
             "train_ldm.py",
-            ["prepare=null", "data=musiccaps", "model_name=m"],
+            ["--config", LEAF, "data=musiccaps"],
             "run extract_dataset.py data=musiccaps",
         ),
         (
@@ -116,7 +111,7 @@ def test_what_cannot_be_done_is_refused_with_the_remedy(demo, script, arguments,
 
 def test_training_killed_at_any_moment_ends_with_the_weights_of_an_uninterrupted_run(demo, tmp_path):
     folder, _ = demo
-    mine = [*places(folder)[:1], *places(tmp_path)[1:], "task=null"]
+    mine = [*places(folder)[:1], *places(tmp_path)[1:], "~task"]
     process = start("train_ldm.py", *TINY, *mine)
     first = tmp_path / "checkpoints/demo/step=20.ckpt"
     deadline = time.time() + 120
@@ -128,8 +123,7 @@ def test_training_killed_at_any_moment_ends_with_the_weights_of_an_uninterrupted
     assert first.is_file() and not last.is_file()
     run("train_ldm.py", *TINY, *mine)
     whole, resumed = (
-        torch.load(path, weights_only=True)["state_dict"]
-        for path in (folder / "checkpoints/demo/step=40.ckpt", last)
+        torch.load(path, weights_only=True)["state_dict"] for path in (folder / "checkpoints/demo/step=40.ckpt", last)
     )
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 

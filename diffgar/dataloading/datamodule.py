@@ -37,9 +37,7 @@ class LatentBatches(Dataset):
         self.rank, self.world_size = rank
         self.tracks, self.captions = captioned_tracks(audio, text, split)
         if shuffle_captions:  # an honesty check: a model trained so must retrieve at chance
-            self.captions = [
-                self.captions[i] for i in np.random.default_rng(seed).permutation(len(self.captions))
-            ]
+            self.captions = [self.captions[i] for i in np.random.default_rng(seed).permutation(len(self.captions))]
         self.weights = audio.rows["weight"].to_numpy()[self.tracks] if "weight" in audio.rows else None
 
     def __getitem__(self, step: int) -> dict:
@@ -151,13 +149,9 @@ class LatentDataModule(LightningDataModule):
     def batches(self, split: str, shuffle_captions: bool = False) -> LatentBatches:
         world_size = self.trainer.world_size
         if self.batch_size % world_size:
-            raise ValueError(
-                f"batch_size {self.batch_size} does not divide among {world_size} processes; change one"
-            )
+            raise ValueError(f"batch_size {self.batch_size} does not divide among {world_size} processes; change one")
         size, rank = self.batch_size // world_size, (self.trainer.global_rank, world_size)
-        return LatentBatches(
-            self.audio, self.text, split, self.num_frames, size, self.seed, rank, shuffle_captions
-        )
+        return LatentBatches(self.audio, self.text, split, self.num_frames, size, self.seed, rank, shuffle_captions)
 
     def train_dataloader(self) -> DataLoader:
         batches = self.batches("train", self.shuffle_captions)

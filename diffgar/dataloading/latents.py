@@ -79,14 +79,10 @@ class Card:
             content = json.loads(path.read_text())
             if content.get("format_version") != FORMAT_VERSION:
                 found = content.get("format_version")
-                raise StoreError(
-                    f"{path}: format {found}, this code reads {FORMAT_VERSION}; extract it again"
-                )
+                raise StoreError(f"{path}: format {found}, this code reads {FORMAT_VERSION}; extract it again")
             return cls(**{f.name: content[f.name] for f in fields(cls)})
         except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise StoreError(
-                f"{path}: not a store's card ({error}); delete {folder} and extract it again"
-            ) from error
+            raise StoreError(f"{path}: not a store's card ({error}); delete {folder} and extract it again") from error
 
 
 class Store:
@@ -111,9 +107,7 @@ class Store:
         path, card = self.folder / "frames.f16", self.card
         expected = card.num_frames * card.dim * 2
         found = path.stat().st_size if path.is_file() else 0
-        consistent = (
-            len(self.rows) == card.num_rows == len(self.offsets) - 1 and self.offsets[-1] == card.num_frames
-        )
+        consistent = len(self.rows) == card.num_rows == len(self.offsets) - 1 and self.offsets[-1] == card.num_frames
         if found != expected or not consistent or (np.diff(self.offsets) < 1).any():
             raise StoreError(
                 f"{path}: {found} bytes for {len(self.rows)} rows, but its card says {expected} bytes for "
@@ -163,9 +157,7 @@ class Store:
             self.frames = np.array(self.frames)
         return self
 
-    def gather(
-        self, rows: np.ndarray, starts: np.ndarray, num_frames: int
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def gather(self, rows: np.ndarray, starts: np.ndarray, num_frames: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Crops (B, num_frames, D) fp16 of `rows` from frame `starts` on, and their mask (B, num_frames) bool.
 
         One fancy index for the whole batch. A row that ends before num_frames is zero and masked from there.

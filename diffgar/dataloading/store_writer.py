@@ -104,9 +104,7 @@ class StoreWriter:
         kept = [i for i in ids if i not in left_out]
         missing = [i for i in kept if i not in frames]
         if missing:
-            raise StoreError(
-                f"{self.folder}: shard {shard} has neither latents nor a reason for {missing[0]!r}"
-            )
+            raise StoreError(f"{self.folder}: shard {shard} has neither latents nor a reason for {missing[0]!r}")
         blocks = [self._checked(i, frames[i]) for i in kept]
         flat = np.concatenate(blocks) if blocks else np.zeros((0, self.card.dim), np.float16)
         content = {"frames": flat, "lengths": np.array([len(b) for b in blocks], dtype=np.int64)}
@@ -122,9 +120,7 @@ class StoreWriter:
 
     def _checked(self, row_id: str, latents: np.ndarray) -> np.ndarray:
         if latents.ndim != 2 or latents.shape[1] != self.card.dim or len(latents) == 0:
-            raise StoreError(
-                f"{row_id!r}: latents of shape {latents.shape}, expected (frames, {self.card.dim})"
-            )
+            raise StoreError(f"{row_id!r}: latents of shape {latents.shape}, expected (frames, {self.card.dim})")
         with np.errstate(over="ignore"):
             half = np.asarray(latents, dtype=np.float16)
         if not np.isfinite(half).all():
@@ -165,9 +161,7 @@ class StoreWriter:
                 if "embeddings" in content:
                     embeddings.append(content["embeddings"])
         if not kept:
-            raise StoreError(
-                f"{self.folder}: every row was left out, the first because: {skipped[0]['reason']}"
-            )
+            raise StoreError(f"{self.folder}: every row was left out, the first because: {skipped[0]['reason']}")
         offsets = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
         np.save(self.folder / "offsets.npy", offsets)
         if embeddings:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -45,28 +46,26 @@ def make_rows(
         rows.bank["teacher"] = first.text.embeddings[bank]
     for setting in settings:
         name = setting.model.row if setting.model.row not in rows.queries else f"{setting.name}@{setting.step}"
-
-        def ask(places, seeds_, setting=setting):
-            if hasattr(setting.model, "embed_text"):
-                return projected_queries(setting.model, setting.text, places)
-            return generated_queries(
-                setting.model,
-                setting.sampler,
-                setting.text,
-                places,
-                setting.num_frames,
-                seeds_,
-                lambda latents: make_queries(latents, samples=samples, pooling=pooling),
-                progress=progress,
-            )
-
-        rows.queries[name] = ask(setting.rows, seeds)
-        projects = hasattr(setting.model, "embed_text")
-        make_index = projected_index if projects else lambda model, audio, task: index_of(audio, task)
+        ask = partial(queries_of, setting, to_queries=partial(make_queries, samples=samples, pooling=pooling))
+        rows.queries[name] = ask(setting.rows, seeds, progress=progress)
+        make_index = projected_index if projects(setting) else lambda model, audio, task: index_of(audio, task)
         rows.index[name] = make_index(setting.model, setting.audio, setting.task)
         if with_bank:
-            rows.bank[name] = ask(bank, seeds[:1])[0]
+            rows.bank[name] = ask(bank, seeds[:1], progress=progress)[0]
     return rows
+
+
+def projects(setting: Evaluation) -> bool:
+    """Whether the model projects captions into a space of its own, as `ContrastiveHeads`, instead of generating."""
+    return hasattr(setting.model, "embed_text")
+
+
+def queries_of(setting: Evaluation, places: np.ndarray, seeds: Sequence[int], to_queries, progress) -> Tensor:
+    """The model's queries (S, Q, D) for rows of the text store."""
+    if projects(setting):
+        return projected_queries(setting.model, setting.text, places)
+    model, sampler, text = setting.model, setting.sampler, setting.text
+    return generated_queries(model, sampler, text, places, setting.num_frames, seeds, to_queries, progress=progress)
 
 
 def bank_rows(setting: Evaluation) -> np.ndarray:

@@ -5,7 +5,10 @@ import shlex
 from pathlib import Path
 
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
 from diffgar.cli import to_hydra
 
@@ -49,3 +52,17 @@ def test_a_file_that_readme_names_exists(path):
 def test_the_second_command_is_what_ci_runs():
     assert "grep -m1 'python -m pytest' README.md" in (ROOT / ".ci/run").read_text()
     assert "pip install -r requirements.txt && python -m pytest" in README
+
+
+def test_the_encoder_that_readme_shows_keeps_the_contract(tmp_path, monkeypatch):
+    code, pair = (re.search(rf"```{kind}\n(.*?)```", README, re.S)[1] for kind in ("python", "yaml"))
+    (tmp_path / "my_encoders.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    config = OmegaConf.create(pair)
+    audio, text = instantiate(config.audio_encoder), instantiate(config.text_encoder)
+    assert (audio.dim, text.dim) == (config.latent_dim, config.text_dim)
+    assert (audio.name, text.name) == (config.audio_name, config.text_name)
+    windows = torch.randn(5, int(audio.window_seconds * audio.sample_rate))
+    together, alone = audio.encode(windows), torch.cat([audio.encode(window[None]) for window in windows])
+    assert together.shape == (5, config.latent_dim)
+    assert torch.allclose(together, alone, atol=1e-4)

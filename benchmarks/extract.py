@@ -1,9 +1,9 @@
 """How fast extraction is against its parts, and how much memory it takes. Prints JSON.
 
-    python benchmarks/extract.py                                     # the demo pair: decoding dominates
-    python benchmarks/extract.py --encoder_pair clap --weights random --tracks 16 --batch_size 8
-    python benchmarks/extract.py --many 10000                        # memory over 10,000 tracks
-    python benchmarks/extract.py --hours 2                           # memory on a two-hour file
+    python -m benchmarks.extract                                     # the demo pair: decoding dominates
+    python -m benchmarks.extract --encoder_pair clap --weights random --tracks 16 --batch_size 8
+    python -m benchmarks.extract --many 10000                        # memory over 10,000 tracks
+    python -m benchmarks.extract --hours 2                           # memory on a two-hour file
 
 `end_to_end` runs extract_audio on files; `forward` is the same encoder on windows that are already in memory;
 `decode` is one process that only reads. All in seconds of audio a second: a window counts its hop.

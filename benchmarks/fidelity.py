@@ -1,7 +1,7 @@
 """Fidelity metrics of ours against the packages a user would pick: value, time and peak memory. Prints JSON.
 
-    python benchmarks/fidelity.py                    # 2,000 generated against 2,000 real vectors of 512 dimensions
-    python benchmarks/fidelity.py --vectors 5000
+    python -m benchmarks.fidelity                    # 2,000 generated against 2,000 real vectors of 512 dimensions
+    python -m benchmarks.fidelity --vectors 5000
 
 Each runs in its own process, so that its memory is its own: `memory_mb` is the peak beyond the two sets and the
 imports, `seconds` the median of three runs after one that warms up.

@@ -1,6 +1,6 @@
 """How fast random crops are read from a latent store: one gather a batch, against a slice a track.
 
-python benchmarks/latents.py
+python -m benchmarks.latents
 """
 
 import argparse

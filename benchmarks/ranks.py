@@ -1,8 +1,8 @@
 """How long ranking a collection takes against the bare matrix products, and what memory it needs. Prints JSON.
 
-    python benchmarks/ranks.py                       # 4,096 captions on 251,000 tracks of 512 dimensions
-    python benchmarks/ranks.py --full                # 251,000 captions, once: takes long
-    python benchmarks/ranks.py --packages            # beside torchmetrics, ir-measures and a full sort, 500 x 5,521
+    python -m benchmarks.ranks                       # 4,096 captions on 251,000 tracks of 512 dimensions
+    python -m benchmarks.ranks --full                # 251,000 captions, once: takes long
+    python -m benchmarks.ranks --packages            # beside torchmetrics, ir-measures and a full sort, 500 x 5,521
 
 `memory_mb` is the peak beyond the two arrays of embeddings; `ratio` the median time of ranks over that of the
 products, in alternating runs. Set OMP_NUM_THREADS for the number of cores.

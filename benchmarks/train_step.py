@@ -1,6 +1,6 @@
 """Training samples per second of the base U-Net: ours on stored text states, and the published one beside it.
 
-pip install -r benchmarks/requirements.txt && python benchmarks/train_step.py
+pip install -r benchmarks/requirements.txt && python -m benchmarks.train_step
 
 The published one is `a-unet` built to the same channels, with a text encoder of RoBERTa-base's size (random weights)
 run on every batch and torch's default AdamW; ours reads stored states and takes the fused AdamW. Both take full

@@ -25,7 +25,9 @@ def folder(tmp_path_factory):
 
 def make_model(datamodule, seed=0, max_steps=20):
     torch.manual_seed(seed)
-    backbone = UNet(6, 5, channels=[16, 16], factors=[2, 2], num_blocks=[1, 1], attentions=[0, 1], num_heads=2)
+    backbone = UNet(
+        6, 5, channels=[16, 16], factors=[2, 2], num_blocks=[1, 1], attentions=[0, 1], num_heads=2, dropout=0.2
+    )
     schedule = DDPMScheduler(beta_schedule="scaled_linear", prediction_type="sample", clip_sample=False)
     return LatentDiffusion(
         backbone,

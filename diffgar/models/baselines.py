@@ -95,6 +95,7 @@ class ContrastiveHeads(LightningModule):
         self.log("train/loss", loss, prog_bar=True)
         return loss
 
+    on_train_batch_start = LatentDiffusion.on_train_batch_start
     on_validation_epoch_start = LatentDiffusion.on_validation_epoch_start
     configure_optimizers = LatentDiffusion.configure_optimizers
 

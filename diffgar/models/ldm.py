@@ -52,6 +52,10 @@ class LatentDiffusion(LightningModule):
     def denormalise(self, latents: Tensor) -> Tensor:
         return latents.float() * self.latent_std + self.latent_mean
 
+    def on_train_batch_start(self, batch: dict, batch_idx: int) -> None:
+        """Dropout follows the step too, so that a resumed run drops what an uninterrupted one would have."""
+        torch.manual_seed(seed_of(self.trainer.datamodule.seed, 3, batch["step"], self.trainer.global_rank))
+
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
         losses = self._losses(batch, self._draws(batch))
         self.log_dict({f"train/{name}": value.mean() for name, value in losses.items()}, prog_bar=True)
@@ -93,8 +97,7 @@ class LatentDiffusion(LightningModule):
         """
         size, world_size = len(batch["latents"]), self.trainer.world_size
         mine = slice(self.trainer.global_rank * size, (self.trainer.global_rank + 1) * size)
-        entropy = np.random.SeedSequence([self.seed, 2, int(batch["step"])]).generate_state(1, np.uint64)[0]
-        generator = torch.Generator(self.device).manual_seed(int(entropy >> 1))
+        generator = torch.Generator(self.device).manual_seed(seed_of(self.seed, 2, batch["step"]))
         options = {"generator": generator, "device": self.device}
         noise = torch.randn(size * world_size, *batch["latents"].shape[1:], **options)
         num_timesteps = self.noise_scheduler.config.num_train_timesteps
@@ -135,6 +138,12 @@ class LatentDiffusion(LightningModule):
         optimizer = self.make_optimizer(self.parameters())  # the backbone's: the rest are buffers
         scheduler = {"scheduler": self.make_lr_scheduler(optimizer), "interval": "step"}
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
+
+
+def seed_of(*key: int) -> int:
+    """One seed for a generator from several numbers."""
+    state = np.random.SeedSequence([int(part) for part in key]).generate_state(1, np.uint64)[0]
+    return int(state >> 1)
 
 
 def warmup_cosine(optimizer, warmup_steps: int, max_steps: int, min_lr: float) -> SequentialLR:

@@ -14,6 +14,7 @@ from diffgar.evaluation.metrics import retrieval_metrics
 from diffgar.evaluation.ranks import ranks
 from diffgar.evaluation.retrieval import make_queries
 from diffgar.evaluation.tasks import RetrievalTask
+from diffgar.models.sampling import seed_of
 
 
 def task_of(
@@ -99,8 +100,7 @@ def generated_latents(
 
 def sample_generator(*key: int) -> torch.Generator:
     """A generator for one sample, on the CPU so that the same key draws the same noise on every device."""
-    state = np.random.SeedSequence([int(part) for part in key]).generate_state(1, np.uint64)[0]
-    return torch.Generator().manual_seed(int(state >> 1))
+    return torch.Generator().manual_seed(seed_of(*key))
 
 
 def generated_queries(

@@ -2,14 +2,13 @@
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
 import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 
 from diffgar.models.diffusion import check_schedule, drop_captions
-from diffgar.models.sampling import Sampler, draw_noise, sample
+from diffgar.models.sampling import Sampler, draw_noise, sample, seed_of
 
 States = tuple[Tensor, Tensor]  # token states (B, L, C) and their mask (B, L)
 NOISE_LEVELS = (100, 300, 500, 700, 900)  # timesteps at which validation reports the loss
@@ -138,12 +137,6 @@ class LatentDiffusion(LightningModule):
         optimizer = self.make_optimizer(self.parameters())  # the backbone's: the rest are buffers
         scheduler = {"scheduler": self.make_lr_scheduler(optimizer), "interval": "step"}
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
-
-
-def seed_of(*key: int) -> int:
-    """One seed for a generator from several numbers."""
-    state = np.random.SeedSequence([int(part) for part in key]).generate_state(1, np.uint64)[0]
-    return int(state >> 1)
 
 
 def warmup_cosine(optimizer, warmup_steps: int, max_steps: int, min_lr: float) -> SequentialLR:

@@ -4,8 +4,7 @@ Every method answers the same (caption, attribute) pairs. Retrieval without the 
 also keep the right track.
 """
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -38,25 +37,32 @@ class Answer:
 def choose_unwanted(
     top: Tensor, named: Sequence[set[str]], attributes: pd.DataFrame, least_share: float = 0.2
 ) -> Unwanted:
-    """For each caption the attribute value that its plain top 10 (Q, 10) has most often and that it did not ask for.
+    """For each caption the value that stands out in its plain top 10 (Q, 10) and that it did not ask for.
 
-    named: the attributes that each caption names; attributes: one row a track, one column an attribute. Values "none"
-    are no attribute to be rid of; captions whose top 10 has nothing at least `least_share` often are left out.
+    That is the one whose share there exceeds its share of the pool by most: to be rid of what most tracks have would
+    be to leave the pool. named: the attributes that each caption names; attributes: one row a track, one column an
+    attribute. Values "none" are no attribute to be rid of; captions where no value stands out and has at least
+    `least_share` of the top 10 are left out.
     """
+    pool = {(name, value): share for name in attributes for value, share in shares(attributes[name])}
     captions, values = [], []
     for caption, places in enumerate(top.tolist()):
-        found = attributes.iloc[places]
-        free = [name for name in attributes.columns if name not in named[caption]]
-        counts = Counter((name, value) for name in free for value in found[name] if value != "none")
-        if counts:
-            choice, count = min(counts.items(), key=lambda item: (-item[1], item[0]))
-            if count >= least_share * len(places):
-                captions.append(caption)
-                values.append(choice)
+        free = [name for name in attributes if name not in named[caption]]
+        found = [((name, value), share) for name in free for value, share in shares(attributes[name].iloc[places])]
+        excess = {value: share - pool[value] for value, share in found if share >= least_share}
+        choice = min(excess, key=lambda value: (-excess[value], value), default=None)
+        if choice is not None and excess[choice] > 0:
+            captions.append(caption)
+            values.append(choice)
     if not captions:
         raise ValueError("no caption's top 10 has an attribute it did not ask for; evaluate on a larger pool")
     has = torch.stack([torch.from_numpy((attributes[name] == value).to_numpy(copy=True)) for name, value in values])
     return Unwanted(torch.tensor(captions), values, has)
+
+
+def shares(column: pd.Series) -> Iterator[tuple[str, float]]:
+    """Each value of an attribute but "none", and the share of the tracks that have it."""
+    return column[column != "none"].value_counts().div(len(column)).items()
 
 
 def evaluate_control(

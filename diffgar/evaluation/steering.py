@@ -49,8 +49,9 @@ class NegativeControl:
         negatives = [self.phrase(*value) for value in unwanted.values]
         with torch.inference_mode():
             states = text_encoder.encode(negatives)
-        rows = self._captions(setting, unwanted)
-        vectors = None if states.embedding is None else (setting.text.embeddings[rows], states.embedding)
+        rows, vectors = setting.rows[unwanted.captions.numpy()], None
+        if setting.text.embeddings is not None:
+            vectors = setting.text.embeddings[rows], states.embedding
         answers = methods.answers(unwanted, states, self.methods)
         targets = setting.task.targets[unwanted.captions]
         pairs = setting.task.captions.iloc[unwanted.captions.tolist()][["caption_id", "caption"]]
@@ -59,9 +60,6 @@ class NegativeControl:
             "rows": evaluate_control(answers, index, targets, unwanted, vectors),
             "extra": {"pairs": pairs.assign(negative=negatives).to_dict("records")},
         }
-
-    def _captions(self, setting: Evaluation, unwanted: Unwanted):
-        return setting.rows[unwanted.captions.numpy()]
 
 
 class Methods:
@@ -102,7 +100,7 @@ class Methods:
         plain = self.plain[:, unwanted.captions]  # (S, P, D)
         found = {"plain": Answer(plain), "truth_filter": Answer(plain, unwanted.has)}
         for method, strengths in methods.items():
-            if method in JOINT and states.embedding is None:
+            if method in JOINT and self.setting.text.embeddings is None:
                 continue
             for strength in strengths:
                 name = " ".join([method, *(f"{number:g}" for number in numbers(strength))])

@@ -6,7 +6,7 @@ from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 from test_sampling import SOLVERS, training_schedule
 
 from diffgar.models.diffusion import PREDICTION_TYPES, diffusion_target, signal_and_sigma
-from diffgar.models.inversion import edit, invert
+from diffgar.models.inversion import edit, fixed_point, invert
 from diffgar.models.sampling import Sampler, sample
 
 T, D = 4, 16
@@ -99,3 +99,25 @@ def test_more_steps_than_there_are_cannot_be_inverted(num_inverted):
     solver.set_timesteps(50)
     with pytest.raises(ValueError, match="choose 1 to 50"):
         invert(gaussian(training_schedule()), solver, latents(), num_inverted)
+
+
+def test_a_fixed_point_is_found_where_plain_iteration_runs_away():
+    slopes = torch.tensor([-1.5, -0.5, 0.5, 0.95]).expand(2, 1, 4)
+    target = torch.randn(2, 1, 4, generator=torch.Generator().manual_seed(0))
+
+    def step(guess):
+        return target + slopes * (guess - target)
+
+    plain = torch.zeros_like(target)
+    for _ in range(12):
+        plain = step(plain)
+    assert error(plain, target) > 1
+    assert error(fixed_point(step, torch.zeros_like(target), 12), target) < 1e-3
+    assert torch.equal(fixed_point(step, target.clone(), 20), target)  # converged, it stays
+
+
+def test_a_samples_fixed_point_does_not_depend_on_the_others():
+    target = torch.randn(3, 2, 4, generator=torch.Generator().manual_seed(0))
+    every = fixed_point(lambda guess: target + 0.9 * torch.tanh(guess - target), torch.zeros_like(target), 4)
+    alone = fixed_point(lambda guess: target[:1] + 0.9 * torch.tanh(guess - target[:1]), torch.zeros(1, 2, 4), 4)
+    torch.testing.assert_close(every[:1], alone, rtol=0, atol=1e-5)

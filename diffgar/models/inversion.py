@@ -26,9 +26,9 @@ def invert(
     """Clean latents (B, T, D) to the noisy ones from which `sample` returns to them.
 
     solver: DDIM with its timesteps set. num_inverted: through so many of the steps, from the clean end; None is all
-    of them. num_iterations: how often a step is repeated with its own result as the backbone's input. 1 is plain DDIM
-    inversion, which takes the backbone at latents_{i−1} for that at latents_i; more is the fixed-point iteration of
-    Pan et al. 2023 (AIDI, arXiv 2309.04907), which converges where the backbone changes little between two levels.
+    of them. num_iterations: calls of the backbone a step. 1 is plain DDIM inversion, which takes the backbone at
+    latents_{i−1} for that at latents_i; more is the accelerated fixed-point iteration of Pan et al. 2023 (AIDI, arXiv
+    2309.04907). Plain iteration stalls where the backbone changes much between two levels: `fixed_point` does not.
 
     diffusers' own inverse scheduler turns the output, taken at t_i, into noise with the level of t_{i−1}: right for
     epsilon alone. Here both are of t_i.
@@ -57,11 +57,36 @@ def step_up(
         for levels in ([a.sqrt() for a in alpha_bars], [(1 - a).sqrt() for a in alpha_bars])
     )
     ratio = signal / signal_below
-    result = latents
+
+    def step(guess: Tensor) -> Tensor:
+        noise = implied_noise(prediction_type, denoise(guess, timestep), guess, signal, sigma)
+        return ratio * latents + (sigma - ratio * sigma_below) * noise
+
+    return fixed_point(step, latents, num_iterations)
+
+
+def fixed_point(step: Callable[[Tensor], Tensor], guess: Tensor, num_iterations: int, memory: int = 5) -> Tensor:
+    """Where step(x) = x, each sample (T, D) of the batch on its own, from a guess (B, T, D) in so many calls of `step`.
+
+    Anderson acceleration (Walker & Ni 2011, SIAM J. Numer. Anal. 49, eq. 2.2, β = 1): the next guess combines the last
+    `memory` results so that their residuals, step(x) − x, cancel best.
+    """
+    results, residuals = [], []  # (B, T · D) each
     for _ in range(num_iterations):
-        noise = implied_noise(prediction_type, denoise(result, timestep), result, signal, sigma)
-        result = ratio * latents + (sigma - ratio * sigma_below) * noise
-    return result
+        result = step(guess)
+        results, residuals = [*results, result.flatten(1)][-memory:], [*residuals, (result - guess).flatten(1)][-memory:]
+        guess = (results[-1] - _correction(torch.stack(results, dim=2), torch.stack(residuals, dim=2))).view_as(guess)
+    return guess
+
+
+def _correction(results: Tensor, residuals: Tensor) -> Tensor:
+    """What acceleration subtracts (B, N) from the last of the results (B, N, M); nothing where it is the first."""
+    changes = residuals.diff(dim=2)  # (B, N, M − 1)
+    gram = changes.mT @ changes
+    ridge = 1e-6 * gram.diagonal(dim1=1, dim2=2).mean(dim=1)[:, None, None] + torch.finfo(gram.dtype).tiny
+    gram = gram + ridge * torch.eye(gram.shape[1], device=gram.device)  # converged residuals hardly differ any more
+    weights = torch.linalg.solve(gram, changes.mT @ residuals[:, :, -1:])  # (B, M − 1, 1)
+    return (results.diff(dim=2) @ weights).squeeze(2)
 
 
 def inverted_timesteps(solver: DDIMScheduler, num_inverted: int | None) -> Tensor:

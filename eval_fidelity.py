@@ -2,9 +2,11 @@
 
 python eval_fidelity.py                                                             # the demo
 python eval_fidelity.py --task song_describer --model_name NAME --model_step 50000
+python eval_fidelity.py guidance=[1,2,3,5]                                          # quality against diversity
 """
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -21,33 +23,32 @@ from diffgar.evaluation.setting import Evaluation, open_evaluation
 
 
 def evaluate(cfg: DictConfig) -> Path:
-    """Evaluate one step of one model on one task; returns the path of the JSON it wrote."""
+    """Evaluate one step of one model on one task, at each guidance scale; returns the path of the JSON it wrote."""
     setting = open_evaluation(cfg, cfg.model_name, instantiate)
-    latents = make_samples(cfg, setting)  # (S, Q, T, D)
-    captions = None if setting.text.embeddings is None else setting.text.embeddings[setting.rows]
     report = evaluate_fidelity(
-        {"gdr": latents},
+        make_samples(cfg, setting),
         [torch.from_numpy(setting.audio.row(i)).float() for i in setting.track_rows],
         setting.task.targets,
-        caption_embeddings=captions,
+        caption_embeddings=None if setting.text.embeddings is None else setting.text.embeddings[setting.rows],
         options=FidelityOptions(**instantiate(cfg.evaluation.fidelity)),
     )
     path = write_result(cfg.paths.results, reports.make_result("fidelity", cfg, setting, report))
-    reports.show(path)
+    if cfg.guidance:
+        reports.draw_guidance(path)
+    reports.publish(path)
     return path
 
 
-def make_samples(cfg: DictConfig, setting: Evaluation) -> torch.Tensor:
-    """One set of generated latents for each of the sampling seeds, (S, Q, T, D)."""
-    seeds, single = cfg.evaluation.seeds, dataclasses.replace(setting.sampler, num_samples=1)
-    with tqdm(total=len(setting.rows) * len(seeds), desc="samples", unit="caption") as bar:
-        samples = [
-            generated_latents(
-                setting.model, single, setting.text, setting.rows, setting.num_frames, seed, progress=bar.update
-            )
-            for seed in seeds
-        ]
-    return torch.stack([latents.squeeze(1) for latents in samples])
+def make_samples(cfg: DictConfig, setting: Evaluation) -> dict[str, torch.Tensor]:
+    """For each row of the table one set of generated latents for each of the sampling seeds, (S, Q, T, D)."""
+    single, name = dataclasses.replace(setting.sampler, num_samples=1), setting.model.row
+    samplers = {f"{name} {w:g}": dataclasses.replace(single, guidance_scale=w) for w in cfg.guidance} or {name: single}
+    rows, seeds = {}, cfg.evaluation.seeds
+    with tqdm(total=len(setting.rows) * len(seeds) * len(samplers), desc="samples", unit="caption") as bar:
+        for name, sampler in samplers.items():
+            draw = partial(generated_latents, setting.model, sampler, setting.text, setting.rows, setting.num_frames)
+            rows[name] = torch.stack([draw(seed, progress=bar.update).squeeze(1) for seed in seeds])
+    return rows
 
 
 @cli.main("eval_fidelity", flags=("task", "model_name", "model_step"))

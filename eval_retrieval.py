@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from diffgar import cli
 from diffgar.evaluation import reports
+from diffgar.evaluation.control_report import control_figure
 from diffgar.evaluation.results import write_result
 from diffgar.evaluation.retrieval import RetrievalOptions, evaluate_retrieval
 from diffgar.evaluation.rows import attribute_rows, audio_to_text, make_rows
@@ -38,7 +39,7 @@ def evaluate(cfg: DictConfig) -> Path:
     result = reports.make_result("retrieval", cfg, first, report, {"paired": report["paired"]})
     path = write_result(cfg.paths.results, result, report["queries"])
     reports.draw(path, report, rows, first)
-    reports.show(path)
+    reports.publish(path)
     return path
 
 
@@ -47,8 +48,10 @@ def control(cfg: DictConfig) -> Path:
     setting, method = open_evaluation(cfg, cfg.model_name, instantiate), instantiate(cfg.control)
     with tqdm(desc="queries", unit=" captions") as bar:
         report = method(setting, instantiate(setting.pair.text_encoder), cfg.evaluation.seeds, bar.update)
-    path = write_result(cfg.paths.results, reports.make_result("control", cfg, setting, report, report["extra"]))
-    reports.show(path)
+    result = reports.make_result("control", cfg, setting, report, report["extra"])
+    path = write_result(cfg.paths.results, result)
+    control_figure(path.with_suffix(""), result)
+    reports.publish(path)
     return path
 
 

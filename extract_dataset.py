@@ -4,25 +4,36 @@
     python extract_dataset.py --config config/extract_features/clap/extract_songdescriber.yaml
 
 A killed run goes on where it stopped; a finished one changes nothing. Jobs can share the work: this is one of eight,
-`extraction.shard.index=3 extraction.shard.count=8`.
+`extraction.shard.index=3 extraction.shard.count=8`; and `num_devices=4` is four GPUs of one host.
 """
 
+from datetime import timedelta
 from pathlib import Path
 
 from hydra.utils import instantiate
+from lightning_fabric import Fabric
+from lightning_fabric.strategies import DDPStrategy
 from omegaconf import DictConfig
 
 from diffgar import cli
+from diffgar.dataloading.own_latents import OwnLatents
 from diffgar.encoding import Options
-from diffgar.extraction import extract_audio, extract_text, self_test
+from diffgar.extraction import extract_audio, extract_text, import_latents, self_test
 from diffgar.models.encoders.base import EncoderPair
+from diffgar.models.encoders.weights import RANDOM
+
+PATIENCE = timedelta(days=30)  # a process that is through waits for the others
 
 
-def extract(cfg: DictConfig) -> None:
-    """Write both stores of `cfg.data` by `cfg.encoder_pair`, the demo's collection first where the config says so."""
+def prepare(cfg: DictConfig) -> None:
+    """Make the collection first, where the config says so: the demo's alone."""
     if cfg.get("prepare"):
         instantiate(cfg.prepare)
-    dataset, options = instantiate(cfg.data), Options(**cfg.extraction)
+
+
+def extract(cfg: DictConfig, options: Options | None = None) -> None:
+    """Write both stores of `cfg.data` by `cfg.encoder_pair`."""
+    dataset, options = instantiate(cfg.data), options or Options(**cfg.extraction)
     pair = EncoderPair(
         cfg.encoder_pair.name,
         instantiate(cfg.encoder_pair.audio_encoder),
@@ -31,10 +42,11 @@ def extract(cfg: DictConfig) -> None:
     )
     folder = Path(cfg.paths.latents) / dataset.name
     stores = {"audio": folder / cfg.encoder_pair.audio_name, "text": folder / cfg.encoder_pair.text_name}
-    new = not (stores["audio"] / "rows.parquet").is_file()
-    if new and pair.joint:
+    new, own = not (stores["audio"] / "rows.parquet").is_file(), isinstance(pair.audio_encoder, OwnLatents)
+    if new and pair.joint and not own and pair.audio_encoder.checkpoint_hash != RANDOM:
         self_test(pair, dataset, options)
-    complete = extract_audio(dataset, pair.audio_encoder, stores["audio"], cfg.encoder_pair.hop_seconds, options)
+    write_audio = import_latents if own else extract_audio
+    complete = write_audio(dataset, pair.audio_encoder, stores["audio"], cfg.encoder_pair.hop_seconds, options)
     complete &= extract_text(dataset, pair.text_encoder, stores["text"], options)
     for kind, store in stores.items():
         state = "" if complete else ", unfinished until the other jobs are through"
@@ -43,7 +55,14 @@ def extract(cfg: DictConfig) -> None:
 
 @cli.main("extract_features/demo/extract_demo")
 def main(cfg: DictConfig) -> None:
-    extract(cfg)
+    prepare(cfg)
+    if cfg.num_devices == 1:
+        extract(cfg)
+        return
+    fabric = Fabric(devices=cfg.num_devices, strategy=DDPStrategy(timeout=PATIENCE))
+    fabric.launch()  # starts this script again, once for each further device
+    extract(cfg, Options(**cfg.extraction).share(fabric.global_rank, fabric.world_size, fabric.device))
+    fabric.barrier()
 
 
 if __name__ == "__main__":

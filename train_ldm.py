@@ -25,28 +25,31 @@ from diffgar.evaluation.queries import ValidationRetrieval
 def main(cfg: DictConfig) -> None:
     """Prepare (the demo alone), train what is not trained yet, evaluate."""
     folder = Path(cfg.paths.checkpoints) / cfg.model_name
+    done = checkpoints.steps_of(folder)
+    trained = done and done[-1] >= cfg.trainer.max_steps
+    if pl.utilities.rank_zero_only.rank != 0:  # started by Lightning for one more device: it trains, no more
+        return None if trained else train(cfg, folder, done)
     checkpoints.save_config(folder, cfg)
     if cfg.get("prepare"):
+        extract_dataset.prepare(cfg)
         extract_dataset.extract(cfg)
-    done = checkpoints.steps_of(folder)
-    if done and done[-1] >= cfg.trainer.max_steps:
+    if trained:
         print(f"{folder} is trained; to train again choose another model_name, or delete that folder")
         if cfg.get("task") and (result := reports.known(cfg)):
             return reports.show(result)
     else:
-        train(cfg, folder, resume=f"{folder}/step={done[-1]}.ckpt" if done else None)
+        train(cfg, folder, done)
         print(f"checkpoints  {folder}")
     return eval_retrieval.evaluate(cfg) if cfg.get("task") else None
 
 
-def train(cfg: DictConfig, folder: Path, resume: str | None) -> None:
+def train(cfg: DictConfig, folder: Path, done: list[int]) -> None:
     pl.seed_everything(cfg.seed, verbose=False)
     datamodule = instantiate(cfg.datamodule)
-    module = instantiate(cfg.module, **datamodule.constants())
-    if cfg.validation:
-        module.validate = validation(cfg, datamodule, folder)
-    make_trainer(cfg).fit(module, datamodule=datamodule, ckpt_path=resume)
-    if cfg.publish:
+    module = checkpoints.with_teacher(instantiate(cfg.module, **datamodule.constants()), cfg, instantiate)
+    module.validate = validation(cfg, datamodule, folder) if cfg.validation else None
+    make_trainer(cfg).fit(module, datamodule=datamodule, ckpt_path=f"{folder}/step={done[-1]}.ckpt" if done else None)
+    if cfg.publish and module.global_rank == 0:
         print(f"{cfg.publish}: {module.publish(cfg.publish)}")
 
 
@@ -59,7 +62,7 @@ def validation(cfg: DictConfig, datamodule, folder: Path):
 
     def validate(module) -> dict[str, float]:
         metrics = retrieve(module)
-        checkpoints.record_score(folder, module.global_step, metrics["R@10"])
+        pl.utilities.rank_zero_only(checkpoints.record_score)(folder, module.global_step, metrics["R@10"])
         return metrics
 
     return validate
@@ -69,8 +72,8 @@ def make_trainer(cfg: DictConfig) -> pl.Trainer:
     precision = cfg.trainer.precision
     if precision == "auto":
         precision = "bf16-mixed" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "32-true"
-    callbacks = list(instantiate(cfg.callbacks).values())
-    return instantiate(cfg.trainer, precision=precision, callbacks=callbacks, logger=instantiate(cfg.logger))
+    own = {"use_distributed_sampler": False, "logger": instantiate(cfg.logger)}  # batches are divided, steps are not
+    return instantiate(cfg.trainer, precision=precision, callbacks=list(instantiate(cfg.callbacks).values()), **own)
 
 
 if __name__ == "__main__":

@@ -89,8 +89,27 @@ def load_model(folder: Path, step: int, build: Callable[..., torch.nn.Module]) -
     return model.eval().requires_grad_(False).to(device)
 
 
+def teacher_of(cfg: DictConfig) -> tuple[Path, int] | None:
+    """Folder and step of the trained model that a student's config names; None where it names none.
+
+    Raises CheckpointError where that model or step is not there.
+    """
+    teacher = (cfg.get("module") or {}).get("teacher")
+    if not teacher:
+        return None
+    folder = folder_of(cfg.paths.checkpoints, teacher.model_name)
+    return folder, choose_step(folder, teacher.step)
+
+
+def with_teacher(module: torch.nn.Module, cfg: DictConfig, build: Callable[..., torch.nn.Module]) -> torch.nn.Module:
+    """The module; a student, given the teacher that its config names (see `teacher_of`)."""
+    if trained := teacher_of(cfg):
+        module.learn_from(load_model(*trained, build))
+    return module
+
+
 def save_config(folder: Path, cfg: DictConfig) -> None:
-    """Write config.yaml, or refuse a folder that was trained with another model config.
+    """Write config.yaml, or refuse a folder that was trained with another model config, or a student without teacher.
 
     Saved unresolved, so that it is itself a `--config` argument whose interpolations still follow overrides.
     """
@@ -102,6 +121,8 @@ def save_config(folder: Path, cfg: DictConfig) -> None:
                 f"{path} was trained with another config ({'; '.join(differences[:3])}); "
                 f"choose another model_name, or delete {folder}"
             )
+    else:
+        teacher_of(cfg)
     folder.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(cfg, path, resolve=False)
 

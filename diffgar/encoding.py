@@ -4,7 +4,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -31,7 +31,7 @@ class Options:
 
     shard: this job's `index` of `count`; it takes every count-th shard. max_failures: how many tracks of
     this run may fail before it stops; those not on disk under `missing: skip` do not count. device: auto,
-    or torch's name for one.
+    or torch's name for one; `share` divides a job among the processes of several devices.
     """
 
     batch_size: int = 64  # windows, or captions, a forward
@@ -59,6 +59,12 @@ class Options:
         if self.device == "auto":
             return torch.device("cuda" if torch.cuda.is_available() else "cpu")
         return torch.device(self.device)
+
+    def share(self, rank: int, num_processes: int, device: torch.device) -> "Options":
+        """The part of this job that one of several processes does, on its own device."""
+        index, count = self.job
+        shard = {"index": index * num_processes + rank, "count": count * num_processes}
+        return replace(self, shard=shard, device=str(device))
 
     def forward(self, encode: Callable) -> Callable:
         """`encode` without gradients, at this precision, compiled if asked for."""

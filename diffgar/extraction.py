@@ -17,9 +17,10 @@ from tqdm import tqdm
 from diffgar.dataloading.audio import RESAMPLER
 from diffgar.dataloading.decoding import Decoder
 from diffgar.dataloading.latents import Card
+from diffgar.dataloading.own_latents import LatentsError, OwnLatents
 from diffgar.dataloading.store_writer import StoreWriter
 from diffgar.dataloading.tracks import Dataset
-from diffgar.encoding import Options, Progress, WindowBatches, encode_tracks, framing_of
+from diffgar.encoding import Encoded, Options, Progress, WindowBatches, encode_tracks, framing_of
 from diffgar.models.encoders.base import AudioEncoder, EncoderPair, TextEncoder, pool
 
 log = logging.getLogger(__name__)
@@ -53,15 +54,43 @@ def extract_audio(
             absent = [track for track in mine if track.track_id in gone]
             progress.bar.update(len(absent))
             results = list(encode_tracks(pieces, there[shard], batches, progress))
-            failed = [(r.track, r.error) for r in results if r.error] + [(t, "is missing") for t in absent]
-            kept = {r.track.track_id: r for r in results if not r.error}
-            writer.write_shard(
-                shard,
-                {track_id: result.latents for track_id, result in kept.items()},
-                [{"row_id": t.track_id, "path": t.path, "reason": reason} for t, reason in failed],
-                extra={track_id: {"seconds": round(result.seconds, 3)} for track_id, result in kept.items()},
-            )
+            _commit(writer, shard, results + [Encoded(track, error="is missing") for track in absent])
     return writer.finish()
+
+
+def import_latents(
+    dataset: Dataset, own: OwnLatents, folder: Path | str, hop_seconds: float | None, options: Options
+) -> bool:
+    """Write the audio store of a dataset of latents that are there already; its audio need not be.
+
+    Returns, goes on and fails as `extract_audio`. Raises LatentsError if none of the latents has a track's name.
+    """
+    tracks = list(zip(dataset, own.names_of(dataset.tracks), strict=True))
+    plan = dataset.tracks.assign(row_id=dataset.tracks["track_id"])
+    writer = StoreWriter(folder, own.card(dataset.name, hop_seconds, options.shard_size), plan)
+    shards = {s: [tracks[row] for row in writer.rows_of(s)] for s in writer.pending(*options.job)}
+    with Progress(sum(map(len, shards.values())), options.max_failures) as progress:
+        for shard, mine in shards.items():
+            results = [Encoded(replace(track, path=own.place(name))) for track, name in mine]
+            for result, (_, name) in zip(results, mine, strict=True):
+                try:
+                    result.parts.append(own.read(name))
+                except LatentsError as error:
+                    result.error = str(error)
+                progress.done(result)
+            _commit(writer, shard, results)
+    return writer.finish()
+
+
+def _commit(writer: StoreWriter, shard: int, results: list[Encoded]) -> None:
+    """Write a shard: the latents of the tracks that have them, the reason of the others."""
+    kept = {result.track.track_id: result for result in results if not result.error}
+    writer.write_shard(
+        shard,
+        {track_id: result.latents for track_id, result in kept.items()},
+        [{"row_id": r.track.track_id, "path": r.track.path, "reason": r.error} for r in results if r.error],
+        extra={track_id: {"seconds": round(r.seconds, 3)} for track_id, r in kept.items() if r.seconds},
+    )
 
 
 def extract_text(dataset: Dataset, text_encoder: TextEncoder, folder: Path | str, options: Options) -> bool:

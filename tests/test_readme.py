@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
@@ -38,10 +39,12 @@ def test_a_command_composes(command):
     folder = Path(words[words.index("--config-dir") + 1]) if "--config-dir" in words else ROOT / "config"
     if not folder.is_dir():
         pytest.skip(f"{folder} is made by training")
-    sweep = "-m" in words or "--multirun" in words
-    overrides = [word.split(",")[0] if sweep else word for word in words if "=" in word or word.startswith("~")]
+    overrides = OverridesParser.create().parse_overrides([w for w in words if "=" in w or w.startswith("~")])
+    firsts = [next(o.sweep_string_iterator()) if o.is_sweep_override() else None for o in overrides]
+    lines = [f"{o.key_or_group}={first}" if first else o.input_line for o, first in zip(overrides, firsts, strict=True)]
+    assert ("-m" in words) == any(firsts)
     with initialize_config_dir(str(ROOT / "config"), version_base="1.3"):
-        compose(name, overrides)
+        compose(name, lines)
 
 
 @pytest.mark.parametrize("path", sorted(set(re.findall(r"\]\(([\w./-]+)\)|`([\w/]+/[\w./]*\.\w+)`", README))))

@@ -4,44 +4,14 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
+from scripts import TINY, invoke, places, run, start
 
-ROOT = Path(__file__).resolve().parents[1]
 LEAF = "config/train_ldm/model/encoder_pair/clap/unet/train_ldm_sample_pred_base.yaml"
-TINY = [
-    "prepare.num_train=60",
-    "prepare.num_validation=16",
-    "prepare.num_test=30",
-    "trainer.max_steps=40",
-    "trainer.val_check_interval=10",
-    "lr_scheduler.warmup_steps=2",
-    "batch_size=16",
-]
-
-
-def places(folder: Path) -> list[str]:
-    paths = {"data": "data", "checkpoints": "checkpoints", "results": "results", "logs": "logs"}
-    return [f"paths.{name}={folder / part}" for name, part in paths.items()]
-
-
-def start(script: str, *arguments: str) -> subprocess.Popen:
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, script, *arguments]
-    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=-1, stderr=-2, text=True, start_new_session=True)
-
-
-def run(script: str, *arguments: str, fails: bool = False) -> str:
-    process = start(script, *arguments)
-    output, _ = process.communicate(timeout=240)
-    assert (process.returncode != 0) == fails, output[-3000:]
-    return output
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +41,7 @@ def test_the_teacher_finds_what_chance_does_not(demo):
 def test_a_second_run_makes_nothing_again(demo):
     folder, _ = demo
     made = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.suffix in (".flac", ".f16", ".ckpt")}
-    output = run("train_ldm.py", *TINY, *places(folder))
+    output = invoke("train_ldm.py", *TINY, *places(folder))
     assert "is trained; to train again" in output and "\ngdr " in output
     assert made == {path: path.stat().st_mtime_ns for path in made}
 
@@ -79,9 +49,9 @@ def test_a_second_run_makes_nothing_again(demo):
 def test_the_evaluation_scripts_take_task_model_and_step(demo):
     folder, _ = demo
     named = ["--task", "demo", "--model_name", "demo", "--model_step", "20", *places(folder)]
-    assert "\ngdr " in run("eval_retrieval.py", *named, "sampler.num_steps=4")
+    assert "\ngdr " in invoke("eval_retrieval.py", *named, "sampler.num_steps=4")
     assert (folder / "results/demo/demo/retrieval-20-unique_tracks.json").is_file()
-    output = run("eval_fidelity.py", *named, "sampler.num_steps=4", "evaluation.seeds=[0,1]")
+    output = invoke("eval_fidelity.py", *named, "sampler.num_steps=4", "evaluation.seeds=[0,1]")
     assert "real (the floor)" in output and "frechet" in output
 
 
@@ -105,7 +75,7 @@ def test_the_evaluation_scripts_take_task_model_and_step(demo):
     ],
 )
 def test_what_cannot_be_done_is_refused_with_the_remedy(demo, script, arguments, message):
-    output = run(script, *arguments, *places(demo[0]), fails=True)
+    output = invoke(script, *arguments, *places(demo[0]), fails=True)
     assert re.search(message, output), output[-2000:]
 
 
@@ -126,6 +96,8 @@ def test_training_killed_at_any_moment_ends_with_the_weights_of_an_uninterrupted
         torch.load(path, weights_only=True)["state_dict"] for path in (folder / "checkpoints/demo/step=40.ckpt", last)
     )
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    logs = [pd.read_csv(path) for path in sorted((tmp_path / "logs/demo").glob("version_*/metrics.csv"))]
+    assert len(logs) == 2 and {9, 39} <= set(pd.concat(logs)["step"])  # resuming keeps what was logged
 
 
 def test_the_best_step_is_the_one_that_validation_scored_highest(demo):

@@ -35,20 +35,23 @@ class Answer:
 
 
 def choose_unwanted(
-    top: Tensor, named: Sequence[set[str]], attributes: pd.DataFrame, least_share: float = 0.2
+    top: Tensor, targets: Tensor, named: Sequence[set[str]], attributes: pd.DataFrame, least_share: float = 0.2
 ) -> Unwanted:
-    """For each caption the value that stands out in its plain top 10 (Q, 10) and that it did not ask for.
+    """For each caption the value that stands out in its plain top 10 (Q, 10), though it did not ask for it.
 
     That is the one whose share there exceeds its share of the pool by most: to be rid of what most tracks have would
-    be to leave the pool. named: the attributes that each caption names; attributes: one row a track, one column an
+    be to leave the pool. The right track, `targets` (Q,), lacks it: who looks for that track does not ask to be rid
+    of what it has. named: the attributes that each caption names; attributes: one row a track, one column an
     attribute. Values "none" are no attribute to be rid of; captions where no value stands out and has at least
     `least_share` of the top 10 are left out.
     """
     pool = {(name, value): share for name in attributes for value, share in shares(attributes[name])}
     captions, values = [], []
     for caption, places in enumerate(top.tolist()):
+        right = attributes.iloc[int(targets[caption])]
         free = [name for name in attributes if name not in named[caption]]
         found = [((name, value), share) for name in free for value, share in shares(attributes[name].iloc[places])]
+        found = [((name, value), share) for (name, value), share in found if right[name] != value]
         excess = {value: share - pool[value] for value, share in found if share >= least_share}
         choice = min(excess, key=lambda value: (-excess[value], value), default=None)
         if choice is not None and excess[choice] > 0:
@@ -75,12 +78,11 @@ def evaluate_control(
 ) -> dict[str, dict[str, dict[str, float]]]:
     """method → metric → {"mean", "std", "low", "high", "n"}, per cent; the method "plain" must be among them.
 
-    share@10: of the top 10 that has the unwanted attribute. R@10: of the right track, `targets` (P,), where
-    `R@10_lacking` counts only the pairs whose right track lacks the attribute (there dropping all tracks that have it
-    can only help) and `R@10_having` the others. overlap@10: with the plain top 10 of the same seed. vectors: unit
-    caption and attribute embeddings (P, D) each, of a joint pair, for cos_caption and cos_attribute.
+    share@10: of the top 10 that has the unwanted attribute. R@10: of the right track, `targets` (P,); where it lacks
+    the attribute, dropping all tracks that have that can only raise it. overlap@10: with the plain top 10 of the same
+    seed. vectors: unit caption and attribute embeddings (P, D) each, of a joint pair, for cos_caption and
+    cos_attribute.
     """
-    right_has = unwanted.has.gather(1, targets[:, None]).squeeze(1)  # (P,)
     plain = [nearest(queries, index, None)[0] for queries in answers["plain"].queries]
     table = {}
     for name, answer in answers.items():
@@ -89,12 +91,7 @@ def evaluate_control(
             for queries, base in zip(answer.queries, plain, strict=True)
         ]
         values = {metric: torch.stack([run[metric] for run in runs]) for metric in runs[0]}  # (S, P)
-        parts = {"R@10_lacking": ~right_has, "R@10_having": right_has}
         table[name] = {m: mean_with_interval(v, targets, num_resamples, 0) for m, v in values.items()}
-        for metric, part in parts.items():
-            if part.any():
-                kept = values["R@10"][:, part]
-                table[name][metric] = mean_with_interval(kept, targets[part], num_resamples, 0)
     return table
 
 

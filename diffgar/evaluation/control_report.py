@@ -14,7 +14,6 @@ METRICS = (
     "cos_track",
     "share@10",
     "R@10",
-    "R@10_lacking",
     "overlap@10",
     "cos_caption",
     "cos_attribute",
@@ -24,8 +23,7 @@ MEANINGS = {
     "gained@10": "share of the top 10 that has the new value",
     "kept@10": "share that has the caption's other values",
     "share@10": "share of the top 10 that has the unwanted attribute (less is better)",
-    "R@10": "of the right track",
-    "R@10_lacking": "where the right track lacks the attribute",
+    "R@10": "of the right track (it lacks the attribute, so that dropping those that have it alone raises this)",
 }
 
 

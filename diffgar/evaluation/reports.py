@@ -6,8 +6,8 @@ import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
 from diffgar import checkpoints
-from diffgar.evaluation.control_report import control_figure, control_table
-from diffgar.evaluation.figures import curve_figure, rank_figure, recall_figure
+from diffgar.evaluation.control_report import control_table
+from diffgar.evaluation.figures import curve_figure, rank_figure, recall_figure, tradeoff_figure
 from diffgar.evaluation.listing import worst_captions
 from diffgar.evaluation.maps import latent_maps
 from diffgar.evaluation.paper import grid_table, paper_table, training_seeds_table
@@ -15,7 +15,8 @@ from diffgar.evaluation.ranks import top_k
 from diffgar.evaluation.results import Result, read_result, read_results
 from diffgar.evaluation.rows import Rows
 from diffgar.evaluation.setting import Evaluation
-from diffgar.evaluation.tables import fidelity_table, render, retrieval_table
+from diffgar.evaluation.tables import Table, fidelity_table, render, retrieval_table
+from diffgar.evaluation.tracking import track
 
 TABLES = {
     "paper": lambda results: paper_table(results, "retrieval"),
@@ -24,6 +25,7 @@ TABLES = {
     "seeds": training_seeds_table,
     "models": retrieval_table,
 }
+QUALITY_DIVERSITY = ("intra_caption_diversity", "pooled_frechet")
 ENDINGS = {"text": "txt", "markdown": "md", "latex": "tex", "csv": "csv"}
 
 
@@ -31,7 +33,8 @@ def make_result(kind: str, cfg: DictConfig, setting: Evaluation, report: dict, e
     """The result of an evaluation, with the model's own config under what the evaluation was asked."""
     direction = report["protocol"].get("direction", "text_to_audio")
     protocol = setting.task.describe(direction) | report["protocol"] | {"sampler": setting.sampler.describe()}
-    variants = [kind_of_control(cfg), "audio_to_text" * (direction == "audio_to_text"), cfg.evaluation.variant]
+    asked = ["audio_to_text" * (direction == "audio_to_text"), "guidance" * bool(cfg.get("guidance"))]
+    variants = [kind_of_control(cfg), *asked, cfg.evaluation.variant]
     return Result(
         kind=kind,
         model_name=cfg.model_name,
@@ -66,18 +69,27 @@ def known(cfg: DictConfig) -> Path | None:
 def show(path: Path) -> None:
     """Print a result's table, what its queries were made with, and where its parts lie."""
     result = read_result(path)
-    table = {"retrieval": lambda: retrieval_table([result]), "fidelity": lambda: fidelity_table(result)}
-    print("\n" + render(table.get(result.kind, lambda: control_table(result))()))
+    print("\n" + render(table_of(result)))
     sampler = result.protocol["sampler"]
     print(
         f"{sampler['num_samples']} samples a caption, {sampler['solver']} with {sampler['num_steps']} steps, "
         f"guidance {sampler['guidance_scale']:g}"
     )
-    if result.kind == "control":
-        control_figure(path.with_suffix(""), result)
     print(f"JSON    {path}")
     if path.with_suffix(".png").is_file():
         print(f"figure  {path.with_suffix('.png')}")
+
+
+def table_of(result: Result) -> Table:
+    """The table that a person sees of one result."""
+    tables = {"retrieval": lambda one: retrieval_table([one]), "fidelity": fidelity_table, "control": control_table}
+    return tables[result.kind](result)
+
+
+def publish(path: Path) -> None:
+    """Show a new result, and log it where its model's training was logged."""
+    show(path)
+    track(path, table_of(read_result(path)))
 
 
 def draw(path: Path, report: dict, rows: Rows, setting: Evaluation) -> None:
@@ -94,12 +106,25 @@ def draw(path: Path, report: dict, rows: Rows, setting: Evaluation) -> None:
     latent_maps(base, index, queries, 0, setting.task.captions["caption"].iloc[0])
 
 
+def draw_guidance(path: Path) -> None:
+    """Quality (Fréchet distance) against diversity (within a caption), a point for each guidance scale."""
+    points = []
+    for name, row in read_result(path).rows.items():
+        label, _, scale = name.partition(" ")
+        values = {axis: row[metric]["mean"] for axis, metric in zip("xy", QUALITY_DIVERSITY, strict=True)}
+        points.append(values | {"row": label, "label": scale})
+    series = dict(list(pd.DataFrame(points).groupby("row", sort=False)))
+    tradeoff_figure(path.with_suffix(""), series, *QUALITY_DIVERSITY)
+
+
 def draw_steps(paths: list[Path], metric: str = "R@10") -> None:
     """The curve of a metric over the steps of one model."""
-    results = [read_result(path) for path in paths]
-    points = [{"x": r.step, "y": r.rows["gdr"][metric]["mean"]} | _band(r.rows["gdr"][metric]) for r in results]
+    results, series = [read_result(path) for path in paths], {}
+    for row in results[0].rows:
+        values = [(result.step, result.rows[row][metric]) for result in results]
+        series[row] = pd.DataFrame([{"x": step, "y": value["mean"]} | _band(value) for step, value in values])
     name = f"steps-{results[0].protocol['name']}"
-    print("figure ", curve_figure(paths[0].with_name(name), {"gdr": pd.DataFrame(points)}, "step", metric)[0])
+    print("figure ", curve_figure(paths[0].with_name(name), series, "step", metric)[0])
 
 
 def _band(metric: dict) -> dict:

@@ -44,25 +44,30 @@ class Evaluation:
 
 
 def open_stores(cfg: DictConfig, dataset: str, pair: DictConfig) -> tuple[Store, TextStore]:
-    """The stores of a dataset by an encoder pair; refused if missing, another pair's or damaged."""
+    """The stores of a dataset by an encoder pair; refused if missing, another pair's or damaged.
+
+    Where the pair is not joint, the captions' embeddings lie in another space than the tracks: they are left out.
+    """
     remedy = f"run extract_dataset.py data={dataset} encoder_pair={pair.name}"
     folder = Path(cfg.paths.latents) / dataset
     audio = Store(folder / pair.audio_name, remedy)
     audio.require(kind="audio", encoder=pair.audio_name, dim=pair.latent_dim)
     text = TextStore(folder / pair.text_name, remedy)
     text.require(kind="text", encoder=pair.text_name, dim=pair.text_dim)
+    if not pair.joint:
+        text.embeddings = None
     return audio.hold(), text.hold()
 
 
 def open_evaluation(cfg: DictConfig, model_name: str, build) -> Evaluation:
     """Everything that `cfg` (model_step, task, sampler, evaluation, paths) asks for, of one model.
 
-    A baseline beside the model is taken at its best step.
+    A baseline beside the model is taken at its best step, with the sampler that it was trained with.
 
     build: makes an object of a config (hydra's instantiate).
     """
-    folder = checkpoints.folder_of(cfg.paths.checkpoints, model_name)
-    step = checkpoints.choose_step(folder, cfg.model_step if model_name == cfg.model_name else "best")
+    folder, asked = checkpoints.folder_of(cfg.paths.checkpoints, model_name), model_name == cfg.model_name
+    step = checkpoints.choose_step(folder, cfg.model_step if asked else "best")
     trained = OmegaConf.load(folder / "config.yaml")
     audio, text = open_stores(cfg, cfg.task.dataset, trained.encoder_pair)
     task = task_of(
@@ -74,7 +79,7 @@ def open_evaluation(cfg: DictConfig, model_name: str, build) -> Evaluation:
         cfg.task.where,
         cfg.evaluation.allow_missing,
     )
-    changes = {name: value for name, value in cfg.sampler.items() if value is not None}
+    changes = {name: value for name, value in cfg.sampler.items() if asked and value is not None}
     sampler = build(OmegaConf.merge(trained, {"sampler": changes}).sampler)
     model = checkpoints.load_model(folder, step, build)
     return Evaluation(model_name, model, step, trained, sampler, trained.num_frames, audio, text, task)

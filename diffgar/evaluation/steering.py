@@ -88,7 +88,8 @@ class Methods:
         """The pairs, from the plain top 10 of the first seed; at most `max_pairs` of them, evenly spread."""
         every = torch.linspace(0, len(named) - 1, min(max_pairs, len(named))).long()
         top = top_k(self.plain[0][every], self.index, k=10)[1]
-        unwanted = choose_unwanted(top, [named[i] for i in every.tolist()], attributes)
+        targets = self.setting.task.targets[every]
+        unwanted = choose_unwanted(top, targets, [named[i] for i in every.tolist()], attributes)
         return replace(unwanted, captions=every[unwanted.captions])
 
     def answers(self, unwanted: Unwanted, states: TextStates, methods: Mapping[str, Sequence]) -> dict[str, Answer]:

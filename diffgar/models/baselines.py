@@ -7,8 +7,10 @@ import torch.nn.functional as F
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
+from diffgar.models.backbones.layers import Dropout
 from diffgar.models.diffusion import drop_captions, masked_mse, nt_xent
 from diffgar.models.ldm import LatentDiffusion, States
+from diffgar.models.processes import gather_rows
 
 
 class Regression(LatentDiffusion):
@@ -31,8 +33,8 @@ class Regression(LatentDiffusion):
         prediction = self._predict(states, latents.shape[1], mask)
         loss = masked_mse(prediction, latents, mask)
         if self.objective.contrastive_weight:
-            temperature = self.objective.contrastive_temperature
-            loss = loss + self.objective.contrastive_weight * nt_xent(prediction, latents, mask, temperature)
+            contrastive = nt_xent(prediction, latents, mask, self.objective.contrastive_temperature, gather_rows)
+            loss = loss + self.objective.contrastive_weight * contrastive
         return {"loss": loss}
 
     @torch.no_grad()
@@ -89,10 +91,12 @@ class ContrastiveHeads(LightningModule):
         weights = batch["mask"].unsqueeze(-1).float()
         means = (batch["latents"].float() * weights).sum(dim=1) / weights.sum(dim=1)  # (B, D)
         text = self.embed_text(batch["text"], batch["text_mask"])
-        logits = self.log_scale.exp().clamp(max=100) * text @ self.embed_audio(means).T  # (B, B)
-        target = torch.arange(len(logits), device=self.device)
-        loss = (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
-        self.log("train/loss", loss, prog_bar=True)
+        audio, scale = self.embed_audio(means), self.log_scale.exp().clamp(max=100)
+        target = torch.arange(len(text), device=self.device)
+        of_tracks = F.cross_entropy(scale * text @ gather_rows(audio).T, target)  # (B, G): one's own come first
+        of_captions = F.cross_entropy(scale * audio @ gather_rows(text).T, target)
+        loss = (of_tracks + of_captions) / 2
+        self.log("train/loss", loss, prog_bar=True, sync_dist=True)
         return loss
 
     on_train_batch_start = LatentDiffusion.on_train_batch_start
@@ -105,5 +109,5 @@ class ContrastiveHeads(LightningModule):
 
 def head(inputs: int, width: int, outputs: int, dropout: float) -> nn.Sequential:
     return nn.Sequential(
-        nn.LayerNorm(inputs), nn.Linear(inputs, width), nn.GELU(), nn.Dropout(dropout), nn.Linear(width, outputs)
+        nn.LayerNorm(inputs), nn.Linear(inputs, width), nn.GELU(), Dropout(dropout), nn.Linear(width, outputs)
     )

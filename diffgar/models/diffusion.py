@@ -4,6 +4,7 @@ Notation of Ho et al. 2020 (arXiv 2006.11239): noisy = signal · latents + sigma
 sigma = √(1 − ᾱ); the signal-to-noise ratio is SNR = ᾱ / (1 − ᾱ).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -91,18 +92,26 @@ def drop_captions(text: Tensor, text_mask: Tensor, null_text: Tensor, dropped: T
     )
 
 
-def nt_xent(prediction: Tensor, latents: Tensor, mask: Tensor | None = None, temperature: float = 0.1) -> Tensor:
+def alone(rows: Tensor) -> Tensor:
+    """All rows there are, where one process has the whole batch."""
+    return rows
+
+
+def nt_xent(
+    prediction: Tensor, latents: Tensor, mask: Tensor | None = None, temperature: float = 0.1, gather: Callable = alone
+) -> Tensor:
     """NT-Xent (B,) between the time means of predicted and true latents (Chen et al. 2020, arXiv 2002.05709, eq. 1).
 
-    Among the 2B − 1 other means of the batch, a prediction must find its own track, and a track its prediction. The
-    batch is this process's: with several processes it has the fewer negatives.
+    Among the 2G − 1 other means of the global batch, a prediction must find its own track, and a track its prediction.
+    gather: rows (B, ...) of this process to those of all (G, ...), its own first, as `processes.gather_rows` does.
     """
     weights = torch.ones_like(latents[..., :1]) if mask is None else mask.unsqueeze(-1)
-    means = torch.cat([(frames.float() * weights).sum(dim=1) for frames in (prediction, latents)])
-    means = F.normalize(means, dim=-1)  # (2B, D): the length of a sum is no matter
-    similarity = (means @ means.T / temperature).fill_diagonal_(-torch.inf)
-    partner = torch.arange(len(means), device=means.device).roll(len(latents))
-    return F.cross_entropy(similarity, partner, reduction="none").unflatten(0, (2, -1)).mean(dim=0)
+    means = torch.stack([(frames.float() * weights).sum(dim=1) for frames in (prediction, latents)], dim=1)
+    means = F.normalize(means, dim=-1)  # (B, 2, D): the length of a sum is no matter
+    similarity = means.flatten(0, 1) @ gather(means).flatten(0, 1).T / temperature  # (2B, 2G)
+    partner = torch.arange(len(similarity), device=means.device) ^ 1  # predictions are even, tracks odd
+    losses = F.cross_entropy(similarity.fill_diagonal_(-torch.inf), partner, reduction="none")
+    return losses.unflatten(0, (-1, 2)).mean(dim=1)
 
 
 @dataclass(frozen=True)
@@ -133,10 +142,12 @@ class Objective:
         timesteps: Tensor,
         text: tuple[Tensor, Tensor],
         mask: Tensor | None = None,
+        gather: Callable = alone,
     ) -> dict[str, Tensor]:
         """Losses (B,) of each sample: "loss" and, where it has parts, "mse" and "contrastive".
 
-        latents, noise (B, T, D); timesteps (B,); text: states (B, L, C) and their mask; mask (B, T) of valid frames.
+        latents, noise (B, T, D); timesteps (B,); text: states (B, L, C) and their mask; mask (B, T) of valid frames;
+        gather: see `nt_xent`.
         """
         signal, sigma = signal_and_sigma(noise_scheduler, timesteps)
         noisy_latents = signal * latents + sigma * noise
@@ -147,7 +158,7 @@ class Objective:
         if not self.contrastive_weight:
             return {"loss": error}
         predicted = clean_latents(self.prediction_type, prediction, noisy_latents, signal, sigma)
-        contrastive = nt_xent(predicted, latents, mask, self.contrastive_temperature)
+        contrastive = nt_xent(predicted, latents, mask, self.contrastive_temperature, gather)
         return {"loss": error + self.contrastive_weight * contrastive, "mse": error, "contrastive": contrastive}
 
 

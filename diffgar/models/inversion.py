@@ -74,7 +74,10 @@ def fixed_point(step: Callable[[Tensor], Tensor], guess: Tensor, num_iterations:
     results, residuals = [], []  # (B, T · D) each
     for _ in range(num_iterations):
         result = step(guess)
-        results, residuals = [*results, result.flatten(1)][-memory:], [*residuals, (result - guess).flatten(1)][-memory:]
+        results, residuals = (
+            [*results, result.flatten(1)][-memory:],
+            [*residuals, (result - guess).flatten(1)][-memory:],
+        )
         guess = (results[-1] - _correction(torch.stack(results, dim=2), torch.stack(residuals, dim=2))).view_as(guess)
     return guess
 

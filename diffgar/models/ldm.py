@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 
 from diffgar.models.diffusion import check_schedule, drop_captions
+from diffgar.models.processes import gather_rows
 from diffgar.models.sampling import Sampler, draw_noise, sample, seed_of
 
 States = tuple[Tensor, Tensor]  # token states (B, L, C) and their mask (B, L)
@@ -52,12 +53,13 @@ class LatentDiffusion(LightningModule):
         return latents.float() * self.latent_std + self.latent_mean
 
     def on_train_batch_start(self, batch: dict, batch_idx: int) -> None:
-        """Dropout follows the step too, so that a resumed run drops what an uninterrupted one would have."""
-        torch.manual_seed(seed_of(self.trainer.datamodule.seed, 3, batch["step"], self.trainer.global_rank))
+        """Dropout follows seed and step: resuming, or more processes (see `layers.Dropout`), changes none of it."""
+        torch.manual_seed(seed_of(self.trainer.datamodule.seed, 3, batch["step"]))
 
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
         losses = self._losses(batch, self._draws(batch))
-        self.log_dict({f"train/{name}": value.mean() for name, value in losses.items()}, prog_bar=True)
+        means = {f"train/{name}": value.mean() for name, value in losses.items()}
+        self.log_dict(means, prog_bar=True, sync_dist=True)
         return losses["loss"].mean()
 
     def validation_step(self, batch: dict, batch_idx: int) -> None:
@@ -86,6 +88,7 @@ class LatentDiffusion(LightningModule):
             draws["timesteps"],
             text,
             batch["mask"],
+            gather_rows,
         )
 
     def _draws(self, batch: dict) -> dict[str, Tensor]:

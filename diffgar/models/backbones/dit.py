@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from diffgar.models.backbones.layers import (
     Attention,
+    Dropout,
     GatedModulation,
     Head,
     PreparedText,
@@ -81,7 +82,7 @@ class Block(nn.Module):
         self.to_text = Attention(width, num_heads, width // num_heads, context_dim=text_dim)
         self.modulation = GatedModulation(width, width)
         self.enter = nn.Linear(width, expansion * width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.leave = nn.Linear(expansion * width, width)
 
     def forward(self, frames: Tensor, features: Tensor, mask: Tensor | None, keys_values, text_mask) -> Tensor:

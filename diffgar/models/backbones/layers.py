@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from diffgar.models.processes import place
+
 
 @dataclass(frozen=True)
 class PreparedText:
@@ -158,6 +160,20 @@ class Head(nn.Module):
         prediction = self.out(self.norm(frames, features))  # (B, T / frames_each, frames_each * D)
         prediction = prediction.unflatten(-1, (self.frames_each, self.latent_dim)).flatten(1, 2)  # (B, T, D)
         return prediction + self.gain(F.silu(features)).unsqueeze(1) * noisy_latents
+
+
+class Dropout(nn.Dropout):
+    """Dropout whose mask is this process's part of the global batch's.
+
+    Given the same seed everywhere, several processes drop what one would. Each draws all of the mask to use its part.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.p == 0:
+            return x
+        rank, world_size = place()
+        kept = torch.empty(world_size * len(x), *x.shape[1:], dtype=x.dtype, device=x.device).bernoulli_(1 - self.p)
+        return x * kept[rank * len(x) : (rank + 1) * len(x)].div_(1 - self.p)
 
 
 def pad_frames(latents: Tensor, mask: Tensor | None, multiple: int) -> tuple[Tensor, Tensor | None]:

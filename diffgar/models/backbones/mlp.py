@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from diffgar.models.backbones.layers import (
+    Dropout,
     GatedModulation,
     Head,
     PreparedText,
@@ -68,7 +69,7 @@ class Block(nn.Module):
         super().__init__()
         self.modulation = GatedModulation(width, width)
         self.enter = nn.Linear(width, expansion * width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.leave = nn.Linear(expansion * width, width)
 
     def forward(self, frames: Tensor, features: Tensor) -> Tensor:

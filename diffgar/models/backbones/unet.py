@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from diffgar.models.backbones.layers import (
     Attention,
+    Dropout,
     Head,
     ModulatedNorm,
     PreparedText,
@@ -139,7 +140,7 @@ class ResidualBlock(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.first = Convolution(width)
         self.modulated_norm = ModulatedNorm(width, features)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.second = Convolution(width)
 
     def forward(self, frames: Tensor, features: Tensor, mask: Tensor | None) -> Tensor:

@@ -1,0 +1,137 @@
+"""Arrays by name from a folder of .npy, one .npz or one Parquet file: each reader has `names` and `array(name)`."""
+
+import hashlib
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+UNREADABLE = (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error)  # of numpy, pyarrow and zip files
+
+
+class LatentsError(ValueError):
+    """Latents that cannot be imported: what was found, what was expected, what to do."""
+
+
+class Folder:
+    """A `.npy` file a track."""
+
+    def __init__(self, path: Path):
+        self.names = {file.relative_to(path).as_posix().removesuffix(".npy"): file for file in files_of(path)}
+        if not self.names:
+            raise LatentsError(f"{path}: no .npy file in this folder; set encoder_pair.latents to where they lie")
+
+    def array(self, name: str) -> np.ndarray:
+        return np.load(self.names[name])
+
+
+class Archive:
+    """One `.npz`, an array a track."""
+
+    def __init__(self, path: Path):
+        self.content = np.load(path)
+        if not isinstance(self.content, np.lib.npyio.NpzFile):
+            raise ValueError("one array, not an archive of them")
+        self.names = dict.fromkeys(self.content.files)
+        if not self.names:
+            raise LatentsError(f"{path}: holds no array; write it again")
+
+    def array(self, name: str) -> np.ndarray:
+        return self.content[name]
+
+
+class Table:
+    """One Parquet file, a row a track.
+
+    One row group is held at a time: rows in the table's order are decoded once. In another order keep the file to one
+    row group, if it fits in memory, or every track may decode a group again.
+    """
+
+    def __init__(self, path: Path, names: str, latents: str):
+        self.file, self.column, self.held = pq.ParquetFile(path), latents, (None, None)
+        schema = self.file.schema_arrow
+        for column in (names, latents):
+            if column not in schema.names:
+                raise LatentsError(
+                    f"{path}: no column {column!r}; there are {schema.names}; set encoder_pair.columns to the two "
+                    f"that hold names and latents"
+                )
+        if not _is_list(schema.field(latents).type):
+            raise LatentsError(
+                f"{path}: column {latents!r} holds {schema.field(latents).type}, expected a list a row; write it so"
+            )
+        self.names = self._rows_by_name(path, self.file.read([names])[names].to_pylist())
+        sizes = [self.file.metadata.row_group(g).num_rows for g in range(self.file.num_row_groups)]
+        self.ends = np.cumsum(sizes)
+
+    @staticmethod
+    def _rows_by_name(path: Path, names: list) -> dict[str, int]:
+        rows: dict[str, int] = {}
+        for row, name in enumerate(names):
+            if rows.setdefault(str(name), row) != row:
+                raise LatentsError(
+                    f"{path}: {name!r} stands in rows {rows[str(name)] + 1} and {row + 1}; keep one row a track"
+                )
+        if not rows:
+            raise LatentsError(f"{path}: holds no row; write it again")
+        return rows
+
+    def array(self, name: str) -> np.ndarray:
+        row = self.names[name]
+        group = int(np.searchsorted(self.ends, row, side="right"))
+        if self.held[0] != group:
+            self.held = (group, self.file.read_row_group(group, [self.column])[self.column])
+        cell = self.held[1][row - int(self.ends[group])]  # from the group's end
+        if not cell.is_valid:
+            raise LatentsError("is null; leave its track out of the table")
+        return _nested(cell.values)
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+
+
+def _nested(values: pa.Array) -> np.ndarray:
+    """Numbers as (n,), lists of n numbers each as (T, n), without a detour over Python's lists."""
+    if not _is_list(values.type) or not len(values):
+        return values.to_numpy(zero_copy_only=False) if not _is_list(values.type) else np.zeros(0)
+    if len(lengths := pc.list_value_length(values).unique()) > 1:
+        raise LatentsError(f"has latents of {lengths[0]} and of {lengths[1]} dimensions; write it again")
+    return _nested(values.flatten()).reshape(len(values), -1)
+
+
+def files_of(path: Path) -> list[Path]:
+    """The files that hold latents: the path itself, or the folder's .npy files by name."""
+    return sorted(path.rglob("*.npy")) if path.is_dir() else [path]
+
+
+def open_source(path: Path, names: str, latents: str) -> Folder | Archive | Table:
+    """The reader of a path's layout."""
+    if not path.exists():
+        raise LatentsError(f"{path}: no such folder or file; set encoder_pair.latents to where the latents lie")
+    if path.is_dir():
+        return Folder(path)
+    try:
+        if path.suffix == ".npz":
+            return Archive(path)
+        if path.suffix == ".parquet":
+            return Table(path, names, latents)
+    except LatentsError:
+        raise
+    except UNREADABLE as error:
+        raise LatentsError(f"{path}: cannot be read as {path.suffix} ({error}); write it again") from error
+    raise LatentsError(f"{path}: no reader for {path.suffix!r}; give a folder of .npy, a .npz or a .parquet")
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of the files' bytes and of their names below the path: it reads all of them once more."""
+    total = hashlib.sha256()
+    for file in files_of(path):
+        with file.open("rb") as content:
+            each = hashlib.file_digest(content, "sha256").hexdigest()
+        total.update(f"{file.relative_to(path)}\0{each}\n".encode())
+    return total.hexdigest()

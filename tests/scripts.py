@@ -1,0 +1,59 @@
+"""What the tests of the scripts share: running them as a person does, on a small demo collection."""
+
+import contextlib
+import importlib
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+from unittest import mock
+
+from hydra import compose, initialize_config_dir
+
+ROOT = Path(__file__).resolve().parents[1]
+COLLECTION = ["prepare.num_train=60", "prepare.num_validation=16", "prepare.num_test=30"]
+TINY = [
+    *COLLECTION,
+    "trainer.max_steps=40",
+    "trainer.val_check_interval=10",
+    "lr_scheduler.warmup_steps=2",
+    "batch_size=16",
+]
+
+
+def places(folder: Path) -> list[str]:
+    paths = {"data": "data", "checkpoints": "checkpoints", "results": "results", "logs": "logs"}
+    return [f"paths.{name}={folder / part}" for name, part in paths.items()]
+
+
+def start(script: str, *arguments: str) -> subprocess.Popen:
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, script, *arguments]
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=-1, stderr=-2, text=True, start_new_session=True)
+
+
+def run(script: str, *arguments: str, fails: bool = False) -> str:
+    process = start(script, *arguments)
+    output, _ = process.communicate(timeout=240)
+    assert (process.returncode != 0) == fails, output[-3000:]
+    return output
+
+
+def invoke(script: str, *arguments: str, fails: bool = False) -> str:
+    """The same as `run`, in this process: starting Python anew takes seconds."""
+    argv, output, failed = [script, *arguments, "hydra/job_logging=none"], io.StringIO(), False
+    with mock.patch.object(sys, "argv", argv), contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+        try:
+            importlib.import_module(script.removesuffix(".py")).main()
+        except SystemExit as stopped:
+            failed = bool(stopped.code)
+            print(stopped.code)
+    assert failed == fails, output.getvalue()[-3000:]
+    return output.getvalue()
+
+
+def composed(name: str, *overrides: str):
+    """The config that a script would run with, for calling what it calls."""
+    with initialize_config_dir(str(ROOT / "config"), version_base="1.3"):
+        return compose(name, list(overrides))

@@ -1,0 +1,228 @@
+"""The student lands in one step where its teacher lands in several, and then needs it no more."""
+
+from functools import partial
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from diffusers import DDIMScheduler, DDPMScheduler
+from omegaconf import OmegaConf
+from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint
+from test_datamodule import make_stores
+
+from diffgar import checkpoints
+from diffgar.dataloading.datamodule import LatentDataModule
+from diffgar.models.backbones.mlp import MLP
+from diffgar.models.backbones.unet import UNet
+from diffgar.models.diffusion import PREDICTION_TYPES, Objective, diffusion_target
+from diffgar.models.distill import Student, level_at
+from diffgar.models.ldm import LatentDiffusion, warmup_cosine
+from diffgar.models.sampling import Sampler, sample
+
+PUBLISHED = {"beta_schedule": "scaled_linear", "beta_start": 0.0015, "beta_end": 0.0195, "clip_sample": False}
+SOLVER = partial(DDIMScheduler.from_config, timestep_spacing="trailing", set_alpha_to_one=True)
+
+
+@pytest.fixture(scope="module")
+def datamodule(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stores")
+    make_stores(folder)
+    return LatentDataModule(str(folder / "audio"), str(folder / "text"), num_frames=4, batch_size=4)
+
+
+def scrambled_unet():
+    """A backbone that depends on everything it is given, as a fresh one hardly does."""
+    torch.manual_seed(0)
+    backbone = UNet(6, 5, [16, 16], [2, 2], [1, 1], [0, 1], num_heads=2, head_dim=8, features=16)
+    with torch.no_grad():
+        for parameter in backbone.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return backbone
+
+
+def make(kind, datamodule, prediction_type="sample", schedule=PUBLISHED, **options):
+    return kind(
+        backbone=scrambled_unet(),
+        noise_scheduler=DDPMScheduler(prediction_type=prediction_type, **schedule),
+        objective=Objective(prediction_type),
+        optimizer=partial(torch.optim.AdamW, lr=3e-3),
+        lr_scheduler=partial(warmup_cosine, warmup_steps=2, max_steps=20, min_lr=0),
+        **datamodule.constants(),
+        **options,
+    )
+
+
+def teacher_and_student(datamodule, prediction_type="sample", schedule=PUBLISHED, **options):
+    teacher = make(LatentDiffusion, datamodule, prediction_type, schedule)
+    student = make(Student, datamodule, prediction_type, schedule, **options)
+    student.learn_from(teacher)
+    return teacher, student
+
+
+def a_batch_and_draws(datamodule, model):
+    datamodule.trainer = model.trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+    batch = datamodule.batches("train")[0]
+    return batch, model._draws(batch) | {"timesteps": torch.tensor([3, 250, 600, 999])}
+
+
+@pytest.mark.parametrize("prediction_type", PREDICTION_TYPES)
+@pytest.mark.parametrize("num_calls", [1, 2, 4])
+def test_a_teacher_is_its_own_student_without_guidance_and_with_as_many_steps(datamodule, prediction_type, num_calls):
+    _, student = teacher_and_student(
+        datamodule, prediction_type, num_calls=num_calls, teacher_steps=num_calls, guidance_scale=1.0
+    )
+    losses = student.eval()._losses(*a_batch_and_draws(datamodule, student))["loss"]
+    assert losses.max() < 1e-6  # epsilon divides by a signal of 0.01 at the last timestep
+
+
+@pytest.mark.parametrize("prediction_type", PREDICTION_TYPES)
+@pytest.mark.parametrize("position", [0, 1])
+def test_one_step_to_the_target_lands_where_the_guided_teacher_lands(datamodule, prediction_type, position):
+    teacher, student = teacher_and_student(datamodule, prediction_type, num_calls=2, teacher_steps=8)
+    solver, fine = Sampler(SOLVER, 2).start(teacher.noise_scheduler), Sampler(SOLVER, 8, guidance_scale=3.0)
+    batch, _ = a_batch_and_draws(datamodule, student)
+    caption, mask, timestep = (batch["text"], batch["text_mask"]), batch["mask"], solver.timesteps[position]
+    noisy_latents = torch.randn(4, 4, 6, generator=torch.Generator().manual_seed(1))
+
+    sub_steps = fine.start(teacher.noise_scheduler).timesteps[4 * position : 4 * position + 4]
+    with torch.no_grad():
+        denoise = fine.denoiser(teacher.backbone, teacher.noise_scheduler, caption, teacher.null_states(4), mask=mask)
+        landed = sample(denoise, fine.start(teacher.noise_scheduler), noisy_latents, sub_steps)
+
+    timesteps = timestep.repeat(4)
+    target = student.target(noisy_latents, timesteps, caption, mask)
+    signal, sigma = level_at(student.noise_scheduler, timesteps)
+    noise = (noisy_latents - signal * target) / sigma
+    prediction = diffusion_target(prediction_type, target, noise, signal, sigma)
+    step = solver.step(prediction, timestep, noisy_latents).prev_sample
+    assert torch.allclose(step, landed, atol=1e-5, rtol=1e-5)
+
+
+def test_samples_at_different_levels_have_the_target_they_have_alone(datamodule):
+    _, student = teacher_and_student(datamodule, num_calls=4, teacher_steps=8)
+    batch, _ = a_batch_and_draws(datamodule, student)
+    noisy_latents, timesteps = torch.randn(4, 4, 6), torch.tensor([999, 749, 499, 249])
+
+    def target(i):
+        caption = batch["text"][i], batch["text_mask"][i]
+        return student.target(noisy_latents[i], timesteps[i], caption, batch["mask"][i])
+
+    alone = torch.cat([target(slice(i, i + 1)) for i in range(4)])
+    assert torch.allclose(target(slice(None)), alone, atol=1e-5)
+
+
+@pytest.mark.parametrize("prediction_type", PREDICTION_TYPES)
+def test_the_loss_falls_on_one_batch(datamodule, prediction_type):
+    _, student = teacher_and_student(datamodule, prediction_type, guidance_scale=2.0)
+    batch, draws = a_batch_and_draws(datamodule, student)
+    optimizer, losses = torch.optim.AdamW(student.parameters(), lr=2e-3), []
+    for _ in range(25):
+        loss = student._losses(batch, draws)["loss"].mean()
+        optimizer.zero_grad(), loss.backward(), optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def fit(datamodule, out, stop_at, resume=None):
+    _, student = teacher_and_student(datamodule, num_calls=2, teacher_steps=4)
+    checkpoint = ModelCheckpoint(
+        out, "step={step}", auto_insert_metric_name=False, every_n_train_steps=5, save_top_k=-1
+    )
+    trainer = pl.Trainer(
+        max_steps=stop_at,
+        callbacks=[checkpoint, EMAWeightAveraging(decay=0.9)],
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        val_check_interval=5,
+        check_val_every_n_epoch=None,
+    )
+    trainer.fit(student, datamodule=datamodule, ckpt_path=resume)
+    assert {f"val/loss_{level}" for level in (499, 999)} <= trainer.callback_metrics.keys()
+    return student
+
+
+def test_a_resumed_student_ends_with_the_weights_of_an_uninterrupted_one_and_none_of_its_teachers(datamodule, tmp_path):
+    start = {name: x.clone() for name, x in teacher_and_student(datamodule)[0].state_dict().items()}
+    student = fit(datamodule, tmp_path / "whole", 10)
+    fit(datamodule, tmp_path / "cut", 5)
+    fit(datamodule, tmp_path / "cut", 10, resume=tmp_path / "cut" / "step=5.ckpt")
+    whole, cut = (torch.load(tmp_path / name / "step=10.ckpt", weights_only=True) for name in ("whole", "cut"))
+    for part in ("state_dict", "current_model_state"):
+        assert whole[part].keys() == cut[part].keys() == start.keys()
+        assert all(torch.equal(whole[part][key], cut[part][key]) for key in start)
+    assert not torch.equal(whole["state_dict"]["backbone.head.gain.weight"], start["backbone.head.gain.weight"])
+    teacher = student.get_teacher().state_dict()
+    assert all(torch.equal(teacher[name], start[name]) for name in start)
+
+
+def save_student(datamodule, root):
+    """A student's folder as training leaves it, without its teacher's."""
+    _, student = teacher_and_student(datamodule)
+    config = OmegaConf.create(
+        {
+            "paths": {"checkpoints": str(root)},
+            "module": {"num_calls": 2, "teacher": {"model_name": "gone", "step": "best"}},
+        }
+    )
+    (root / "mine").mkdir(parents=True)
+    OmegaConf.save(config, root / "mine" / "config.yaml")
+    torch.save({"state_dict": student.state_dict()}, root / "mine" / "step=5.ckpt")
+    return student, config
+
+
+def test_a_student_is_loaded_and_generates_without_its_teacher(datamodule, tmp_path):
+    student, _ = save_student(datamodule, tmp_path)
+
+    def build(module, **sizes):
+        parts = {"backbone": scrambled_unet(), "noise_scheduler": student.noise_scheduler, "objective": Objective()}
+        return Student(**parts, **module, **sizes)
+
+    loaded = checkpoints.load_model(tmp_path / "mine", 5, build).cpu()
+    captions = datamodule.text.padded(torch.arange(1, 4).numpy())
+
+    def generate(model):
+        generators = [torch.Generator().manual_seed(row) for row in range(3)]
+        return model.eval().generate(Sampler(SOLVER, num_steps=2), captions, generators, num_frames=4)
+
+    assert torch.equal(generate(loaded), generate(student))
+
+
+def test_a_teacher_that_is_not_there_is_refused_before_anything_is_written(datamodule, tmp_path):
+    student, config = save_student(datamodule, tmp_path)
+    refusal = "no model 'gone' in .*; models there: mine; train it with train_ldm.py model_name=gone"
+    with pytest.raises(checkpoints.CheckpointError, match=refusal):
+        checkpoints.save_config(tmp_path / "new", config)
+    assert not (tmp_path / "new").exists()
+    with pytest.raises(checkpoints.CheckpointError, match=refusal):
+        checkpoints.with_teacher(student, config, None)
+    with pytest.raises(ValueError, match="hand it to learn_from, or set module.teacher.model_name"):
+        make(Student, datamodule).on_fit_start()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"prediction_type": "epsilon"}, "the teacher predicts epsilon, the student sample; use objective=epsilon"),
+        ({"schedule": PUBLISHED | {"beta_end": 0.02}}, "the teacher's noise schedule is another"),
+    ],
+)
+def test_a_teacher_of_another_kind_is_refused(datamodule, changes, message):
+    with pytest.raises(ValueError, match=message):
+        make(Student, datamodule).learn_from(make(LatentDiffusion, datamodule, **changes))
+
+
+def test_a_teacher_with_another_backbone_is_refused(datamodule):
+    teacher = make(LatentDiffusion, datamodule)
+    teacher.backbone = MLP(6, 5, width=16, depth=1)
+    with pytest.raises(ValueError, match="choose the teacher's encoder_pair and backbone"):
+        make(Student, datamodule).learn_from(teacher)
+
+
+def test_steps_that_do_not_meet_and_steps_not_distilled_for_are_refused(datamodule):
+    with pytest.raises(ValueError, match="teacher_steps 8 and num_calls 3: the steps must divide 1000"):
+        make(Student, datamodule, num_calls=3)
+    with pytest.raises(ValueError, match="distilled into 2 calls cannot take 50 steps; use sampler.num_steps=2"):
+        make(Student, datamodule).generate(Sampler(SOLVER, num_steps=50), None, [], 4)

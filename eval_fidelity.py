@@ -2,7 +2,7 @@
 
 python eval_fidelity.py                                                             # the demo
 python eval_fidelity.py --task song_describer --model_name NAME --model_step 50000
-python eval_fidelity.py guidance=[1,2,3,5]                                          # quality against diversity
+python eval_fidelity.py evaluation.guidance=[1,2,3,5]                               # quality against diversity
 """
 
 import dataclasses
@@ -33,7 +33,7 @@ def evaluate(cfg: DictConfig) -> Path:
         options=FidelityOptions(**instantiate(cfg.evaluation.fidelity)),
     )
     path = write_result(cfg.paths.results, reports.make_result("fidelity", cfg, setting, report))
-    if cfg.guidance:
+    if cfg.evaluation.guidance:
         reports.draw_guidance(path)
     reports.publish(path)
     return path
@@ -42,8 +42,9 @@ def evaluate(cfg: DictConfig) -> Path:
 def make_samples(cfg: DictConfig, setting: Evaluation) -> dict[str, torch.Tensor]:
     """For each row of the table one set of generated latents for each of the sampling seeds, (S, Q, T, D)."""
     single, name = dataclasses.replace(setting.sampler, num_samples=1), setting.model.row
-    samplers = {f"{name} {w:g}": dataclasses.replace(single, guidance_scale=w) for w in cfg.guidance} or {name: single}
-    rows, seeds = {}, cfg.evaluation.seeds
+    scales, seeds = cfg.evaluation.guidance, cfg.evaluation.seeds
+    samplers = {f"{name} {w:g}": dataclasses.replace(single, guidance_scale=w) for w in scales} or {name: single}
+    rows = {}
     with tqdm(total=len(setting.rows) * len(seeds) * len(samplers), desc="samples", unit="caption") as bar:
         for name, sampler in samplers.items():
             draw = partial(generated_latents, setting.model, sampler, setting.text, setting.rows, setting.num_frames)

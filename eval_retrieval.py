@@ -11,6 +11,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from tqdm import tqdm
 
+import eval_fidelity
 from diffgar import cli
 from diffgar.evaluation import reports
 from diffgar.evaluation.control_report import control_figure
@@ -63,6 +64,8 @@ def main(cfg: DictConfig) -> None:
         control(cfg)
         return None
     paths = [evaluate(step) for step in steps_to_evaluate(cfg)]
+    if cfg.with_fidelity:
+        eval_fidelity.evaluate(cfg)
     return reports.draw_steps(paths) if len(paths) > 1 else None
 
 

@@ -8,15 +8,11 @@ import pandas as pd
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-NOT_THE_MODEL = (
-    "paths",
-    "logger",
-    "evaluation",
-    "extraction",
-    "task",
-    "sampler",
-    "retrain",
-)  # may change on resume
+NOT_THE_MODEL = {  # may change on resume: a group, or a value of one
+    *("paths", "logger", "evaluation", "extraction", "task", "sampler", "datamodule.num_workers"),
+    *(f"trainer.{name}" for name in ("accelerator", "devices", "num_nodes", "strategy")),
+    *(f"trainer.{name}" for name in ("enable_progress_bar", "log_every_n_steps")),
+}
 
 
 class CheckpointError(ValueError):
@@ -130,7 +126,7 @@ def save_config(folder: Path, cfg: DictConfig) -> None:
 def compare(old: DictConfig, new: DictConfig) -> list[str]:
     """What differs between two configs, leaving out what does not change the model."""
     old, new = flatten(old), flatten(new)
-    names = [name for name in sorted(old | new) if name.split(".")[0] not in NOT_THE_MODEL]
+    names = [n for n in sorted(old | new) if not NOT_THE_MODEL & {n.split(".")[0], ".".join(n.split(".")[:2])}]
     return [f"{name}: {old.get(name)} there, {new.get(name)} here" for name in names if old.get(name) != new.get(name)]
 
 

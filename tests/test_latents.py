@@ -71,6 +71,17 @@ def test_a_crop_is_the_tracks_own_frames_and_a_short_track_is_masked(tmp_path):
         assert (crops[i, length:] == 0).all()
 
 
+def test_what_is_read_does_not_depend_on_where_the_frames_are_held(tmp_path):
+    write(tmp_path)
+    mapped, tensor = Store(tmp_path), Store(tmp_path)
+    tensor.frames = torch.from_numpy(np.array(tensor.frames))  # as on a GPU
+    rows = np.arange(10)
+    assert torch.equal(mapped.means(rows), tensor.means(rows))
+    assert all(np.array_equal(mapped.row(i), tensor.row(i)) for i in rows)
+    for one, other in zip(mapped.padded(rows), tensor.padded(rows), strict=True):
+        assert torch.equal(one, other)
+
+
 def test_a_rerun_writes_only_the_shards_that_are_missing(tmp_path):
     write(tmp_path / "a", shards=[1])
     writer = StoreWriter(tmp_path / "a", card(), plan())

@@ -51,8 +51,15 @@ def test_the_evaluation_scripts_take_task_model_and_step(demo):
     named = ["--task", "demo", "--model_name", "demo", "--model_step", "20", *places(folder)]
     assert "\ngdr " in invoke("eval_retrieval.py", *named, "sampler.num_steps=4")
     assert (folder / "results/demo/demo/retrieval-20-unique_tracks.json").is_file()
-    output = invoke("eval_fidelity.py", *named, "sampler.num_steps=4", "evaluation.seeds=[0,1]")
+    few = ["sampler.num_steps=4", "evaluation.seeds=[0,1]"]
+    output = invoke("eval_fidelity.py", *named, *few, "evaluation.guidance=[1,3]")
     assert "real (the floor)" in output and "frechet" in output
+    assert (folder / "results/demo/demo/fidelity-20-halves-guidance.png").is_file()
+
+
+def test_one_command_prints_retrieval_and_fidelity(demo):
+    output = invoke("eval_retrieval.py", "with_fidelity=true", "evaluation.seeds=[0,1]", *places(demo[0]))
+    assert "\nteacher " in output and "real (the floor)" in output
 
 
 @pytest.mark.parametrize(

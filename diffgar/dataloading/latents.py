@@ -175,8 +175,9 @@ class Store:
         return crops, mask
 
     def row(self, i: int) -> np.ndarray:
-        """All frames of row i, (T_i, D) fp16."""
-        return np.asarray(self.frames[self.offsets[i] : self.offsets[i + 1]])
+        """All frames of row i, (T_i, D) fp16: a copy, wherever they are held."""
+        frames = self.frames[self.offsets[i] : self.offsets[i + 1]]
+        return frames.cpu().numpy() if isinstance(frames, torch.Tensor) else np.array(frames)
 
     def padded(self, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """Rows whole, padded to the longest of them: (B, L, D) fp16 and the mask (B, L)."""
@@ -184,7 +185,7 @@ class Store:
 
     def means(self, rows: np.ndarray) -> torch.Tensor:
         """The mean over all frames of each of `rows`, (n, D) float32 on the CPU: no crop, no normalisation."""
-        return torch.stack([torch.as_tensor(self.row(i)).float().mean(dim=0).cpu() for i in rows])
+        return torch.stack([torch.from_numpy(self.row(i)).float().mean(dim=0) for i in rows])
 
 
 class TextStore(Store):

@@ -33,7 +33,10 @@ def make_result(kind: str, cfg: DictConfig, setting: Evaluation, report: dict, e
     """The result of an evaluation, with the model's own config under what the evaluation was asked."""
     direction = report["protocol"].get("direction", "text_to_audio")
     protocol = setting.task.describe(direction) | report["protocol"] | {"sampler": setting.sampler.describe()}
-    asked = ["audio_to_text" * (direction == "audio_to_text"), "guidance" * bool(cfg.get("guidance"))]
+    asked = [
+        "audio_to_text" * (direction == "audio_to_text"),
+        "guidance" * bool(kind == "fidelity" and cfg.evaluation.guidance),
+    ]
     variants = [kind_of_control(cfg), *asked, cfg.evaluation.variant]
     return Result(
         kind=kind,

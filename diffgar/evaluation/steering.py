@@ -1,9 +1,10 @@
 """The ways to be rid of an attribute: what each makes of the same (caption, attribute) pairs.
 
-Generated forms need no joint space: `replace` and `compose` steer the diffusion, `query_arithmetic` subtracts one
-generated query from another. The others need the teacher's: `text_arithmetic` subtracts the attribute's embedding from
-the generated query, `teacher_arithmetic` from the caption's own, `teacher_filter` drops the tracks that score highest
-on the attribute. `truth_filter` drops those that have it by ground truth: the ceiling.
+Generated forms need no joint space: `replace` and `compose` steer the diffusion, `compose_within` in an interval of the
+noise range alone, `query_arithmetic` subtracts one generated query from another. The others need the teacher's:
+`text_arithmetic` subtracts the attribute's embedding from the generated query, `teacher_arithmetic` from the caption's
+own, `teacher_filter` drops the tracks that score highest on the attribute. `truth_filter` drops those that have it by
+ground truth: the ceiling.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -67,14 +68,13 @@ class Methods:
 
     def __init__(self, setting: Evaluation, index: Tensor, seeds: Sequence[int], progress: Callable):
         self.setting, self.index, self.seeds, self.progress = setting, index, seeds, progress
-        self.plain = self._generate(setting.rows, scale=None)  # (S, Q, D)
+        self.plain = self._generate(setting.rows)  # (S, Q, D)
 
-    def _generate(self, rows, scale: float | None, steer: Steer | None = None) -> Tensor:
+    def _generate(self, rows, steer: Steer | None = None, **guidance) -> Tensor:
         setting = self.setting
-        sampler = setting.sampler if scale is None else replace(setting.sampler, guidance_scale=scale)
         return generated_queries(
             setting.model,
-            sampler,
+            replace(setting.sampler, **guidance),
             setting.text,
             rows,
             setting.num_frames,
@@ -110,11 +110,16 @@ class Methods:
 
     def replace(self, unwanted: Unwanted, plain: Tensor, states: TextStates, scale: float) -> Answer:
         steer = Steer(states.hidden_states, states.mask, form="replace")
-        return Answer(self._generate(self.setting.rows[unwanted.captions.numpy()], scale, steer))
+        return Answer(self._generate(self.setting.rows[unwanted.captions.numpy()], steer, guidance_scale=scale))
 
-    def compose(self, unwanted: Unwanted, plain: Tensor, states: TextStates, scale: float, weight: float) -> Answer:
+    def compose(
+        self, unwanted: Unwanted, plain: Tensor, states: TextStates, scale: float, weight: float, *interval: float
+    ) -> Answer:
         steer = Steer(states.hidden_states, states.mask, weight)
-        return Answer(self._generate(self.setting.rows[unwanted.captions.numpy()], scale, steer))
+        guidance = {"guidance_scale": scale} | ({"interval": interval} if interval else {})
+        return Answer(self._generate(self.setting.rows[unwanted.captions.numpy()], steer, **guidance))
+
+    compose_within = compose  # the same with an interval, as a curve of its own
 
     def query_arithmetic(self, unwanted: Unwanted, plain: Tensor, states: TextStates, strength: float) -> Answer:
         return Answer(F.normalize(plain - strength * self.attribute_queries(states), dim=-1))

@@ -18,9 +18,10 @@ from omegaconf import DictConfig
 from diffgar import cli
 from diffgar.dataloading.own_latents import OwnLatents
 from diffgar.encoding import Options
-from diffgar.extraction import extract_audio, extract_text, import_latents, self_test
+from diffgar.extraction import extract_audio, extract_text, import_latents
 from diffgar.models.encoders.base import EncoderPair
 from diffgar.models.encoders.weights import RANDOM
+from diffgar.self_test import self_test
 
 PATIENCE = timedelta(days=30)  # a process that is through waits for the others
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 
@@ -30,7 +30,7 @@ class Options:
     """How to extract; nothing of it changes a latent beyond rounding.
 
     shard: this job's `index` of `count`; it takes every count-th shard. max_failures: how many tracks of
-    this run may fail before it stops; those not on disk under `missing: skip` do not count. device: auto,
+    the store may fail before it stops; those not on disk under `missing: skip` do not count. device: auto,
     or torch's name for one; `share` divides a job among the processes of several devices.
     """
 
@@ -163,11 +163,14 @@ def encode_tracks(
 
 
 class Progress:
-    """The progress bar: tracks, time left, hours of audio and failures; stops the run when too many fail."""
+    """The progress bar: tracks, time left, hours of audio and failures; stops when too many fail.
 
-    def __init__(self, num_tracks: int, max_failures: int):
+    failures: those of earlier runs, which count too.
+    """
+
+    def __init__(self, num_tracks: int, max_failures: int, failures: Sequence[str] = ()):
         self.bar = tqdm(total=num_tracks, unit="track", desc="extracting", mininterval=0.5, disable=num_tracks == 0)
-        self.max_failures, self.failures, self.hours = max_failures, [], 0.0
+        self.max_failures, self.failures, self.hours = max_failures, list(failures), 0.0
 
     def __enter__(self) -> "Progress":
         return self

@@ -8,10 +8,7 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from diffgar.dataloading.audio import RESAMPLER
@@ -21,11 +18,12 @@ from diffgar.dataloading.own_latents import LatentsError, OwnLatents
 from diffgar.dataloading.store_writer import StoreWriter
 from diffgar.dataloading.tracks import Dataset
 from diffgar.encoding import Encoded, Options, Progress, WindowBatches, encode_tracks, framing_of
-from diffgar.models.encoders.base import AudioEncoder, EncoderPair, TextEncoder, pool
+from diffgar.models.encoders.base import AudioEncoder, TextEncoder
 
 log = logging.getLogger(__name__)
 
 TEXT_SHARD = 1024  # captions a shard
+MISSING = "is missing"  # the reason for a track that is not on disk
 EMPTY = "<empty>"  # row_id of the empty caption, row 0 of every text store
 
 
@@ -47,14 +45,14 @@ def extract_audio(
     framing = framing_of(audio_encoder, hop_seconds)
     audio_encoder.eval().to(options.torch_device)
     batches = WindowBatches(options.forward(audio_encoder.encode), framing, options)
-    progress = Progress(sum(map(len, shards.values())), options.max_failures)
+    progress = Progress(sum(map(len, shards.values())), options.max_failures, failures_of(writer))
     with Decoder(sum(there.values(), []), framing, options.num_workers) as decoder, progress:
         pieces = iter(decoder)
         for shard, mine in shards.items():
             absent = [track for track in mine if track.track_id in gone]
             progress.bar.update(len(absent))
             results = list(encode_tracks(pieces, there[shard], batches, progress))
-            _commit(writer, shard, results + [Encoded(track, error="is missing") for track in absent])
+            _commit(writer, shard, results + [Encoded(track, error=MISSING) for track in absent])
     return writer.finish()
 
 
@@ -69,7 +67,7 @@ def import_latents(
     plan = dataset.tracks.assign(row_id=dataset.tracks["track_id"])
     writer = StoreWriter(folder, own.card(dataset.name, hop_seconds, options.shard_size), plan)
     shards = {s: [tracks[row] for row in writer.rows_of(s)] for s in writer.pending(*options.job)}
-    with Progress(sum(map(len, shards.values())), options.max_failures) as progress:
+    with Progress(sum(map(len, shards.values())), options.max_failures, failures_of(writer)) as progress:
         for shard, mine in shards.items():
             results = [Encoded(replace(track, path=own.place(name))) for track, name in mine]
             for result, (_, name) in zip(results, mine, strict=True):
@@ -80,6 +78,11 @@ def import_latents(
                 progress.done(result)
             _commit(writer, shard, results)
     return writer.finish()
+
+
+def failures_of(writer: StoreWriter) -> list[str]:
+    """The tracks that earlier runs and other jobs left out, but not those that were not on disk."""
+    return [f"{item['path']}: {item['reason']}" for item in writer.skipped() if item["reason"] != MISSING]
 
 
 def _commit(writer: StoreWriter, shard: int, results: list[Encoded]) -> None:
@@ -102,12 +105,12 @@ def extract_text(dataset: Dataset, text_encoder: TextEncoder, folder: Path | str
     captions = dataset.captions.assign(row_id=dataset.captions["caption_id"])
     plan = pd.concat([pd.DataFrame([empty]), captions], ignore_index=True)
     writer = StoreWriter(folder, text_card(dataset.name, text_encoder), plan)
-    pending, truncated = writer.pending(*options.job), 0
+    pending = writer.pending(*options.job)
     text_encoder.eval().to(options.torch_device)
     encode = options.forward(text_encoder.encode)
     for shard in tqdm(pending, unit="shard", desc="captions", disable=not pending):
         rows = list(writer.rows_of(shard))
-        frames, embeddings = {}, {}
+        frames, embeddings, truncated = {}, {}, 0
         for start in range(0, len(rows), options.batch_size):
             part = plan.iloc[rows[start : start + options.batch_size]]
             states = encode(list(part["caption"]))
@@ -116,12 +119,11 @@ def extract_text(dataset: Dataset, text_encoder: TextEncoder, folder: Path | str
                 frames[row_id] = states.hidden_states[i][states.mask[i]].float().cpu().numpy()  # (L_i, C)
                 if states.embedding is not None:
                     embeddings[row_id] = states.embedding[i].float().cpu().numpy()
-        writer.write_shard(shard, frames, embeddings=embeddings or None)
-    if truncated:
-        log.warning("%d captions are longer than %d tokens and were cut", truncated, text_encoder.max_tokens)
-    if len(pending) == writer.num_shards:  # a resumed or shared run saw only some of them
-        writer.card.notes = (writer.card.notes or {}) | {"num_truncated": truncated}
-    return writer.finish()
+        writer.write_shard(shard, frames, embeddings=embeddings or None, counts={"num_truncated": truncated})
+    complete = writer.finish()
+    if complete and pending and (longer := Card.load(writer.folder).notes["num_truncated"]):
+        log.warning("%d captions are longer than %d tokens and were cut", longer, text_encoder.max_tokens)
+    return complete
 
 
 def audio_card(dataset: str, encoder: AudioEncoder, hop_seconds: float, options: Options) -> Card:
@@ -155,46 +157,3 @@ def text_card(dataset: str, encoder: TextEncoder) -> Card:
         dim=encoder.dim,
         shard_size=TEXT_SHARD,
     )
-
-
-def self_test(encoder_pair: EncoderPair, dataset: Dataset, options: Options, num_tracks: int = 32) -> dict[str, float]:
-    """Cosine of captions with their own track and with the others', over a sample of a dataset.
-
-    For a joint pair.
-    Returns {"paired", "shuffled", "z"}, z being the mean difference over its standard error. Weights that
-    were loaded into another architecture, or in part, score z near 0: warns below 3.
-    """
-    captions = dataset.captions.drop_duplicates("track_id").set_index("track_id")["caption"]
-    tracks = [track for track in dataset if track.track_id in captions.index]
-    tracks = [tracks[i] for i in np.unique(np.linspace(0, len(tracks) - 1, num_tracks).astype(int))]
-    heads = [replace(t, end_s=min(t.end_s or np.inf, (t.start_s or 0) + 30)) for t in tracks]
-    audio_encoder, device = encoder_pair.audio_encoder.eval().to(options.torch_device), options.torch_device
-    framing = framing_of(audio_encoder, encoder_pair.audio_encoder.window_seconds)
-    batches = WindowBatches(options.forward(audio_encoder.encode), framing, options)
-    with (
-        Decoder(heads, framing, options.num_workers) as decoder,
-        Progress(len(heads), len(heads)) as progress,
-    ):
-        results = [r for r in encode_tracks(iter(decoder), heads, batches, progress) if not r.error]
-    audio = torch.stack([pool(torch.from_numpy(r.latents).float()) for r in results])  # (N, D)
-    encode = options.forward(encoder_pair.text_encoder.eval().to(device).encode)
-    text = encode([captions[r.track.track_id] for r in results]).embedding.float().cpu()  # (N, D)
-    similarity = text @ audio.T  # (N, N)
-    return _paired_against_shuffled(similarity, encoder_pair.name)
-
-
-def _paired_against_shuffled(similarity: Tensor, name: str) -> dict[str, float]:
-    n = len(similarity)
-    paired = similarity.diagonal()
-    shuffled = (similarity.sum(dim=1) - paired) / (n - 1)
-    gain = paired - shuffled
-    z = float(gain.mean() / (gain.std() / n**0.5).clamp(min=1e-9))
-    if not z > 3:
-        log.warning(
-            "encoder_pair %s: captions lie no nearer to their own track than to others (z = %.1f over %d): "
-            "its weights look broken: check that the checkpoint is the one its config names",
-            name,
-            z,
-            n,
-        )
-    return {"paired": float(paired.mean()), "shuffled": float(shuffled.mean()), "z": z}

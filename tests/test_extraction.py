@@ -23,8 +23,9 @@ from diffgar.dataloading.splits import by_name
 from diffgar.dataloading.tables import DatasetError
 from diffgar.dataloading.tracks import Track, read_dataset
 from diffgar.encoding import ExtractionError, Options
-from diffgar.extraction import extract_audio, extract_text, self_test
+from diffgar.extraction import extract_audio, extract_text
 from diffgar.models.encoders.base import AudioEncoder, EncoderPair, TextEncoder, TextStates
+from diffgar.self_test import self_test
 
 RATE, DIM = 8000, 16
 
@@ -211,7 +212,9 @@ def test_it_stops_when_more_than_max_failures_fail_and_keeps_what_is_done(damage
     with pytest.raises(ExtractionError, match="2 tracks failed, max_failures is 1 .*2.flac.*7.flac.*raise"):
         extract(dataset, damaged / "store", max_failures=1)
     assert len(list((damaged / "store").glob("shards/*.npz"))) == 2
-    assert extract(dataset, damaged / "store", max_failures=1)  # one of the two lies in a shard that is done
+    with pytest.raises(ExtractionError, match="2 tracks failed, max_failures is 1"):
+        extract(dataset, damaged / "store", max_failures=1)  # that of the shard that is done still counts
+    assert extract(dataset, damaged / "store", max_failures=2)
 
 
 def test_missing_audio_is_refused_before_anything_is_written(damaged):
@@ -265,6 +268,8 @@ def test_captions_become_ragged_token_states_with_the_empty_one_first(folder, tm
     np.testing.assert_array_equal(store.row(1)[:, 0], [3, 1, 4])
     torch.testing.assert_close(store.embeddings[1:], Words().encode(list(dataset.captions["caption"])).embedding)
     assert store.card.notes["num_truncated"] == 12 and "12 captions are longer than 3 tokens" in caplog.text
+    caplog.clear()
+    assert extract_text(dataset, Words(), tmp_path / "text", Options(**OPTIONS)) and not caplog.text  # nothing to do
 
 
 def test_the_self_test_tells_a_joint_pair_from_broken_weights(folder, caplog):

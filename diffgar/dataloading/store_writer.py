@@ -7,6 +7,7 @@ all there joins them, in order, so that the store does not depend on who wrote w
 import fcntl
 import json
 import zlib
+from collections import Counter
 from io import BytesIO
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from diffgar.dataloading.latents import Card, Store, StoreError, write_atomically
+from diffgar.dataloading.moments import Moments
 
 
 class StoreWriter:
@@ -83,6 +85,11 @@ class StoreWriter:
             return []
         return [s for s in range(index, self.num_shards, count) if not self._path(s).is_file()]
 
+    def skipped(self) -> list[dict]:
+        """What the shards committed so far left out, of a store that is not finished."""
+        done = [] if self.finished else sorted(self.shards.glob("*.npz"))
+        return [item for path in done for item in meta_of(np.load(path))["skipped"]]
+
     def _path(self, shard: int) -> Path:
         return self.shards / f"{shard:06d}.npz"
 
@@ -93,10 +100,12 @@ class StoreWriter:
         skipped: list[dict] = (),
         embeddings: dict[str, np.ndarray] | None = None,
         extra: dict[str, dict] | None = None,
+        counts: dict[str, int] | None = None,
     ) -> None:
         """Commit a shard: `frames` maps row_id to (T, D) finite latents; rows left out stand in `skipped`.
 
         skipped: `{"row_id", "path", "reason"}` each. embeddings: row_id to (P,). extra: row_id to further columns.
+        counts: name to a number whose sum over all shards the card will note.
         Raises StoreError for a row that is neither, and for values that fp16 cannot hold (NaN, infinite).
         """
         ids = [self.plan["row_id"][i] for i in self.rows_of(shard)]
@@ -110,10 +119,8 @@ class StoreWriter:
         content = {"frames": flat, "lengths": np.array([len(b) for b in blocks], dtype=np.int64)}
         if embeddings is not None:
             content["embeddings"] = np.stack([embeddings[i] for i in kept]).astype(np.float32)
-        content["meta"] = np.frombuffer(
-            json.dumps({"kept": kept, "skipped": list(skipped), "extra": extra or {}}).encode(),
-            dtype=np.uint8,
-        )
+        meta = {"kept": kept, "skipped": list(skipped), "extra": extra or {}, "counts": counts or {}}
+        content["meta"] = np.frombuffer(json.dumps(meta).encode(), dtype=np.uint8)
         buffer = BytesIO()
         np.savez(buffer, **content)
         write_atomically(self._path(shard), buffer.getvalue())
@@ -143,13 +150,13 @@ class StoreWriter:
         return True
 
     def _join(self) -> None:
-        card, lengths, kept, skipped, extra, embeddings = self.card, [], [], [], {}, []
+        card, lengths, kept, skipped, extra, embeddings, counts = self.card, [], [], [], {}, [], Counter()
         card.checksums, moments = [], Moments(card.dim)
         train = set(self.plan["row_id"][self.plan["split"] == "train"])
         with (self.folder / "frames.f16").open("wb") as out:
             for shard in range(self.num_shards):
                 content = np.load(self._path(shard))
-                meta, frames = json.loads(content["meta"].tobytes()), content["frames"]
+                meta, frames = meta_of(content), content["frames"]
                 out.write(frames)
                 card.checksums.append([len(frames), zlib.crc32(frames)])
                 in_train = np.repeat([i in train for i in meta["kept"]], content["lengths"]).astype(bool)
@@ -158,6 +165,7 @@ class StoreWriter:
                 kept += meta["kept"]
                 skipped += meta["skipped"]
                 extra |= meta["extra"]
+                counts.update(meta["counts"])
                 if "embeddings" in content:
                     embeddings.append(content["embeddings"])
         if not kept:
@@ -170,6 +178,7 @@ class StoreWriter:
             pd.DataFrame(skipped).to_csv(self.folder / "skipped.csv", index=False)
         card.num_rows, card.num_frames, card.num_skipped = len(kept), int(offsets[-1]), len(skipped)
         card.mean, card.std = moments.result()
+        card.notes = (card.notes or {}) | counts
         card.save(self.folder)
         rows = self.plan.set_index("row_id", drop=False).loc[kept].reset_index(drop=True)
         if extra:
@@ -183,21 +192,6 @@ class StoreWriter:
         Store(self.folder)  # opens, or says what is wrong
 
 
-class Moments:
-    """Per-dimension mean and standard deviation in float64, block by block in a fixed order."""
-
-    def __init__(self, dim: int):
-        self.count, self.sum, self.square = 0, np.zeros(dim), np.zeros(dim)
-
-    def add(self, frames: np.ndarray) -> None:
-        frames = frames.astype(np.float64)
-        self.count += len(frames)
-        self.sum += frames.sum(axis=0)
-        self.square += (frames**2).sum(axis=0)
-
-    def result(self) -> tuple[list[float] | None, list[float] | None]:
-        if self.count == 0:
-            return None, None
-        mean = self.sum / self.count
-        variance = np.maximum(self.square / self.count - mean**2, 0)
-        return mean.tolist(), np.sqrt(variance).clip(min=1e-4).tolist()
+def meta_of(content) -> dict:
+    """What a shard's file says of its rows."""
+    return json.loads(content["meta"].tobytes())

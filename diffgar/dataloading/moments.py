@@ -1,0 +1,23 @@
+"""Mean and standard deviation of more frames than memory holds."""
+
+import numpy as np
+
+
+class Moments:
+    """Per-dimension mean and standard deviation in float64, block by block in a fixed order."""
+
+    def __init__(self, dim: int):
+        self.count, self.sum, self.square = 0, np.zeros(dim), np.zeros(dim)
+
+    def add(self, frames: np.ndarray) -> None:
+        frames = frames.astype(np.float64)
+        self.count += len(frames)
+        self.sum += frames.sum(axis=0)
+        self.square += (frames**2).sum(axis=0)
+
+    def result(self) -> tuple[list[float] | None, list[float] | None]:
+        if self.count == 0:
+            return None, None
+        mean = self.sum / self.count
+        variance = np.maximum(self.square / self.count - mean**2, 0)
+        return mean.tolist(), np.sqrt(variance).clip(min=1e-4).tolist()

@@ -1,0 +1,58 @@
+"""Whether the weights of a joint encoder pair look right: captions should lie nearest to their own tracks."""
+
+import logging
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diffgar.dataloading.decoding import Decoder
+from diffgar.dataloading.tracks import Dataset
+from diffgar.encoding import Options, Progress, WindowBatches, encode_tracks, framing_of
+from diffgar.models.encoders.base import EncoderPair, pool
+
+log = logging.getLogger(__name__)
+
+
+def self_test(encoder_pair: EncoderPair, dataset: Dataset, options: Options, num_tracks: int = 32) -> dict[str, float]:
+    """Cosine of captions with their own track and with the others', over a sample of a dataset.
+
+    For a joint pair.
+    Returns {"paired", "shuffled", "z"}, z being the mean difference over its standard error. Weights that
+    were loaded into another architecture, or in part, score z near 0: warns below 3.
+    """
+    captions = dataset.captions.drop_duplicates("track_id").set_index("track_id")["caption"]
+    tracks = [track for track in dataset if track.track_id in captions.index]
+    tracks = [tracks[i] for i in np.unique(np.linspace(0, len(tracks) - 1, num_tracks).astype(int))]
+    heads = [replace(t, end_s=min(t.end_s or np.inf, (t.start_s or 0) + 30)) for t in tracks]
+    audio_encoder, device = encoder_pair.audio_encoder.eval().to(options.torch_device), options.torch_device
+    framing = framing_of(audio_encoder, encoder_pair.audio_encoder.window_seconds)
+    batches = WindowBatches(options.forward(audio_encoder.encode), framing, options)
+    with (
+        Decoder(heads, framing, options.num_workers) as decoder,
+        Progress(len(heads), len(heads)) as progress,
+    ):
+        results = [r for r in encode_tracks(iter(decoder), heads, batches, progress) if not r.error]
+    audio = torch.stack([pool(torch.from_numpy(r.latents).float()) for r in results])  # (N, D)
+    encode = options.forward(encoder_pair.text_encoder.eval().to(device).encode)
+    text = encode([captions[r.track.track_id] for r in results]).embedding.float().cpu()  # (N, D)
+    similarity = text @ audio.T  # (N, N)
+    return _paired_against_shuffled(similarity, encoder_pair.name)
+
+
+def _paired_against_shuffled(similarity: Tensor, name: str) -> dict[str, float]:
+    n = len(similarity)
+    paired = similarity.diagonal()
+    shuffled = (similarity.sum(dim=1) - paired) / (n - 1)
+    gain = paired - shuffled
+    z = float(gain.mean() / (gain.std() / n**0.5).clamp(min=1e-9))
+    if not z > 3:
+        log.warning(
+            "encoder_pair %s: captions lie no nearer to their own track than to others (z = %.1f over %d): "
+            "its weights look broken: check that the checkpoint is the one its config names",
+            name,
+            z,
+            n,
+        )
+    return {"paired": float(paired.mean()), "shuffled": float(shuffled.mean()), "z": z}

@@ -37,7 +37,8 @@ def evaluate(cfg: DictConfig) -> Path:
     if cfg.task.attributes and options.direction == "text_to_audio":
         for name, values in attribute_rows(first, rows, cfg.task.attributes).items():
             report["rows"][name] |= values
-    result = reports.make_result("retrieval", cfg, first, report, {"paired": report["paired"]})
+    extra = {"paired": report["paired"], "samplers": {s.model.row: s.sampler.describe() for s in settings}}
+    result = reports.make_result("retrieval", cfg, first, report, extra)
     path = write_result(cfg.paths.results, result, report["queries"])
     reports.draw(path, report, rows, first)
     reports.publish(path)
@@ -63,10 +64,14 @@ def main(cfg: DictConfig) -> None:
     if cfg.get("control"):
         control(cfg)
         return None
-    paths = [evaluate(step) for step in steps_to_evaluate(cfg)]
+    steps = steps_to_evaluate(cfg)
+    paths = [evaluate(step) for step in steps]
+    if len(paths) > 1:
+        reports.draw_steps(paths)
     if cfg.with_fidelity:
-        eval_fidelity.evaluate(cfg)
-    return reports.draw_steps(paths) if len(paths) > 1 else None
+        for step in steps:
+            eval_fidelity.evaluate(step)
+    return None
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def extract(cfg: DictConfig, options: Options | None = None) -> None:
     folder = Path(cfg.paths.latents) / dataset.name
     stores = {"audio": folder / cfg.encoder_pair.audio_name, "text": folder / cfg.encoder_pair.text_name}
     new, own = not (stores["audio"] / "rows.parquet").is_file(), isinstance(pair.audio_encoder, OwnLatents)
-    if new and pair.joint and not own and pair.audio_encoder.checkpoint_hash != RANDOM:
+    if new and pair.joint and not own and options.job[0] == 0 and pair.audio_encoder.checkpoint_hash != RANDOM:
         self_test(pair, dataset, options)
     write_audio = import_latents if own else extract_audio
     complete = write_audio(dataset, pair.audio_encoder, stores["audio"], cfg.encoder_pair.hop_seconds, options)

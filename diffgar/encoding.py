@@ -27,11 +27,11 @@ class ExtractionError(RuntimeError):
 
 @dataclass(frozen=True)
 class Options:
-    """How to extract; nothing of it changes a latent beyond rounding.
+    """How to extract; nothing of it changes a latent, but `precision` its rounding.
 
-    shard: this job's `index` of `count`; it takes every count-th shard. max_failures: how many tracks of
-    the store may fail before it stops; those not on disk under `missing: skip` do not count. device: auto,
-    or torch's name for one; `share` divides a job among the processes of several devices.
+    shard: this job's `index` of `count`; it takes every count-th shard. max_failures: how many tracks may fail before
+    it stops, those of earlier runs included; those not on disk under `missing: skip` do not count. device: auto, or
+    torch's name for one; `share` divides a job among the processes of several devices.
     """
 
     batch_size: int = 64  # windows, or captions, a forward

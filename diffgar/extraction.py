@@ -23,7 +23,7 @@ from diffgar.models.encoders.base import AudioEncoder, TextEncoder
 log = logging.getLogger(__name__)
 
 TEXT_SHARD = 1024  # captions a shard
-MISSING = "is missing"  # the reason for a track that is not on disk
+MISSING = "is missing: not on disk"  # the reason that `missing: skip` forgives
 EMPTY = "<empty>"  # row_id of the empty caption, row 0 of every text store
 
 
@@ -141,7 +141,8 @@ def audio_card(dataset: str, encoder: AudioEncoder, hop_seconds: float, options:
         hop_seconds=hop_seconds,
         resampler=RESAMPLER,
         shard_size=options.shard_size,
-        notes={"precision": options.precision, "short_padding": encoder.short_padding},
+        precision=options.precision,
+        notes={"short_padding": encoder.short_padding},
     )
 
 

@@ -208,3 +208,28 @@ def test_an_unknown_padding_and_a_window_of_no_sample_are_refused():
         pad_short(np.ones(3, np.float32), 8, "mirror")
     with pytest.raises(ValueError, match="hop_seconds 0"):
         windows(np.ones(9, np.float32), 8, 1, 0)
+
+
+def write_m4a(path, wave, rate=44100):
+    """AAC in MP4 by PyAV, which is no requirement: its wheels carry GPL codecs."""
+    av = pytest.importorskip("av")
+    with av.open(str(path), "w", format="ipod") as container:
+        stream = container.add_stream("aac", rate=rate, layout="stereo")
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(wave.T), format="fltp", layout="stereo")
+        frame.sample_rate = rate
+        for packet in [*stream.encode(frame), *stream.encode(None)]:
+            container.mux(packet)
+    return path
+
+
+def test_m4a_is_read_where_pyav_is_installed(tmp_path):
+    wave = load(write_m4a(tmp_path / "tone.m4a", tone(440, 3.0, channels=2)), 16000)
+    assert len(wave) / 16000 == pytest.approx(3.0, abs=0.06)
+    assert pitch(wave, 16000) == pytest.approx(440, abs=0.5)
+
+
+def test_a_truncated_m4a_is_refused(tmp_path):
+    path = write_m4a(tmp_path / "tone.m4a", tone(440, 3.0, channels=2))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(AudioError, match="tone.m4a.*fetch or convert"):
+        load(path, 16000)

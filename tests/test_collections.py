@@ -14,7 +14,7 @@ import extract_dataset
 LEAF = "extract_features/clap/extract_songdescriber"
 TRAIN = ["--config", "config/train_ldm/model/encoder_pair/clap/unet/train_ldm_sample_pred_base.yaml"]
 SHORT = ["trainer.max_steps=2", "trainer.val_check_interval=2", "lr_scheduler.warmup_steps=1", "batch_size=8"]
-SMALL_MODEL = ["backbone=unet_small", "num_frames=4"]
+SHORT += ["backbone=unet_small", "num_frames=4"]
 SMALL = [  # the networks of CLAP with few parameters
     "encoder_pair.latent_dim=24",
     "encoder_pair.text_dim=32",
@@ -59,9 +59,7 @@ def test_song_describer_goes_from_audio_to_a_table_with_random_weights_when_told
 
     mine = ["data=song_describer", "data.name=mine", "data.split.split=train"]
     extract_dataset.extract(composed(LEAF, *mine, *pair, *here))
-    output = invoke(
-        "train_ldm.py", *TRAIN, *mine, *pair, *SHORT, *places(tmp_path), "backbone=unet_small", "num_frames=4"
-    )
+    output = invoke("train_ldm.py", *TRAIN, *mine, *pair, *SHORT, *places(tmp_path))
     for row in ("chance", "teacher", "gdr"):
         assert f"\n{row} " in output
     assert "song_describer, text to audio, unique_tracks" in output

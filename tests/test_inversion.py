@@ -121,3 +121,14 @@ def test_a_samples_fixed_point_does_not_depend_on_the_others():
     every = fixed_point(lambda guess: target + 0.9 * torch.tanh(guess - target), torch.zeros_like(target), 4)
     alone = fixed_point(lambda guess: target[:1] + 0.9 * torch.tanh(guess - target[:1]), torch.zeros(1, 2, 4), 4)
     torch.testing.assert_close(every[:1], alone, rtol=0, atol=1e-5)
+
+
+def test_padding_frames_change_nothing():
+    schedule = training_schedule()
+    solver, denoise = Sampler(SOLVERS["DDIM"], 50).start(schedule), gaussian(schedule)
+    clean = latents()
+    padded = torch.cat([clean, torch.zeros(3, 5, D)], dim=1)
+    mask = (torch.arange(T + 5) < T).expand(3, -1)
+    noisy = invert(denoise, solver, padded, mask=mask)
+    torch.testing.assert_close(noisy[:, :T], invert(denoise, solver, clean), rtol=0, atol=1e-5)
+    assert not noisy[:, T:].any()

@@ -57,9 +57,18 @@ def test_the_evaluation_scripts_take_task_model_and_step(demo):
     assert (folder / "results/demo/demo/fidelity-20-halves-guidance.png").is_file()
 
 
+FEW = ["evaluation.retrieval.num_resamples=10", "sampler.num_steps=2", "sampler.num_samples=1"]
+
+
 def test_one_command_prints_retrieval_and_fidelity(demo):
-    output = invoke("eval_retrieval.py", "with_fidelity=true", "evaluation.seeds=[0,1]", *places(demo[0]))
+    output = invoke("eval_retrieval.py", "with_fidelity=true", "evaluation.seeds=[0,1]", *FEW, *places(demo[0]))
     assert "\nteacher " in output and "real (the floor)" in output
+
+
+def test_every_step_makes_a_curve(demo):
+    output = invoke("eval_retrieval.py", "model_step=all", "evaluation.seeds=[0]", *FEW, *places(demo[0]))
+    assert output.count("\nteacher ") == 4
+    assert (demo[0] / "results/demo/demo/steps-unique_tracks.png").is_file()
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ IDENTITY = (
     "window_seconds",
     "hop_seconds",
     "resampler",
+    "precision",
 )
 
 
@@ -55,6 +56,7 @@ class Card:
     window_seconds: float | None = None
     hop_seconds: float | None = None
     resampler: str | None = None
+    precision: str | None = None  # of the encoder's forward pass
     dtype: str = "float16"
     format_version: int = FORMAT_VERSION
     shard_size: int = 256  # rows a shard

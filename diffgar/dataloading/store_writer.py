@@ -87,8 +87,11 @@ class StoreWriter:
 
     def skipped(self) -> list[dict]:
         """What the shards committed so far left out, of a store that is not finished."""
-        done = [] if self.finished else sorted(self.shards.glob("*.npz"))
-        return [item for path in done for item in meta_of(np.load(path))["skipped"]]
+        try:
+            done = [] if self.finished else sorted(self.shards.glob("*.npz"))
+            return [item for path in done for item in meta_of(np.load(path))["skipped"]]
+        except FileNotFoundError:  # another job joins the shards just now
+            return []
 
     def _path(self, shard: int) -> Path:
         return self.shards / f"{shard:06d}.npz"

@@ -8,6 +8,7 @@ from diffgar.evaluation.figures import tradeoff_figure
 from diffgar.evaluation.results import Result
 from diffgar.evaluation.tables import Table, format_cell
 
+APART = ("plain", "truth_filter", "teacher_arithmetic", "reprompt")  # do not start from the plain query
 METRICS = (
     "gained@10",
     "kept@10",
@@ -45,7 +46,7 @@ def control_figure(path: Path, result: Result) -> list[Path]:
     plain, series = _point("plain", result.rows["plain"], x, y), {}
     for name, row in result.rows.items():
         method, _, strength = name.partition(" ")
-        series.setdefault(method, [] if method in ("plain", "truth_filter", "reprompt") else [plain | {"label": ""}])
+        series.setdefault(method, [] if method in APART else [plain | {"label": ""}])
         series[method].append(_point(strength, row, x, y))
     tables = {method: pd.DataFrame(points) for method, points in series.items()}
     return tradeoff_figure(path, tables, f"{x} (per cent)", f"{y} (per cent)")

@@ -158,7 +158,8 @@ class Bench:
     @torch.no_grad()
     def edit(self, source, target, num_inverted: int, num_iterations: int) -> Tensor:
         denoisers = self.denoiser(source, 1.0), self.denoiser(target)
-        latents = edit(*denoisers, self.solver, self.clean(), num_inverted, num_iterations)
+        mask = self.mask.to(self.model.device)
+        latents = edit(*denoisers, self.solver, self.clean(), num_inverted, num_iterations, mask)
         return F.normalize(pool(self.model.denormalise(latents).cpu(), self.mask), dim=-1)
 
     def generate(self, states, seed: int) -> Tensor:
@@ -171,8 +172,8 @@ class Bench:
         """Relative error of inverting and generating again under the same caption, plain DDIM's and the exact one's."""
         denoise, clean, errors = self.denoiser(states, scale), self.clean(), {}
         for name, iterations in (("plain", 1), ("exact", num_iterations)):
-            noisy = invert(denoise, self.solver, clean, None, iterations)
-            again = sample(denoise, self.solver, noisy, inverted_timesteps(self.solver, None))
             valid = self.mask.to(clean.device)
+            noisy = invert(denoise, self.solver, clean, None, iterations, valid)
+            again = sample(denoise, self.solver, noisy, inverted_timesteps(self.solver, None))
             errors[name] = float((again - clean)[valid].norm() / clean[valid].norm())
         return errors

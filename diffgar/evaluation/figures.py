@@ -60,9 +60,7 @@ def rank_figure(path: str | Path, queries: pd.DataFrame, pool_size: int) -> list
         return save(figure, path)
 
 
-def curve_figure(
-    path: str | Path, series: Mapping[str, pd.DataFrame], xlabel: str, ylabel: str, log_x: bool = False
-) -> list[Path]:
+def curve_figure(path: str | Path, series: Mapping[str, pd.DataFrame], xlabel: str, ylabel: str) -> list[Path]:
     """Lines of y against x, such as R@10 against step or guidance scale.
 
     series: label → table with `x`, `y` and, where known, the interval `y_low` and `y_high`, drawn as a band.
@@ -75,7 +73,6 @@ def curve_figure(
             if "y_low" in table:
                 band = (table["y_low"], table["y_high"])
                 axes.fill_between(table["x"], *band, color=line.get_color(), alpha=0.2, linewidth=0)
-        axes.set(xscale="log" if log_x else "linear")
         axes.legend()
         return save(figure, path)
 
@@ -90,10 +87,14 @@ def tradeoff_figure(path: str | Path, series: Mapping[str, pd.DataFrame], xlabel
         figure, axes = _axes(xlabel, ylabel)
         for label, table in series.items():
             bars = {f"{side}err": _bars(table, side) for side in "xy" if f"{side}_low" in table}
-            axes.errorbar(table["x"], table["y"], marker="o", markersize=3, capsize=2, label=label, **bars)
+            axes.errorbar(table["x"], table["y"], marker="o", markersize=3, elinewidth=0.5, label=label, **bars)
             for x, y, word in zip(table["x"], table["y"], table["label"], strict=True):
-                axes.annotate(str(word), (x, y), textcoords="offset points", xytext=(4, 4), fontsize="x-small")
-        axes.legend()
+                axes.annotate(str(word), (x, y), textcoords="offset points", xytext=(4, 4), fontsize="xx-small")
+        if len(series) > 4:  # beside the axes, where it hides no point
+            figure.set_size_inches(7.4, 4.2)
+            figure.legend(loc="outside right center")
+        else:
+            axes.legend()
         return save(figure, path)
 
 

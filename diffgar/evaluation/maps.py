@@ -26,7 +26,7 @@ def project_pca(real: Tensor, *others: Tensor) -> list[np.ndarray]:
 
 
 def project_umap(real: Tensor, *others: Tensor) -> list[np.ndarray]:
-    """UMAP by cosine, fitted to all the vectors together. Refuses (ImportError) where `umap- learn` is absent."""
+    """UMAP by cosine, fitted to all the vectors together. Refuses (ImportError) where `umap-learn` is absent."""
     if not has_umap():
         raise ImportError("the UMAP map needs umap-learn: pip install umap-learn, or draw the PCA map")
     import umap

@@ -16,7 +16,7 @@ from diffgar.evaluation.results import Result, read_result, read_results
 from diffgar.evaluation.rows import Rows
 from diffgar.evaluation.setting import Evaluation
 from diffgar.evaluation.tables import Table, fidelity_table, render, retrieval_table
-from diffgar.evaluation.tracking import track
+from diffgar.evaluation.tracking import log, track
 
 TABLES = {
     "paper": lambda results: paper_table(results, "retrieval"),
@@ -73,11 +73,11 @@ def show(path: Path) -> None:
     """Print a result's table, what its queries were made with, and where its parts lie."""
     result = read_result(path)
     print("\n" + render(table_of(result)))
-    sampler = result.protocol["sampler"]
-    print(
-        f"{sampler['num_samples']} samples a caption, {sampler['solver']} with {sampler['num_steps']} steps, "
-        f"guidance {sampler['guidance_scale']:g}"
-    )
+    for name, sampler in result.extra.get("samplers", {"": result.protocol["sampler"]}).items():
+        print(
+            f"{name + ': ' if name else ''}{sampler['num_samples']} samples a caption, {sampler['solver']} with "
+            f"{sampler['num_steps']} steps, guidance {sampler['guidance_scale']:g}"
+        )
     print(f"JSON    {path}")
     if path.with_suffix(".png").is_file():
         print(f"figure  {path.with_suffix('.png')}")
@@ -127,7 +127,9 @@ def draw_steps(paths: list[Path], metric: str = "R@10") -> None:
         values = [(result.step, result.rows[row][metric]) for result in results]
         series[row] = pd.DataFrame([{"x": step, "y": value["mean"]} | _band(value) for step, value in values])
     name = f"steps-{results[0].protocol['name']}"
-    print("figure ", curve_figure(paths[0].with_name(name), series, "step", metric)[0])
+    figure = curve_figure(paths[0].with_name(name), series, "step", metric)[0]
+    log(results[0], {}, [figure])
+    print("figure ", figure)
 
 
 def _band(metric: dict) -> dict:

@@ -37,7 +37,7 @@ class NegativeControl:
     attributes: Sequence[str]
     phrase: Callable[[str, str], str]
     methods: Mapping[str, Sequence]
-    max_pairs: int = 300
+    max_captions: int = 300
 
     def __call__(
         self, setting: Evaluation, text_encoder: TextEncoder, seeds: Sequence[int], progress: Callable
@@ -46,7 +46,7 @@ class NegativeControl:
         named, attributes = named_attributes(setting, self.attributes)
         index = index_of(setting.audio, setting.task)
         methods = Methods(setting, index, seeds, progress)
-        unwanted = methods.choose(named, attributes, self.max_pairs)
+        unwanted = methods.choose(named, attributes, self.max_captions)
         negatives = [self.phrase(*value) for value in unwanted.values]
         with torch.inference_mode():
             states = text_encoder.encode(negatives)
@@ -57,7 +57,7 @@ class NegativeControl:
         targets = setting.task.targets[unwanted.captions]
         pairs = setting.task.captions.iloc[unwanted.captions.tolist()][["caption_id", "caption"]]
         return {
-            "protocol": {"num_pairs": len(negatives), "seeds": len(seeds), "max_pairs": self.max_pairs},
+            "protocol": {"num_pairs": len(negatives), "seeds": len(seeds), "right_track": "lacks the value"},
             "rows": evaluate_control(answers, index, targets, unwanted, vectors),
             "extra": {"pairs": pairs.assign(negative=negatives).to_dict("records")},
         }
@@ -70,7 +70,7 @@ class Methods:
         self.setting, self.index, self.seeds, self.progress = setting, index, seeds, progress
         self.plain = self._generate(setting.rows)  # (S, Q, D)
 
-    def _generate(self, rows, steer: Steer | None = None, **guidance) -> Tensor:
+    def _generate(self, rows, steer: Steer | None = None, seeds: Sequence[int] = (), **guidance) -> Tensor:
         setting = self.setting
         return generated_queries(
             setting.model,
@@ -78,16 +78,21 @@ class Methods:
             setting.text,
             rows,
             setting.num_frames,
-            self.seeds,
+            seeds or self.seeds,
             make_queries,
             steer,
             self.progress,
         )
 
-    def choose(self, named: Sequence[set[str]], attributes, max_pairs: int) -> Unwanted:
-        """The pairs, from the plain top 10 of the first seed; at most `max_pairs` of them, evenly spread."""
-        every = torch.linspace(0, len(named) - 1, min(max_pairs, len(named))).long()
-        top = top_k(self.plain[0][every], self.index, k=10)[1]
+    def choose(self, named: Sequence[set[str]], attributes, max_captions: int) -> Unwanted:
+        """The pairs, of `max_captions` captions, evenly spread: some may have no value that stands out.
+
+        Chosen by the plain top 10 of a seed of their own, so that no method, plain among them, is measured on the
+        draw that they were chosen by.
+        """
+        every = torch.linspace(0, len(named) - 1, min(max_captions, len(named))).long()
+        apart = self._generate(self.setting.rows[every.numpy()], seeds=[max(self.seeds) + 1])
+        top = top_k(apart[0], self.index, k=10)[1]
         targets = self.setting.task.targets[every]
         unwanted = choose_unwanted(top, targets, [named[i] for i in every.tolist()], attributes)
         return replace(unwanted, captions=every[unwanted.captions])

@@ -7,22 +7,31 @@ from diffgar.evaluation.tables import Table
 
 
 def track(path: Path, table: Table) -> None:
-    """Log a result's numbers, its table and the figures beside it to the run of its model; no W&B logger, no log.
+    """Log a result's numbers, its table and the figures beside it, if its model was trained with the W&B logger.
 
-    Numbers are named `<task>/<kind>/<row>/<metric>`; WANDB_MODE=offline keeps them on disk.
+    Numbers are named `<task>/<kind>/<row>/<metric>`.
     """
     result = read_result(path)
+    figures = [path.with_suffix(".png"), path.with_name(f"{path.stem}-ranks.png")]
+    figures += sorted(path.with_suffix("").glob("map-*.png"))
+    log(result, numbers(result), [figure for figure in figures if figure.is_file()], table)
+
+
+def log(result: Result, values: dict[str, float], figures: list[Path], table: Table | None = None) -> None:
+    """Log to the run of the result's model; a model with another logger logs nothing. WANDB_MODE=offline stays here."""
     logger = result.config.get("logger") or {}
     if not logger.get("_target_", "").endswith("WandbLogger"):
         return
     import wandb
 
     where = f"{result.task}/{result.kind}" + (f"-{result.variant}" if result.variant else "")
-    figures = {figure.stem: wandb.Image(str(figure)) for figure in sorted(path.parent.glob(f"{path.stem}*.png"))}
+    content = {f"{where}/{name}": value for name, value in values.items()}
+    content |= {f"{where}/{figure.stem}": wandb.Image(str(figure)) for figure in figures}
+    if table is not None:
+        content[where] = wandb.Table(columns=list(table.header), data=[list(row) for row in table.rows])
     settings = {name: logger.get(name) for name in ("project", "name", "id", "resume")}
     with wandb.init(dir=logger["save_dir"], **settings) as run:
-        cells = wandb.Table(columns=list(table.header), data=[list(row) for row in table.rows])
-        run.log({f"{where}/{name}": value for name, value in (numbers(result) | figures).items()} | {where: cells})
+        run.log(content)
 
 
 def numbers(result: Result) -> dict[str, float]:

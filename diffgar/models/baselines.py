@@ -8,7 +8,7 @@ from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
 from diffgar.models.backbones.layers import Dropout
-from diffgar.models.diffusion import drop_captions, masked_mse, nt_xent
+from diffgar.models.diffusion import drop_captions, masked_mse
 from diffgar.models.ldm import LatentDiffusion, States
 from diffgar.models.processes import gather_rows
 
@@ -31,11 +31,8 @@ class Regression(LatentDiffusion):
         latents, mask = self.normalise(batch["latents"]), batch["mask"]  # (B, T, D)
         states = drop_captions(batch["text"].float(), batch["text_mask"], self.null_text, draws["dropped"])
         prediction = self._predict(states, latents.shape[1], mask)
-        loss = masked_mse(prediction, latents, mask)
-        if self.objective.contrastive_weight:
-            contrastive = nt_xent(prediction, latents, mask, self.objective.contrastive_temperature, gather_rows)
-            loss = loss + self.objective.contrastive_weight * contrastive
-        return {"loss": loss}
+        error = masked_mse(prediction, latents, mask)
+        return self.objective.with_contrastive(error, prediction, latents, mask, gather_rows)
 
     @torch.no_grad()
     def generate(self, sampler, captions: States, generators, num_frames: int, negatives=(), form="compose") -> Tensor:

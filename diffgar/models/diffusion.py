@@ -155,9 +155,15 @@ class Objective:
         target = diffusion_target(self.prediction_type, latents, noise, signal, sigma)
         weights = loss_weights(self.prediction_type, signal, sigma, self.min_snr_gamma, self.p2_gamma)
         error = weights * masked_mse(prediction, target, mask)
+        predicted = clean_latents(self.prediction_type, prediction, noisy_latents, signal, sigma)
+        return self.with_contrastive(error, predicted, latents, mask, gather)
+
+    def with_contrastive(
+        self, error: Tensor, predicted: Tensor, latents: Tensor, mask: Tensor | None, gather: Callable = alone
+    ) -> dict[str, Tensor]:
+        """The error (B,) as "loss", with the contrastive term of the predicted clean latents where it has a weight."""
         if not self.contrastive_weight:
             return {"loss": error}
-        predicted = clean_latents(self.prediction_type, prediction, noisy_latents, signal, sigma)
         contrastive = nt_xent(predicted, latents, mask, self.contrastive_temperature, gather)
         return {"loss": error + self.contrastive_weight * contrastive, "mse": error, "contrastive": contrastive}
 

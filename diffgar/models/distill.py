@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from diffgar.models.diffusion import clean_latents, drop_captions, implied_noise, masked_mse, nt_xent, signal_and_sigma
+from diffgar.models.diffusion import clean_latents, drop_captions, implied_noise, masked_mse, signal_and_sigma
 from diffgar.models.guidance import Term, guidance_terms, join_texts
 from diffgar.models.ldm import LatentDiffusion, States
 from diffgar.models.processes import gather_rows
@@ -97,6 +97,7 @@ class Student(LatentDiffusion):
             )
         self.num_calls, self.teacher_steps, self.guidance_scale = num_calls, teacher_steps, guidance_scale
         self.stride, self.teacher_stride = count // num_calls, count // teacher_steps
+        self.noise_levels = range(self.stride - 1, count, self.stride)  # the student's own
         self.get_teacher = no_teacher
 
     def learn_from(self, teacher: LatentDiffusion) -> None:
@@ -125,15 +126,6 @@ class Student(LatentDiffusion):
     def on_fit_start(self) -> None:
         self.get_teacher().to(self.device)
 
-    def validation_step(self, batch: dict, batch_idx: int) -> None:
-        """The loss at each of the student's own levels."""
-        draws = self._draws(batch)
-        draws["dropped"] = torch.zeros_like(draws["dropped"])
-        for level in range(self.stride - 1, self.num_calls * self.stride, self.stride):
-            draws["timesteps"] = torch.full_like(draws["timesteps"], level)
-            loss = self._losses(batch, draws)["loss"].mean()
-            self.log(f"val/loss_{level}", loss, batch_size=len(batch["latents"]), sync_dist=True)
-
     def _losses(self, batch: dict, draws: dict[str, Tensor]) -> dict[str, Tensor]:
         """Per-sample losses (B,); a drawn timestep stands for the student's next level above it."""
         mask = batch["mask"]
@@ -145,12 +137,7 @@ class Student(LatentDiffusion):
         target = self.target(noisy_latents, timesteps, states, mask)
         prediction = self.backbone(noisy_latents, timesteps, *states, mask)
         clean = clean_latents(self.objective.prediction_type, prediction.float(), noisy_latents, *level)
-        error = masked_mse(clean, target, mask)
-        if not self.objective.contrastive_weight:
-            return {"loss": error}
-        contrastive = nt_xent(clean, latents, mask, self.objective.contrastive_temperature, gather_rows)
-        loss = error + self.objective.contrastive_weight * contrastive
-        return {"loss": loss, "mse": error, "contrastive": contrastive}
+        return self.objective.with_contrastive(masked_mse(clean, target, mask), clean, latents, mask, gather_rows)
 
     @torch.no_grad()
     def target(self, noisy_latents: Tensor, timesteps: Tensor, caption: States, mask: Tensor | None = None) -> Tensor:

@@ -21,7 +21,12 @@ Denoise = Callable[[Tensor, Tensor], Tensor]
 
 
 def invert(
-    denoise: Denoise, solver: DDIMScheduler, latents: Tensor, num_inverted: int | None = None, num_iterations: int = 5
+    denoise: Denoise,
+    solver: DDIMScheduler,
+    latents: Tensor,
+    num_inverted: int | None = None,
+    num_iterations: int = 5,
+    mask: Tensor | None = None,
 ) -> Tensor:
     """Clean latents (B, T, D) to the noisy ones from which `sample` returns to them.
 
@@ -29,6 +34,7 @@ def invert(
     of them. num_iterations: calls of the backbone a step. 1 is plain DDIM inversion, which takes the backbone at
     latents_{i−1} for that at latents_i; more is the accelerated fixed-point iteration of Pan et al. 2023 (AIDI, arXiv
     2309.04907). Plain iteration stalls where the backbone changes much between two levels: `fixed_point` does not.
+    mask (B, T): valid frames; the others stay zero, and decide nothing.
 
     diffusers' own inverse scheduler turns the output, taken at t_i, into noise with the level of t_{i−1}: right for
     epsilon alone. Here both are of t_i.
@@ -38,8 +44,8 @@ def invert(
     below = torch.tensor(1.0)  # the ᾱ of the clean end
     for timestep in inverted_timesteps(solver, num_inverted).flip(0):
         alpha_bar = solver.alphas_cumprod[timestep]
-        latents = step_up(denoise, solver.config.prediction_type, latents, timestep, (below, alpha_bar), num_iterations)
-        below = alpha_bar
+        step = step_up(denoise, solver.config.prediction_type, latents, timestep, (below, alpha_bar), mask)
+        latents, below = fixed_point(step, latents, num_iterations), alpha_bar
     return latents
 
 
@@ -49,9 +55,9 @@ def step_up(
     latents: Tensor,
     timestep: Tensor,
     alpha_bars: tuple[Tensor, Tensor],
-    num_iterations: int,
-) -> Tensor:
-    """One step of `invert`, from the level alpha_bars[0] to the noisier alpha_bars[1], at `timestep`."""
+    mask: Tensor | None,
+) -> Callable[[Tensor], Tensor]:
+    """A guess at the latents of the noisier level alpha_bars[1] to a better one, from those of alpha_bars[0]."""
     (signal_below, signal), (sigma_below, sigma) = (
         [level.to(latents) for level in levels]
         for levels in ([a.sqrt() for a in alpha_bars], [(1 - a).sqrt() for a in alpha_bars])
@@ -60,9 +66,10 @@ def step_up(
 
     def step(guess: Tensor) -> Tensor:
         noise = implied_noise(prediction_type, denoise(guess, timestep), guess, signal, sigma)
-        return ratio * latents + (sigma - ratio * sigma_below) * noise
+        better = ratio * latents + (sigma - ratio * sigma_below) * noise
+        return better if mask is None else better * mask.unsqueeze(-1)
 
-    return fixed_point(step, latents, num_iterations)
+    return step
 
 
 def fixed_point(step: Callable[[Tensor], Tensor], guess: Tensor, num_iterations: int, memory: int = 5) -> Tensor:
@@ -108,11 +115,12 @@ def edit(
     latents: Tensor,
     num_inverted: int | None = None,
     num_iterations: int = 5,
+    mask: Tensor | None = None,
 ) -> Tensor:
     """Latents (B, T, D) that `source` tells of, changed to what `target` tells.
 
     source, target: denoisers of the caption as it was and as it is to be, with its negatives. Fewer inverted steps
     keep more of the latents; the published edits invert 20 of 50 with guidance 3 on both ways.
     """
-    noisy_latents = invert(source, solver, latents, num_inverted, num_iterations)
+    noisy_latents = invert(source, solver, latents, num_inverted, num_iterations, mask)
     return sample(target, solver, noisy_latents, inverted_timesteps(solver, num_inverted))

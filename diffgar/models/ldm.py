@@ -12,7 +12,6 @@ from diffgar.models.processes import gather_rows
 from diffgar.models.sampling import Sampler, draw_noise, sample, seed_of
 
 States = tuple[Tensor, Tensor]  # token states (B, L, C) and their mask (B, L)
-NOISE_LEVELS = (100, 300, 500, 700, 900)  # timesteps at which validation reports the loss
 
 
 class LatentDiffusion(LightningModule):
@@ -24,6 +23,7 @@ class LatentDiffusion(LightningModule):
     """
 
     row = "gdr"  # its name in a table
+    noise_levels = (100, 300, 500, 700, 900)  # timesteps at which validation reports the loss
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class LatentDiffusion(LightningModule):
     def validation_step(self, batch: dict, batch_idx: int) -> None:
         draws = self._draws(batch)
         draws["dropped"] = torch.zeros_like(draws["dropped"])
-        for level in NOISE_LEVELS:
+        for level in self.noise_levels:
             draws["timesteps"] = torch.full_like(draws["timesteps"], level)
             loss = self._losses(batch, draws)["loss"].mean()
             self.log(f"val/loss_{level}", loss, batch_size=len(batch["latents"]), sync_dist=True)

@@ -185,7 +185,7 @@ def test_backbones_by_prediction_type_leave_empty_cells_named():
     table = grid_table(results)
     assert table.header == ("", "epsilon", "sample")
     assert table.rows == (("MLP", "20.0 ± 0.5 [18.0, 22.0]", NO_RESULT), ("UNet", NO_RESULT, "32.0 ± 2.8 (2)"))
-    with pytest.raises(ValueError, match="not all of different seed: a@100, a@200; choose one step"):
+    with pytest.raises(ValueError, match="not all of different seed: a@100, a@200; choose models"):
         grid_table([results[0], result("a", step=200, config=config())])
     with pytest.raises(ValueError, match="its config has no backbone"):
         grid_table([result()])

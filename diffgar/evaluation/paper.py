@@ -141,7 +141,7 @@ def _over_seeds(results: Sequence[Result], row: str, metric: str, seed_key: str)
         raise ValueError(
             f"{len(found)} results for one cell, not all of different {seed_key}: "
             f"{', '.join(f'{result.model_name}@{result.step}' for result in found)}; "
-            "choose one step of each model"
+            "choose models with +tables.select.model_name=[…], and one step of each"
         )
     if not found:
         return NO_RESULT

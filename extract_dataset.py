@@ -64,6 +64,7 @@ def main(cfg: DictConfig) -> None:
     fabric.launch()  # starts this script again, once for each further device
     extract(cfg, Options(**cfg.extraction).share(fabric.global_rank, fabric.world_size, fabric.device))
     fabric.barrier()
+    fabric.print(f"all {fabric.world_size} devices are through")
 
 
 if __name__ == "__main__":

@@ -35,9 +35,13 @@ def control_table(result: Result) -> Table:
     notes = (
         f"{result.protocol['num_pairs']} pairs, pool of {result.protocol['pool_size']}; per cent, cosines × 100.",
         *(f"{metric}: {MEANINGS[metric]}." for metric in metrics if metric in MEANINGS),
-        *(f"round trip at {way}: {errors}" for way, errors in result.extra.get("round_trips", {}).items()),
+        *(round_trip(*trip) for trip in result.extra.get("round_trips", {}).items()),
     )
     return Table(f"{result.task}, {result.model_name}@{result.step}, control", ("method", *metrics), tuple(rows), notes)
+
+
+def round_trip(guidance: str, errors: dict[str, float]) -> str:
+    return f"round trip at {guidance}, relative error: " + ", ".join(f"{k} {v:.1e}" for k, v in errors.items())
 
 
 def control_figure(path: Path, result: Result) -> list[Path]:

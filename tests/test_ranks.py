@@ -99,13 +99,13 @@ def test_the_product_is_full_float32_whatever_was_set_outside(monkeypatch):
     """Seen at the product itself: a CPU without bfloat16 units computes the same at every setting."""
     generator = torch.Generator().manual_seed(0)
     queries, index = torch.randn(40, 64, generator=generator), torch.randn(400, 64, generator=generator)
-    exact, product, seen = ranks(queries, index, torch.arange(40)), torch.Tensor.__matmul__, []
+    exact, product, seen = ranks(queries, index, torch.arange(40)), torch.mm, []
 
-    def watched(first, second):
+    def watched(first, second, out):
         seen.append((torch.get_float32_matmul_precision(), torch.is_autocast_enabled("cpu")))
-        return product(first, second)
+        return product(first, second, out=out)
 
-    monkeypatch.setattr(torch.Tensor, "__matmul__", watched)
+    monkeypatch.setattr(torch, "mm", watched)
     torch.set_float32_matmul_precision("medium")
     try:
         with torch.autocast("cpu", dtype=torch.bfloat16):

@@ -54,11 +54,11 @@ def ranks(
     and zero vectors, queries with no relevant item and rows outside the index.
     """
     relevant = relevant_rows(targets, len(queries), len(index))  # (Q, R), padded with -1
-    parts = []
+    bounds = torch.empty(2, len(queries), min(DEPTH, relevant.shape[1]), dtype=torch.float64)
     for start, similarity in similarities(queries, index, chunk, adjust):
-        rows = relevant[start : start + len(similarity)].to(similarity.device)
-        parts.append(torch.stack(_bounds(similarity, rows)).cpu())  # (2, q, R)
-    optimistic, pessimistic = torch.cat(parts, dim=1).double()
+        part = slice(start, start + len(similarity))
+        bounds[:, part] = torch.stack(_bounds(similarity, relevant[part].to(similarity.device))).cpu()  # (2, q, R)
+    optimistic, pessimistic = bounds
     mid = (optimistic + pessimistic) / 2
     num_relevant = (relevant >= 0).sum(dim=1)
     return Ranks(mid[:, 0], optimistic[:, 0], pessimistic[:, 0], mid, num_relevant)
@@ -77,7 +77,7 @@ def top_k(
 
 
 def similarities(queries: Tensor, index: Tensor, chunk: int | None = None, adjust: Adjust | None = None):
-    """Yield (first query, scores (q, N)) chunk by chunk, on the index's device; the scores may be overwritten."""
+    """Yield (first query, scores (q, N)) chunk by chunk, on the index's device; the next chunk overwrites them."""
     unit_queries, unit_index = unit_rows(queries, "queries"), unit_rows(index, "index")
     size, num_vectors = len(index), queries[0].numel() // queries.shape[-1]
     if queries.shape[-1] != index.shape[-1]:
@@ -87,10 +87,12 @@ def similarities(queries: Tensor, index: Tensor, chunk: int | None = None, adjus
         )
     unit_index = torch.nn.functional.pad(unit_index, (0, 0, 0, -size % BLOCK))
     chunk = chunk or min(1024, max(1, CHUNK_SCORES // (len(unit_index) * num_vectors)))
+    buffer = unit_index.new_empty(min(chunk, len(queries)) * num_vectors, len(unit_index))  # one for all chunks
     for start in range(0, len(queries), chunk):
         vectors = unit_queries[start : start + chunk].to(unit_index.device)
+        scores = buffer[: len(vectors) * num_vectors]
         with _full_precision(unit_index.device.type):
-            scores = vectors.flatten(0, -2) @ unit_index.T  # (q · M, N padded)
+            torch.mm(vectors.flatten(0, -2), unit_index.T, out=scores)  # (q · M, N padded)
         if queries.ndim == 3:
             scores = scores.unflatten(0, vectors.shape[:2]).amax(dim=1)  # (q, N padded)
         scores = scores[:, :size]

@@ -183,16 +183,20 @@ class StoreWriter:
         card.mean, card.std = moments.result()
         card.notes = (card.notes or {}) | counts
         card.save(self.folder)
-        rows = self.plan.set_index("row_id", drop=False).loc[kept].reset_index(drop=True)
-        if extra:
-            rows = rows.join(pd.DataFrame([extra.get(i, {}) for i in kept]))
-        partial = self.folder / "rows.parquet.part"  # the last file to come: with it the store is complete
-        rows.to_parquet(partial)
-        partial.replace(self.folder / "rows.parquet")
+        self._save_rows(kept, extra)
         for path in self.shards.iterdir():
             path.unlink()
         self.shards.rmdir()
         Store(self.folder)  # opens, or says what is wrong
+
+    def _save_rows(self, kept: list[str], extra: dict[str, dict]) -> None:
+        """The last file to come: with it the store is complete."""
+        rows = self.plan.set_index("row_id", drop=False).loc[kept].reset_index(drop=True)
+        if extra:
+            rows = rows.join(pd.DataFrame([extra.get(i, {}) for i in kept]))
+        partial = self.folder / "rows.parquet.part"
+        rows.to_parquet(partial)
+        partial.replace(self.folder / "rows.parquet")
 
 
 def meta_of(content) -> dict:

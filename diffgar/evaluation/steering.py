@@ -10,6 +10,7 @@ ground truth: the ceiling.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -68,7 +69,10 @@ class Methods:
 
     def __init__(self, setting: Evaluation, index: Tensor, seeds: Sequence[int], progress: Callable):
         self.setting, self.index, self.seeds, self.progress = setting, index, seeds, progress
-        self.plain = self._generate(setting.rows)  # (S, Q, D)
+
+    def _rows(self, unwanted: Unwanted) -> np.ndarray:
+        """Where the pairs' captions stand in the text store, (P,)."""
+        return self.setting.rows[unwanted.captions.numpy()]
 
     def _generate(self, rows, steer: Steer | None = None, seeds: Sequence[int] = (), **guidance) -> Tensor:
         setting = self.setting
@@ -103,7 +107,7 @@ class Methods:
         states: the attributes' text states, one for each pair. Methods that need a joint space are left out of a pair
         that is not.
         """
-        plain = self.plain[:, unwanted.captions]  # (S, P, D)
+        plain = self._generate(self._rows(unwanted))  # (S, P, D)
         found = {"plain": Answer(plain), "truth_filter": Answer(plain, unwanted.has)}
         for method, strengths in methods.items():
             if method in JOINT and self.setting.text.embeddings is None:
@@ -115,14 +119,14 @@ class Methods:
 
     def replace(self, unwanted: Unwanted, plain: Tensor, states: TextStates, scale: float) -> Answer:
         steer = Steer(states.hidden_states, states.mask, form="replace")
-        return Answer(self._generate(self.setting.rows[unwanted.captions.numpy()], steer, guidance_scale=scale))
+        return Answer(self._generate(self._rows(unwanted), steer, guidance_scale=scale))
 
     def compose(
         self, unwanted: Unwanted, plain: Tensor, states: TextStates, scale: float, weight: float, *interval: float
     ) -> Answer:
         steer = Steer(states.hidden_states, states.mask, weight)
         guidance = {"guidance_scale": scale} | ({"interval": interval} if interval else {})
-        return Answer(self._generate(self.setting.rows[unwanted.captions.numpy()], steer, **guidance))
+        return Answer(self._generate(self._rows(unwanted), steer, **guidance))
 
     compose_within = compose  # the same with an interval, as a curve of its own
 
@@ -133,7 +137,7 @@ class Methods:
         return Answer(F.normalize(plain - strength * states.embedding, dim=-1))
 
     def teacher_arithmetic(self, unwanted: Unwanted, plain: Tensor, states: TextStates, strength: float) -> Answer:
-        captions = self.setting.text.embeddings[self.setting.rows[unwanted.captions.numpy()]]
+        captions = self.setting.text.embeddings[self._rows(unwanted)]
         queries = F.normalize(captions - strength * states.embedding, dim=-1)
         return Answer(queries.expand(len(self.seeds), -1, -1))
 

@@ -4,7 +4,9 @@ import pandas as pd
 import pytest
 import torch
 
-from diffgar.evaluation.control import Answer, choose_unwanted, evaluate_control
+from diffgar.evaluation.control import Answer, choose_unwanted, dropping, evaluate_control, hinge_penalty
+from diffgar.evaluation.negatives import Negatives
+from diffgar.models.encoders.base import TextEncoder, TextStates
 
 
 @pytest.fixture
@@ -47,7 +49,8 @@ def test_dropping_what_has_the_attribute_leaves_none_and_keeps_a_right_track_tha
     )
     plain = plain_query(index)
     targets = torch.tensor([0, 1, 3])  # as if the first right track had drums, which no chosen pair's does
-    table = evaluate_control({"plain": Answer(plain), "truth": Answer(plain, unwanted.has)}, index, targets, unwanted)
+    answers = [("plain", Answer(plain)), ("truth", Answer(plain, dropping(unwanted.has)))]
+    table = evaluate_control(answers, index, targets, unwanted)
     assert table["plain"]["share@10"]["mean"] == 100 and table["plain"]["overlap@10"]["mean"] == 100
     assert table["truth"]["share@10"]["mean"] == 0 and table["truth"]["overlap@10"]["mean"] == 0
     assert table["truth"]["R@10"]["mean"] == pytest.approx(200 / 3)  # a track that is dropped is not found
@@ -61,9 +64,52 @@ def test_a_query_moved_away_from_the_attribute_loses_it(world):
     plain = plain_query(index)
     away = Answer(plain - torch.tensor([0.0, 2.0, 0.0]))
     vectors = torch.tensor([[1.0, 0, 0]]).expand(3, 3), torch.tensor([[0.0, 1, 0]]).expand(3, 3)
-    table = evaluate_control({"plain": Answer(plain), "away": away}, index, torch.tensor([1, 3, 5]), unwanted, vectors)
+    answers = [("plain", Answer(plain)), ("away", away)]
+    table = evaluate_control(answers, index, torch.tensor([1, 3, 5]), unwanted, vectors)
     assert table["away"]["share@10"]["mean"] == 0 < table["plain"]["share@10"]["mean"]
     assert table["away"]["cos_attribute"]["mean"] < 0 < table["plain"]["cos_attribute"]["mean"]
+
+
+def test_a_penalty_marks_down_what_has_the_attribute_and_leaves_the_order_of_the_rest(world):
+    index, drums, attributes = world
+    unwanted, plain = lacking_drums(drums, attributes), plain_query(index)
+    negative = torch.tensor([[0.1, 1.0, 0.0]]).expand(1, 3, 3)
+    penalty = hinge_penalty(plain, negative, index, strength=4.0)  # (1, 3, 40)
+    assert (penalty[..., drums] > 0).all() and not penalty[..., ~drums].any()
+    answers = [("plain", Answer(plain)), ("penalty", Answer(plain, penalty)), ("none", Answer(plain, 0 * penalty))]
+    table = evaluate_control(answers, index, torch.tensor([1, 3, 5]), unwanted)
+    assert table["penalty"]["share@10"]["mean"] == 0
+    assert table["none"] == table["plain"]
+
+
+def test_a_penalty_in_units_of_the_spread_does_not_depend_on_the_scale_of_the_vectors(world):
+    index, _, _ = world
+    plain, negative = plain_query(index), torch.tensor([[0.1, 1.0, 0.3]]).expand(1, 3, 3)
+    expected = hinge_penalty(plain, negative, index, 0.5)
+    torch.testing.assert_close(hinge_penalty(3 * plain, 5 * negative, 2 * index, 0.5), expected)
+    torch.testing.assert_close(hinge_penalty(plain, negative, index, 1.0), 2 * expected)
+
+
+def test_phrasings_are_said_once_for_each_value_and_averaged_for_each_pair():
+    class Letters(TextEncoder):
+        """A caption's embedding counts two letters; its only token state does too."""
+
+        dim, embedding_dim = 2, 2
+
+        def encode(self, captions):
+            self.said = captions
+            vectors = torch.tensor([[caption.count("a"), caption.count("b")] for caption in captions]).float()
+            return TextStates(vectors.unsqueeze(1), torch.ones(len(captions), 1, dtype=torch.bool), vectors, 0)
+
+    encoder, values = Letters(), [("x", "1"), ("y", "2"), ("x", "1")]
+    negatives = Negatives.of(values, lambda name, _: ["aab", "b"] if name == "x" else ["ab"], encoder)
+    assert encoder.said == ["aab", "b", "ab"]
+    torch.testing.assert_close(
+        negatives.of_pairs(negatives.states.embedding), torch.tensor([[1.0, 1], [1, 1], [1, 1]]) / 2**0.5
+    )
+    assert negatives.steer(1.0, "compose").text.flatten(1).tolist() == [[2, 1], [1, 1], [2, 1]]
+    states, mask = negatives.padded(negatives.rows[1:])
+    assert states.flatten(1).tolist() == [[0, 1], [1, 1]] and mask.all()
 
 
 def test_a_world_without_unwanted_attributes_is_refused(world):

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from diffgar.dataloading.datamodule import LatentBatches
+from diffgar.dataloading.datamodule import LatentBatches, repeated
 from diffgar.dataloading.latents import Card, Store, StoreError, TextStore
 from diffgar.dataloading.store_writer import StoreWriter
 
@@ -85,3 +85,17 @@ def test_a_track_is_given_with_its_own_captions(stores):
 def test_a_split_that_is_not_there_is_refused_with_those_that_are(stores):
     with pytest.raises(StoreError, match="no track of split 'test'.*train.*validation"):
         LatentBatches(*stores, "test", 6, 8)
+
+
+def test_a_short_track_is_repeated_to_the_end_where_asked_and_a_long_one_left_as_it_is(stores):
+    masked, whole = (LatentBatches(*stores, "train", 9, 13, repeat_short=short)[0] for short in (False, True))
+    lengths = masked["mask"].sum(dim=1)
+    assert set(lengths.tolist()) & set(range(4, 9)) and 9 in lengths
+    assert whole["mask"].all()
+    for length, before, after in zip(lengths.tolist(), masked["latents"], whole["latents"], strict=True):
+        assert all(torch.equal(after[frame], before[frame % length]) for frame in range(9))
+
+
+def test_repeating_one_frame_fills_all():
+    latents, mask = repeated(torch.tensor([[[1.0], [0], [0]]]), torch.tensor([[True, False, False]]))
+    assert latents.flatten().tolist() == [1, 1, 1] and mask.all()

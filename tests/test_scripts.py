@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import time
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -69,6 +70,39 @@ def test_every_step_makes_a_curve(demo):
     output = invoke("eval_retrieval.py", "model_step=all", "evaluation.seeds=[0]", *FEW, *places(demo[0]))
     assert output.count("\nteacher ") == 4
     assert (demo[0] / "results/demo/demo/steps-unique_tracks.png").is_file()
+
+
+def control(folder, *arguments: str) -> dict:
+    """A control result of the demo's model."""
+    output = invoke("eval_retrieval.py", "evaluation.seeds=[0,1]", *arguments, *FEW, *places(folder))
+    path = Path(re.search(r"JSON +(\S+)", output).group(1))
+    assert "\nplain " in output and path.with_suffix(".png").is_file()
+    return json.loads(path.read_text())
+
+
+def test_one_command_measures_every_way_to_be_rid_of_an_attribute(demo):
+    result = control(demo[0], "control=negative", "control.max_captions=20")
+    methods = {name.split()[0] for name in result["rows"]}
+    assert {"plain", "truth_filter", "replace", "compose", "compose_penalty", "teacher_penalty"} <= methods
+    rows = {name: {metric: value["mean"] for metric, value in row.items()} for name, row in result["rows"].items()}
+    assert rows["plain"]["share@10"] > 20 and rows["plain"]["overlap@10"] == 100
+    assert rows["truth_filter"]["share@10"] < 5 and rows["truth_filter"]["R@10"] >= rows["plain"]["R@10"]
+    assert rows["teacher_arithmetic 1.5"]["share@10"] < rows["teacher_arithmetic 0"]["share@10"]
+    assert rows["teacher_penalty 1.5"]["share@10"] < rows["teacher_arithmetic 0"]["share@10"]
+    assert rows["teacher_penalty 1.5"]["cos_caption"] == pytest.approx(100)  # the query itself is left as it was
+    assert all({"caption", "negative"} <= set(pair) for pair in result["pairs"])
+
+
+@pytest.mark.parametrize("start", ["track", "query"])
+def test_one_command_measures_edits_of_tracks_and_of_generated_queries(demo, start):
+    small = ["control.num_steps=4", "control.max_pairs=6", "control.shares=[0.5,1]", f"control.start={start}"]
+    result = control(demo[0], "control=inversion", *small, f"evaluation.variant={start}")
+    rows = {name: row["cos_track"]["mean"] for name, row in result["rows"].items()}
+    assert {"plain", "reprompt", "inversion 0.5", "inversion_away 1", "interpolation 0.25"} <= set(rows)
+    assert (rows["plain"] > 90) == (start == "track")
+    assert rows["inversion 1"] != rows["inversion_away 1"]
+    for errors in result["round_trips"].values():
+        assert errors["exact"] < errors["plain"]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ class LatentBatches(Dataset):
 
     Tracks, captions and crops depend on (seed, step, place in the global batch) alone: not on the number of
     processes, nor on where training was interrupted. An epoch is a permutation of the tracks, or with `weights`
-    a draw with replacement.
+    a draw with replacement. repeat_short: see `repeated`.
     """
 
     def __init__(
@@ -26,14 +26,10 @@ class LatentBatches(Dataset):
         seed: int = 0,
         rank: tuple[int, int] = (0, 1),
         shuffle_captions: bool = False,
+        repeat_short: bool = False,
     ):
-        self.audio, self.text, self.num_frames, self.batch_size, self.seed = (
-            audio,
-            text,
-            num_frames,
-            batch_size,
-            seed,
-        )
+        self.audio, self.text, self.num_frames, self.batch_size = audio, text, num_frames, batch_size
+        self.seed, self.repeat_short = seed, repeat_short
         self.rank, self.world_size = rank
         self.tracks, self.captions = captioned_tracks(audio, text, split)
         if shuffle_captions:  # an honesty check: a model trained so must retrieve at chance
@@ -52,6 +48,8 @@ class LatentBatches(Dataset):
         )
         room = np.maximum(self.audio.lengths[tracks] - self.num_frames, 0)
         latents, mask = self.audio.gather(tracks, (where * (room + 1)).astype(np.int64), self.num_frames)
+        if self.repeat_short:
+            latents, mask = repeated(latents, mask)
         text, text_mask = self.text.padded(captions)
         return {"latents": latents, "mask": mask, "text": text, "text_mask": text_mask, "step": step}
 
@@ -85,6 +83,16 @@ def captioned_tracks(audio: Store, text: TextStore, split: str) -> tuple[np.ndar
     return tracks, [places[captions[ids[t]]] for t in tracks]
 
 
+def repeated(latents: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Latents (B, T, D) whose valid frames are said again and again to the end, and a mask of all frames.
+
+    What the published training does with a short clip (the code of arXiv 2506.17886), for the ablation: with a mask a
+    10 s clip is its one CLAP frame, not 64 times the same.
+    """
+    frame = torch.arange(mask.shape[1], device=mask.device) % mask.sum(dim=1, keepdim=True)  # (B, T)
+    return latents.gather(1, frame.unsqueeze(-1).expand_as(latents)), torch.ones_like(mask)
+
+
 class StepSampler(Sampler):
     """Steps from the trainer's own to the last, so that a resumed run goes on where it stopped."""
 
@@ -102,8 +110,8 @@ class StepSampler(Sampler):
 class LatentDataModule(LightningDataModule):
     """Training batches by step, validation batches in order, from an audio store and a text store.
 
-    batch_size is the global one, divided among the processes. expect: what the cards of "audio" and "text" must say;
-    remedy: what a message about a missing store tells to do.
+    batch_size is the global one, divided among the processes. repeat_short: see `repeated`. expect: what the cards of
+    "audio" and "text" must say; remedy: what a message about a missing store tells to do.
     """
 
     def __init__(
@@ -115,12 +123,13 @@ class LatentDataModule(LightningDataModule):
         seed: int = 0,
         num_workers: int = 0,
         shuffle_captions: bool = False,
+        repeat_short: bool = False,
         expect: dict[str, dict] | None = None,
         remedy: str = "run extract_dataset.py",
     ):
         super().__init__()
         self.num_frames, self.batch_size, self.seed = num_frames, batch_size, seed
-        self.num_workers, self.shuffle_captions = num_workers, shuffle_captions
+        self.num_workers, self.shuffle_captions, self.repeat_short = num_workers, shuffle_captions, repeat_short
         expect = expect or {}
         self.audio = Store(audio_folder, remedy).require(**expect.get("audio", {}))
         self.text = TextStore(text_folder, remedy).require(**expect.get("text", {}))
@@ -151,7 +160,17 @@ class LatentDataModule(LightningDataModule):
         if self.batch_size % world_size:
             raise ValueError(f"batch_size {self.batch_size} does not divide among {world_size} processes; change one")
         size, rank = self.batch_size // world_size, (self.trainer.global_rank, world_size)
-        return LatentBatches(self.audio, self.text, split, self.num_frames, size, self.seed, rank, shuffle_captions)
+        return LatentBatches(
+            self.audio,
+            self.text,
+            split,
+            self.num_frames,
+            size,
+            self.seed,
+            rank,
+            shuffle_captions,
+            self.repeat_short,
+        )
 
     def train_dataloader(self) -> DataLoader:
         batches = self.batches("train", self.shuffle_captions)

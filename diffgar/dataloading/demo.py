@@ -16,13 +16,21 @@ import pandas as pd
 import soundfile
 from tqdm import tqdm
 
-from diffgar.dataloading.demo_captions import caption, phrase
+from diffgar.dataloading.demo_captions import caption, phrase, phrasings
 from diffgar.dataloading.demo_music import ATTRIBUTES, compose, draw_attributes, draw_timing
 from diffgar.dataloading.demo_sound import SAMPLE_RATE, render
 from diffgar.dataloading.splits import by_column
 from diffgar.dataloading.tracks import Dataset, read_dataset
 
-__all__ = ["ATTRIBUTES", "COLLECTION_VERSION", "phrase", "read_collection", "track_rows", "write_collection"]
+__all__ = [
+    "ATTRIBUTES",
+    "COLLECTION_VERSION",
+    "phrase",
+    "phrasings",
+    "read_collection",
+    "track_rows",
+    "write_collection",
+]
 
 COLLECTION_VERSION = 1  # another number for every change of what is composed, rendered or said
 CAPTIONS_PER_TRACK = 3

@@ -92,16 +92,23 @@ SYNONYMS = {
 NOUNS = ["piece", "track", "recording", "song", "instrumental"]
 
 
-def phrase(name: str, value: str) -> str:
-    """An attribute's value as a short caption: what a negative caption says ("rock drums", "electric guitar")."""
+def phrasings(name: str, value: str) -> list[str]:
+    """An attribute's value as short captions, the plainest first: what a negative caption says ("rock drums")."""
     if value == "none":
-        return f"no {name}"
-    if name in ("lead", "backing"):
-        return value
+        return [f"no {name}"]
+    if name == "lead":
+        return [value, f"lead {value}", f"{value} solo"]
+    if name == "backing":
+        return [value, f"backing {value}", f"{value} in the background"]
     for table in (ADJECTIVES, KEYS, THINGS):
         if name in table:
-            return table[name][value][0]
+            return table[name][value]
     raise KeyError(f"no attribute {name!r} to phrase")
+
+
+def phrase(name: str, value: str) -> str:
+    """The plainest of `phrasings`."""
+    return phrasings(name, value)[0]
 
 
 def caption(attributes: dict[str, str], random: np.random.Generator) -> tuple[str, list[str]]:

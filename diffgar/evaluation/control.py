@@ -4,7 +4,7 @@ Every method answers the same (caption, attribute) pairs. Retrieval without the 
 also keep the right track.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -28,10 +28,13 @@ class Unwanted:
 
 @dataclass(frozen=True)
 class Answer:
-    """A method's queries (S, P, D), S sampling seeds, and the tracks it drops for each pair, (P, N) bool or None."""
+    """A method's queries (S, P, D), S sampling seeds, and what it takes off each track's cosine, (P, N) or (S, P, N).
+
+    An infinite penalty drops the track.
+    """
 
     queries: Tensor
-    dropped: Tensor | None = None
+    penalty: Tensor | None = None
 
 
 def choose_unwanted(
@@ -69,30 +72,55 @@ def shares(column: pd.Series) -> Iterator[tuple[str, float]]:
 
 
 def evaluate_control(
-    answers: Mapping[str, Answer],
+    answers: Iterable[tuple[str, Answer]],
     index: Tensor,
     targets: Tensor,
     unwanted: Unwanted,
     vectors: tuple[Tensor, Tensor] | None = None,
     num_resamples: int = 1000,
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """method → metric → {"mean", "std", "low", "high", "n"}, per cent; the method "plain" must be among them.
+    """method → metric → {"mean", "std", "low", "high", "n"}, per cent; the first method must be "plain".
 
     share@10: of the top 10 that has the unwanted attribute. R@10: of the right track, `targets` (P,); where it lacks
     the attribute, dropping all tracks that have that can only raise it. overlap@10: with the plain top 10 of the same
     seed. vectors: unit caption and attribute embeddings (P, D) each, of a joint pair, for cos_caption and
     cos_attribute.
     """
-    plain = [nearest(queries, index, None)[0] for queries in answers["plain"].queries]
-    table = {}
-    for name, answer in answers.items():
+    table, plain = {}, []
+    for name, answer in answers:
+        plain = plain or [nearest(queries, index, None)[0] for queries in answer.queries]
         runs = [
-            steering_values(queries, index, targets, unwanted.has, base, answer.dropped, vectors)
-            for queries, base in zip(answer.queries, plain, strict=True)
+            steering_values(queries, index, targets, unwanted.has, base, penalty, vectors)
+            for queries, base, penalty in zip(answer.queries, plain, penalties(answer), strict=True)
         ]
         values = {metric: torch.stack([run[metric] for run in runs]) for metric in runs[0]}  # (S, P)
         table[name] = {m: mean_with_interval(v, targets, num_resamples, 0) for m, v in values.items()}
     return table
+
+
+def penalties(answer: Answer) -> Sequence[Tensor | None]:
+    """The answer's penalty for each seed, (P, N)."""
+    if answer.penalty is None:
+        return [None] * len(answer.queries)
+    return answer.penalty.expand(len(answer.queries), -1, -1)
+
+
+def dropping(tracks: Tensor) -> Tensor:
+    """The penalty that drops these tracks (P, N) bool and leaves the others as they are."""
+    return torch.zeros(tracks.shape).masked_fill(tracks, torch.inf)
+
+
+def hinge_penalty(queries: Tensor, negatives: Tensor, index: Tensor, strength: float) -> Tensor:
+    """What tracks lose, (..., N), for being nearer to the negatives (..., D) than the pool's mean is; the rest nothing.
+
+    strength · σ · max(0, z): z is the cosine to the negative, standardised over the pool, and σ the standard deviation
+    of the cosine to the query. Subtracting vectors (q − λ · negative) also ranks among the tracks that lack the
+    attribute, by how far they are from it; this does not.
+    """
+    index = unit_rows(index, "index")
+    wanted, avoided = (unit_rows(vectors, "queries") @ index.T for vectors in (queries, negatives))
+    z = (avoided - avoided.mean(dim=-1, keepdim=True)) / avoided.std(dim=-1, keepdim=True)
+    return strength * wanted.std(dim=-1, keepdim=True) * z.clamp(min=0)
 
 
 def steering_values(
@@ -101,11 +129,11 @@ def steering_values(
     targets: Tensor,
     has: Tensor,
     plain: Tensor,
-    dropped: Tensor | None,
+    penalty: Tensor | None,
     vectors: tuple[Tensor, Tensor] | None,
 ) -> dict[str, Tensor]:
     """The metrics of one seed's queries (P, D), a value (P,) each."""
-    top, place = nearest(queries, index, dropped, targets)
+    top, place = nearest(queries, index, penalty, targets)
     values = {
         "share@10": 100 * has.gather(1, top).double().mean(dim=1),
         "R@10": 100 * (place <= K).double(),
@@ -119,12 +147,12 @@ def steering_values(
 
 
 def nearest(
-    queries: Tensor, index: Tensor, dropped: Tensor | None, targets: Tensor | None = None
+    queries: Tensor, index: Tensor, penalty: Tensor | None, targets: Tensor | None = None
 ) -> tuple[Tensor, Tensor | None]:
     """The top 10 (P, 10), and the mid-rank of the right track (P,); a dropped one is found by no one."""
     similarity = unit_rows(queries, "queries") @ unit_rows(index, "index").T  # (P, N)
-    if dropped is not None:
-        similarity = similarity.masked_fill(dropped, -torch.inf)
+    if penalty is not None:
+        similarity = similarity - penalty
     top = similarity.topk(K, dim=1).indices
     if targets is None:
         return top, None

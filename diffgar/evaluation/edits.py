@@ -1,0 +1,72 @@
+"""The edits that are measured, "the same but with …", and what became of a track's attributes by one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from diffgar.evaluation.captionwise import mean_with_interval
+from diffgar.evaluation.control import K
+
+
+@dataclass(frozen=True)
+class Edits:
+    """tracks (P,): rows of the index. source, target: {attribute: value} of both captions; one, `changed`, differs."""
+
+    tracks: np.ndarray
+    source: list[dict[str, str]]
+    target: list[dict[str, str]]
+    changed: list[str]
+
+    def replaced(self) -> list[dict[str, str]]:
+        """Of each source, what is to be another."""
+        return [{name: words[name]} for name, words in zip(self.changed, self.source, strict=True)]
+
+
+def choose_edits(
+    named: Sequence[set[str]], targets: Tensor, attributes: pd.DataFrame, max_pairs: int, seed: int = 0
+) -> Edits:
+    """An edit for each of the first captions of `max_pairs` tracks: one attribute it names gets another value."""
+    random, tracks, source, target, changed = np.random.default_rng(seed), [], [], [], []
+    seen = set()
+    for caption, track in enumerate(targets.tolist()):
+        if track in seen or not named[caption] or len(tracks) == max_pairs:
+            continue
+        seen.add(track)
+        words = {name: attributes[name].iloc[track] for name in sorted(named[caption])}
+        name = str(random.choice(list(words)))
+        others = sorted(set(attributes[name]) - {words[name], "none"})
+        if others:
+            tracks.append(track)
+            source.append(words)
+            target.append(words | {name: str(random.choice(others))})
+            changed.append(name)
+    return Edits(np.array(tracks), source, target, changed)
+
+
+def edit_metrics(queries: Tensor, index: Tensor, edits: Edits, attributes: pd.DataFrame) -> dict[str, dict]:
+    """gained@10, kept@10 and the cosine to the track itself, of queries (S, P, D); per cent."""
+    own = torch.from_numpy(edits.tracks)
+    index = F.normalize(index, dim=-1)
+    values = {"gained@10": [], "kept@10": [], "cos_track": []}
+    for sample_ in queries:
+        similarity = F.normalize(sample_, dim=-1) @ index.T  # (P, N)
+        values["cos_track"].append(100 * similarity.gather(1, own[:, None]).squeeze(1).double())
+        top = similarity.scatter(1, own[:, None], -torch.inf).topk(K, dim=1).indices
+        shares = [share_of(attributes.iloc[places], edits, pair) for pair, places in enumerate(top.tolist())]
+        gained, kept = torch.tensor(shares, dtype=torch.float64).T
+        values["gained@10"].append(100 * gained)
+        values["kept@10"].append(100 * kept)
+    return {metric: mean_with_interval(torch.stack(found), own, 1000, 0) for metric, found in values.items()}
+
+
+def share_of(found: pd.DataFrame, edits: Edits, pair: int) -> tuple[float, float]:
+    """Of the tracks found, the share with the new value, and of the other named values the share they kept."""
+    changed, source, target = edits.changed[pair], edits.source[pair], edits.target[pair]
+    rest = [name for name in source if name != changed]
+    kept = np.mean([(found[name] == source[name]).mean() for name in rest]) if rest else 1.0
+    return float((found[changed] == target[changed]).mean()), float(kept)

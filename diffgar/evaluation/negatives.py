@@ -1,0 +1,58 @@
+"""What captions are to be rid of, in words: every phrasing of an attribute's value, and what a value is for a pair."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from diffgar.evaluation.queries import Steer
+from diffgar.models.encoders.base import TextEncoder, TextStates
+
+FIRST_ROW = 1 << 20  # phrasings draw their noise as rows from here on, captions as the rows they are
+
+
+@dataclass(frozen=True)
+class Negatives:
+    """The phrasings of V values, M in all, and which value each of P pairs is to be rid of.
+
+    states: of the phrasings (M). said (M,): the value that each says; asked (P,): the value that each pair avoids.
+    """
+
+    states: TextStates
+    said: Tensor
+    asked: Tensor
+
+    @classmethod
+    def of(
+        cls, values: Sequence[tuple[str, str]], phrasings: Callable[[str, str], list[str]], text_encoder: TextEncoder
+    ) -> "Negatives":
+        """For each pair's (attribute, value); phrasings: the captions that say it, the plainest first."""
+        distinct = list(dict.fromkeys(values))
+        captions = [phrasings(*value) for value in distinct]
+        with torch.inference_mode():
+            states = text_encoder.encode([caption for several in captions for caption in several])
+        said = torch.tensor([place for place, several in enumerate(captions) for _ in several])
+        return cls(states, said, torch.tensor([distinct.index(value) for value in values]))
+
+    @property
+    def rows(self) -> np.ndarray:
+        """The phrasings as rows for `generated_queries`, which takes this in the place of a text store."""
+        return FIRST_ROW + np.arange(len(self.said))
+
+    def padded(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+        places = torch.from_numpy(rows) - FIRST_ROW
+        return self.states.hidden_states[places], self.states.mask[places]
+
+    def of_pairs(self, vectors: Tensor) -> Tensor:
+        """Unit vectors (..., M, D) of the phrasings to one for each pair, (..., P, D): the mean of its phrasings."""
+        return F.normalize(
+            torch.stack([vectors[..., self.said == value, :].mean(dim=-2) for value in self.asked], -2), dim=-1
+        )
+
+    def steer(self, weight: float, form: str) -> Steer:
+        """Away from the plainest phrasing of each pair's value."""
+        first = torch.searchsorted(self.said, self.asked)
+        return Steer(self.states.hidden_states[first], self.states.mask[first], weight, form)

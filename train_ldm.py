@@ -27,6 +27,7 @@ def main(cfg: DictConfig) -> None:
     folder = Path(cfg.paths.checkpoints) / cfg.model_name
     done = checkpoints.steps_of(folder)
     trained = done and done[-1] >= cfg.trainer.max_steps
+    checkpoints.pin_teacher(folder, cfg)
     if pl.utilities.rank_zero_only.rank != 0:  # started by Lightning for one more device: it trains, no more
         return None if trained else train(cfg, folder, done)
     checkpoints.save_config(folder, cfg)

@@ -98,6 +98,20 @@ def teacher_of(cfg: DictConfig) -> tuple[Path, int] | None:
     return folder, choose_step(folder, teacher.step)
 
 
+def pin_teacher(folder: Path, cfg: DictConfig) -> None:
+    """Make a number of the step of a student's teacher: that which its folder's config.yaml has, if there is one.
+
+    So `best` and `last` mean what they meant when training started, also where the teacher has been trained on since.
+    """
+    path = Path(folder) / "config.yaml"
+    if path.is_file():
+        found = OmegaConf.select(OmegaConf.load(path), "module.teacher.step")
+        if found is not None and OmegaConf.select(cfg, "module.teacher.step") in ("best", "last"):
+            cfg.module.teacher.step = found
+    elif trained := teacher_of(cfg):
+        cfg.module.teacher.step = trained[1]
+
+
 def with_teacher(module: torch.nn.Module, cfg: DictConfig, build: Callable[..., torch.nn.Module]) -> torch.nn.Module:
     """The module; a student, given the teacher that its config names (see `teacher_of`)."""
     if trained := teacher_of(cfg):
@@ -106,7 +120,7 @@ def with_teacher(module: torch.nn.Module, cfg: DictConfig, build: Callable[..., 
 
 
 def save_config(folder: Path, cfg: DictConfig) -> None:
-    """Write config.yaml, or refuse a folder that was trained with another model config, or a student without teacher.
+    """Write config.yaml, or refuse a folder that was trained with another model config.
 
     Saved unresolved, so that it is itself a `--config` argument whose interpolations still follow overrides.
     """
@@ -118,8 +132,6 @@ def save_config(folder: Path, cfg: DictConfig) -> None:
                 f"{path} was trained with another config ({'; '.join(differences[:3])}); "
                 f"choose another model_name, or delete {folder}"
             )
-    else:
-        teacher_of(cfg)
     folder.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(cfg, path, resolve=False)
 

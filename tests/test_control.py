@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from diffgar.evaluation.control import Answer, choose_unwanted, dropping, evaluate_control, hinge_penalty
+from diffgar.evaluation.control_report import varied
 from diffgar.evaluation.negatives import Negatives
 from diffgar.models.encoders.base import TextEncoder, TextStates
 
@@ -68,6 +69,26 @@ def test_a_query_moved_away_from_the_attribute_loses_it(world):
     table = evaluate_control(answers, index, torch.tensor([1, 3, 5]), unwanted, vectors)
     assert table["away"]["share@10"]["mean"] == 0 < table["plain"]["share@10"]["mean"]
     assert table["away"]["cos_attribute"]["mean"] < 0 < table["plain"]["cos_attribute"]["mean"]
+
+
+def test_the_share_is_told_of_each_attribute_too(world):
+    index, drums, attributes = world
+    attributes = attributes.assign(lead=["flute"] * 15 + ["harp"] * 25)
+    top = drums.nonzero().flatten()[:10].expand(3, 10)
+    unwanted = choose_unwanted(top, torch.tensor([39, 39, 39]), [set(), {"drums"}, set()], attributes)
+    assert [name for name, _ in unwanted.values] == ["drums", "lead", "drums"]
+    row = evaluate_control([("plain", Answer(plain_query(index)))], index, torch.tensor([39, 39, 39]), unwanted)[
+        "plain"
+    ]
+    assert row["share@10 of drums"]["n"] == 2 and row["share@10 of lead"]["n"] == 1
+    parts = (2 * row["share@10 of drums"]["mean"] + row["share@10 of lead"]["mean"]) / 3
+    assert row["share@10"]["mean"] == pytest.approx(parts)
+
+
+def test_a_figure_labels_a_curve_by_what_varies_along_it():
+    assert varied(["", "3 1 0.3 0.9", "3 2 0.3 0.9"]) == ["", "1", "2"]
+    assert varied(["", "2 0.5", "3 1 0.3"]) == ["", "2 0.5", "3 1 0.3"]
+    assert varied(["", "0.5"]) == ["", "0.5"] and varied([""]) == [""]
 
 
 def test_a_penalty_marks_down_what_has_the_attribute_and_leaves_the_order_of_the_rest(world):

@@ -25,6 +25,11 @@ class Unwanted:
     values: list[tuple[str, str]]
     has: Tensor
 
+    def pairs_of(self) -> dict[str, Tensor]:
+        """Attribute → which pairs (P,) are to be rid of one of its values."""
+        names = [name for name, _ in self.values]
+        return {name: torch.tensor([other == name for other in names]) for name in sorted(set(names))}
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -81,10 +86,10 @@ def evaluate_control(
 ) -> dict[str, dict[str, dict[str, float]]]:
     """method → metric → {"mean", "std", "low", "high", "n"}, per cent; the first method must be "plain".
 
-    share@10: of the top 10 that has the unwanted attribute. R@10: of the right track, `targets` (P,); where it lacks
-    the attribute, dropping all tracks that have that can only raise it. overlap@10: with the plain top 10 of the same
-    seed. vectors: unit caption and attribute embeddings (P, D) each, of a joint pair, for cos_caption and
-    cos_attribute.
+    share@10: of the top 10 that has the unwanted attribute, of all pairs and of those of each attribute: what an
+    encoder does not hear no query can avoid. R@10: of the right track, `targets` (P,); where it lacks the attribute,
+    dropping all tracks that have that can only raise it. overlap@10: with the plain top 10 of the same seed. vectors:
+    unit caption and attribute embeddings (P, D) each, of a joint pair, for cos_caption and cos_attribute.
     """
     table, plain = {}, []
     for name, answer in answers:
@@ -95,6 +100,9 @@ def evaluate_control(
         ]
         values = {metric: torch.stack([run[metric] for run in runs]) for metric in runs[0]}  # (S, P)
         table[name] = {m: mean_with_interval(v, targets, num_resamples, 0) for m, v in values.items()}
+        for attribute, own in unwanted.pairs_of().items():
+            left = mean_with_interval(values["share@10"][:, own], targets[own], num_resamples, 0)
+            table[name][f"share@10 of {attribute}"] = left
     return table
 
 

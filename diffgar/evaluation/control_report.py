@@ -1,5 +1,6 @@
 """A control result as a table and as a figure: what is given up against what is gained."""
 
+from itertools import compress, zip_longest
 from pathlib import Path
 
 import pandas as pd
@@ -58,8 +59,18 @@ def control_figure(path: Path, result: Result) -> list[Path]:
         method, _, strength = name.partition(" ")
         series.setdefault(method, [] if method in APART else [plain | {"label": ""}])
         series[method].append(_point(strength, row, x, y))
-    tables = {method: pd.DataFrame(points) for method, points in series.items()}
+    tables = {}
+    for method, points in series.items():
+        tables[method] = pd.DataFrame(points).assign(label=varied([point["label"] for point in points]))
     return tradeoff_figure(path, tables, f"{x} (per cent)", f"{y} (per cent)")
+
+
+def varied(labels: list[str]) -> list[str]:
+    """Of strengths of several numbers, "3 1 0.3 0.9", those that are not the same at every point of the curve."""
+    strengths = [label.split() for label in labels]
+    columns = list(zip_longest(*(strength for strength in strengths if strength)))  # the plain query has none
+    varies = [len(set(numbers)) > 1 or len(columns) == 1 for numbers in columns]
+    return [" ".join(compress(strength, varies)) for strength in strengths]
 
 
 def _point(label: str, row: dict, x: str, y: str) -> dict:

@@ -22,6 +22,8 @@ STYLE = {
     "pdf.fonttype": 42,
     "savefig.dpi": 160,
 }
+NUM_COLOURS = 10  # of matplotlib's cycle, after which lines look otherwise
+LOOKS = ({"marker": "o", "linestyle": "-"}, {"marker": "s", "linestyle": "--"}, {"marker": "^", "linestyle": ":"})
 UNDATED = {".png": {"Software": None}, ".pdf": {"CreationDate": None, "Creator": None, "Producer": None}}
 
 
@@ -85,13 +87,14 @@ def tradeoff_figure(path: str | Path, series: Mapping[str, pd.DataFrame], xlabel
     """
     with rc_context(STYLE):
         figure, axes = _axes(xlabel, ylabel)
-        for label, table in series.items():
+        for place, (label, table) in enumerate(series.items()):
             bars = {f"{side}err": _bars(table, side) for side in "xy" if f"{side}_low" in table}
-            axes.errorbar(table["x"], table["y"], marker="o", markersize=3, elinewidth=0.5, label=label, **bars)
+            look = LOOKS[place // NUM_COLOURS % len(LOOKS)] | {"markersize": 4, "elinewidth": 0.3}
+            axes.errorbar(table["x"], table["y"], label=label, **look, **bars)
             for x, y, word in zip(table["x"], table["y"], table["label"], strict=True):
-                axes.annotate(str(word), (x, y), textcoords="offset points", xytext=(4, 4), fontsize="xx-small")
+                axes.annotate(str(word), (x, y), textcoords="offset points", xytext=(4, 4), fontsize=5)
         if len(series) > 4:  # beside the axes, where it hides no point
-            figure.set_size_inches(7.4, 4.2)
+            figure.set_size_inches(9, 5.4)
             figure.legend(loc="outside right center")
         else:
             axes.legend()

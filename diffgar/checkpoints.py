@@ -99,7 +99,7 @@ def teacher_of(cfg: DictConfig) -> tuple[Path, int] | None:
 
 
 def pin_teacher(folder: Path, cfg: DictConfig) -> None:
-    """Make a number of the step of a student's teacher: that which its folder's config.yaml has, if there is one.
+    """Make a number of the step of a student's teacher, for good: on resume what the student's config.yaml has counts.
 
     So `best` and `last` mean what they meant when training started, also where the teacher has been trained on since.
     """

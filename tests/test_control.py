@@ -1,12 +1,16 @@
 """Steering's evaluator on hand-made tracks."""
 
+import statistics
+
 import pandas as pd
 import pytest
 import torch
+import torch.nn.functional as F
 
 from diffgar.evaluation.control import Answer, choose_unwanted, dropping, evaluate_control, hinge_penalty
 from diffgar.evaluation.control_report import varied
 from diffgar.evaluation.negatives import Negatives
+from diffgar.evaluation.steering import NegativeControl
 from diffgar.models.encoders.base import TextEncoder, TextStates
 
 
@@ -50,7 +54,7 @@ def test_dropping_what_has_the_attribute_leaves_none_and_keeps_a_right_track_tha
     )
     plain = plain_query(index)
     targets = torch.tensor([0, 1, 3])  # as if the first right track had drums, which no chosen pair's does
-    answers = [("plain", Answer(plain)), ("truth", Answer(plain, dropping(unwanted.has)))]
+    answers = [("plain", Answer(plain)), ("truth", Answer(plain, [dropping(unwanted.has)]))]
     table = evaluate_control(answers, index, targets, unwanted)
     assert table["plain"]["share@10"]["mean"] == 100 and table["plain"]["overlap@10"]["mean"] == 100
     assert table["truth"]["share@10"]["mean"] == 0 and table["truth"]["overlap@10"]["mean"] == 0
@@ -88,27 +92,46 @@ def test_the_share_is_told_of_each_attribute_too(world):
 def test_a_figure_labels_a_curve_by_what_varies_along_it():
     assert varied(["", "3 1 0.3 0.9", "3 2 0.3 0.9"]) == ["", "1", "2"]
     assert varied(["", "2 0.5", "3 1 0.3"]) == ["", "2 0.5", "3 1 0.3"]
-    assert varied(["", "0.5"]) == ["", "0.5"] and varied([""]) == [""]
+    assert varied(["", "3 1 0.3"]) == ["", "3 1 0.3"] and varied([""]) == [""]
 
 
-def test_a_penalty_marks_down_what_has_the_attribute_and_leaves_the_order_of_the_rest(world):
+def test_a_method_that_there_is_not_is_refused_before_anything_is_generated():
+    with pytest.raises(ValueError, match="no method 'compose_penalties'; choose of replace, compose"):
+        NegativeControl("negative", [], None, {"compose_penalties": [1]})
+
+
+def test_a_penalty_marks_down_what_is_nearer_to_the_negative_than_the_mean_and_nothing_else():
+    """Against a slow loop over the definition."""
+    generator = torch.Generator().manual_seed(0)
+    queries, negatives, index = (torch.randn(size, 5, generator=generator) for size in (3, 3, 40))
+    penalty = hinge_penalty(queries, negatives, index, strength=0.7)  # (3, 40)
+    for pair in range(3):
+        wanted = [float(F.cosine_similarity(queries[pair], track, dim=0)) for track in index]
+        avoided = [float(F.cosine_similarity(negatives[pair], track, dim=0)) for track in index]
+        for track in range(40):
+            z = (avoided[track] - statistics.mean(avoided)) / statistics.stdev(avoided)
+            expected = 0.7 * statistics.stdev(wanted) * max(0, z)
+            assert float(penalty[pair, track]) == pytest.approx(expected, abs=1e-5)
+    torch.testing.assert_close(hinge_penalty(3 * queries, 5 * negatives, 2 * index, 0.7), penalty)
+
+
+def test_each_seed_has_its_own_penalty(world):
+    index, drums, attributes = world
+    unwanted, plain = lacking_drums(drums, attributes), plain_query(index).repeat(2, 1, 1)
+    none, all_of_it = torch.zeros(3, 40), dropping(unwanted.has)
+    answers = [("plain", Answer(plain)), ("half", Answer(plain, iter([none, all_of_it])))]
+    table = evaluate_control(answers, index, torch.tensor([1, 3, 5]), unwanted)
+    assert table["plain"]["share@10"]["mean"] == 100 and table["half"]["share@10"]["mean"] == 50
+
+
+def test_a_penalty_on_the_negatives_own_side_rids_the_top_10_of_the_attribute(world):
     index, drums, attributes = world
     unwanted, plain = lacking_drums(drums, attributes), plain_query(index)
-    negative = torch.tensor([[0.1, 1.0, 0.0]]).expand(1, 3, 3)
-    penalty = hinge_penalty(plain, negative, index, strength=4.0)  # (1, 3, 40)
-    assert (penalty[..., drums] > 0).all() and not penalty[..., ~drums].any()
-    answers = [("plain", Answer(plain)), ("penalty", Answer(plain, penalty)), ("none", Answer(plain, 0 * penalty))]
-    table = evaluate_control(answers, index, torch.tensor([1, 3, 5]), unwanted)
-    assert table["penalty"]["share@10"]["mean"] == 0
-    assert table["none"] == table["plain"]
-
-
-def test_a_penalty_in_units_of_the_spread_does_not_depend_on_the_scale_of_the_vectors(world):
-    index, _, _ = world
-    plain, negative = plain_query(index), torch.tensor([[0.1, 1.0, 0.3]]).expand(1, 3, 3)
-    expected = hinge_penalty(plain, negative, index, 0.5)
-    torch.testing.assert_close(hinge_penalty(3 * plain, 5 * negative, 2 * index, 0.5), expected)
-    torch.testing.assert_close(hinge_penalty(plain, negative, index, 1.0), 2 * expected)
+    penalty = hinge_penalty(plain[0], torch.tensor([[0.1, 1.0, 0.0]]).expand(3, 3), index, strength=4.0)
+    table = evaluate_control(
+        [("plain", Answer(plain)), ("penalty", Answer(plain, [penalty]))], index, torch.tensor([1, 3, 5]), unwanted
+    )
+    assert table["penalty"]["share@10"]["mean"] == 0 < table["plain"]["share@10"]["mean"]
 
 
 def test_phrasings_are_said_once_for_each_value_and_averaged_for_each_pair():
@@ -123,14 +146,14 @@ def test_phrasings_are_said_once_for_each_value_and_averaged_for_each_pair():
             return TextStates(vectors.unsqueeze(1), torch.ones(len(captions), 1, dtype=torch.bool), vectors, 0)
 
     encoder, values = Letters(), [("x", "1"), ("y", "2"), ("x", "1")]
-    negatives = Negatives.of(values, lambda name, _: ["aab", "b"] if name == "x" else ["ab"], encoder)
-    assert encoder.said == ["aab", "b", "ab"]
-    torch.testing.assert_close(
-        negatives.of_pairs(negatives.states.embedding), torch.tensor([[1.0, 1], [1, 1], [1, 1]]) / 2**0.5
-    )
-    assert negatives.steer(1.0, "compose").text.flatten(1).tolist() == [[2, 1], [1, 1], [2, 1]]
+    negatives = Negatives.of(values, lambda name, _: ["aab", "b"] if name == "x" else ["a"], encoder)
+    assert encoder.said == ["aab", "b", "a"]
+    expected = torch.tensor([[0.5**0.5, 0.5**0.5], [1, 0], [0.5**0.5, 0.5**0.5]])
+    torch.testing.assert_close(negatives.of_pairs(negatives.states.embedding), expected)
+    torch.testing.assert_close(negatives.of_pairs(negatives.states.embedding.expand(2, -1, -1))[1], expected)
+    assert negatives.steer(1.0, "compose").text.flatten(1).tolist() == [[2, 1], [1, 0], [2, 1]]
     states, mask = negatives.padded(negatives.rows[1:])
-    assert states.flatten(1).tolist() == [[0, 1], [1, 1]] and mask.all()
+    assert states.flatten(1).tolist() == [[0, 1], [1, 0]] and mask.all()
 
 
 def test_a_world_without_unwanted_attributes_is_refused(world):

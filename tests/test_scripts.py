@@ -10,7 +10,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from omegaconf import OmegaConf
 from scripts import TINY, invoke, places, run, start
+
+from diffgar import checkpoints
+from diffgar.evaluation.methods import GENERATED
 
 LEAF = "config/train_ldm/model/encoder_pair/clap/unet/train_ldm_sample_pred_base.yaml"
 
@@ -93,14 +97,29 @@ def test_one_command_measures_every_way_to_be_rid_of_an_attribute(demo):
     assert all({"caption", "negative"} <= set(pair) for pair in result["pairs"])
 
 
+def test_a_pair_that_is_not_joint_is_steered_by_generated_forms_alone(demo):
+    apart = ["encoder_pair.joint=false", "model_name=apart", "~task", "trainer.max_steps=10"]
+    invoke("train_ldm.py", *TINY, *apart, *places(demo[0]))
+    result = control(demo[0], "control=negative", "control.max_captions=12", "model_name=apart")
+    methods = {name.split()[0] for name in result["rows"]}
+    assert methods == {"plain", "truth_filter", *GENERATED}
+
+
+def test_a_student_is_distilled_by_one_command_and_keeps_the_teacher_it_began_with(demo):
+    student = ["module=student", "model_name=young", "trainer.max_steps=10", "sampler.num_steps=2", "~task"]
+    invoke("train_ldm.py", *TINY, *student, "validation.num_steps=2", *places(demo[0]))
+    best = checkpoints.choose_step(demo[0] / "checkpoints/demo", "best")
+    assert OmegaConf.load(demo[0] / "checkpoints/young/config.yaml").module.teacher.step == best
+
+
 @pytest.mark.parametrize("start", ["track", "query"])
 def test_one_command_measures_edits_of_tracks_and_of_generated_queries(demo, start):
     small = ["control.num_steps=4", "control.max_pairs=6", "control.shares=[0.5,1]", f"control.start={start}"]
     result = control(demo[0], "control=inversion", *small, f"evaluation.variant={start}")
-    rows = {name: row["cos_track"]["mean"] for name, row in result["rows"].items()}
+    rows = {name: row["cos_start"]["mean"] for name, row in result["rows"].items()}
     assert {"plain", "reprompt", "inversion 0.5", "inversion_away 1", "interpolation 0.25"} <= set(rows)
-    assert (rows["plain"] > 90) == (start == "track")
-    assert rows["inversion 1"] != rows["inversion_away 1"]
+    assert rows["plain"] == pytest.approx(100) and rows["reprompt"] < rows["interpolation 0.25"] < 100
+    assert rows["inversion_away 1"] != rows["inversion 1"]
     for errors in result["round_trips"].values():
         assert errors["exact"] < errors["plain"]
 

@@ -102,7 +102,7 @@ def phrasings(name: str, value: str) -> list[str]:
         return [value, f"backing {value}", f"{value} in the background"]
     for table in (ADJECTIVES, KEYS, THINGS):
         if name in table:
-            return table[name][value]
+            return list(table[name][value])
     raise KeyError(f"no attribute {name!r} to phrase")
 
 

@@ -6,6 +6,7 @@ also keep the right track.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 import pandas as pd
 import torch
@@ -33,13 +34,13 @@ class Unwanted:
 
 @dataclass(frozen=True)
 class Answer:
-    """A method's queries (S, P, D), S sampling seeds, and what it takes off each track's cosine, (P, N) or (S, P, N).
+    """A method's queries (S, P, D), S sampling seeds, and what it takes off each track's cosine, (P, N) for each seed.
 
     An infinite penalty drops the track.
     """
 
     queries: Tensor
-    penalty: Tensor | None = None
+    penalties: Iterable[Tensor] | None = None
 
 
 def choose_unwanted(
@@ -86,17 +87,18 @@ def evaluate_control(
 ) -> dict[str, dict[str, dict[str, float]]]:
     """method → metric → {"mean", "std", "low", "high", "n"}, per cent; the first method must be "plain".
 
-    share@10: of the top 10 that has the unwanted attribute, of all pairs and of those of each attribute: what an
-    encoder does not hear no query can avoid. R@10: of the right track, `targets` (P,); where it lacks the attribute,
-    dropping all tracks that have that can only raise it. overlap@10: with the plain top 10 of the same seed. vectors:
-    unit caption and attribute embeddings (P, D) each, of a joint pair, for cos_caption and cos_attribute.
+    share@10: of the top 10 that has the unwanted attribute, of all pairs and, as "share@10 of NAME", of those of each
+    attribute: what an encoder does not hear no query can avoid. R@10: of the right track, `targets` (P,); where it
+    lacks the attribute, dropping all tracks that have that can only raise it. overlap@10: with the plain top 10 of the
+    same seed. vectors: unit caption and attribute embeddings (P, D) each, of a joint pair, for cos_caption and
+    cos_attribute.
     """
     table, plain = {}, []
     for name, answer in answers:
         plain = plain or [nearest(queries, index, None)[0] for queries in answer.queries]
         runs = [
             steering_values(queries, index, targets, unwanted.has, base, penalty, vectors)
-            for queries, base, penalty in zip(answer.queries, plain, penalties(answer), strict=True)
+            for queries, base, penalty in zip(answer.queries, plain, answer.penalties or repeat(None), strict=False)
         ]
         values = {metric: torch.stack([run[metric] for run in runs]) for metric in runs[0]}  # (S, P)
         table[name] = {m: mean_with_interval(v, targets, num_resamples, 0) for m, v in values.items()}
@@ -106,29 +108,22 @@ def evaluate_control(
     return table
 
 
-def penalties(answer: Answer) -> Sequence[Tensor | None]:
-    """The answer's penalty for each seed, (P, N)."""
-    if answer.penalty is None:
-        return [None] * len(answer.queries)
-    return answer.penalty.expand(len(answer.queries), -1, -1)
-
-
 def dropping(tracks: Tensor) -> Tensor:
     """The penalty that drops these tracks (P, N) bool and leaves the others as they are."""
     return torch.zeros(tracks.shape).masked_fill(tracks, torch.inf)
 
 
 def hinge_penalty(queries: Tensor, negatives: Tensor, index: Tensor, strength: float) -> Tensor:
-    """What tracks lose, (..., N), for being nearer to the negatives (..., D) than the pool's mean is; the rest nothing.
+    """What tracks lose, (P, N), for being nearer to the negatives (P, D) than the pool is on average; the rest nothing.
 
     strength · σ · max(0, z): z is the cosine to the negative, standardised over the pool, and σ the standard deviation
-    of the cosine to the query. Subtracting vectors (q − λ · negative) also ranks among the tracks that lack the
-    attribute, by how far they are from it; this does not.
+    of the cosine to the query (P, D). Subtracting vectors (q − λ · negative) ranks among all tracks by how far they are
+    from the negative; this only among those on the near side of the mean.
     """
     index = unit_rows(index, "index")
     wanted, avoided = (unit_rows(vectors, "queries") @ index.T for vectors in (queries, negatives))
-    z = (avoided - avoided.mean(dim=-1, keepdim=True)) / avoided.std(dim=-1, keepdim=True)
-    return strength * wanted.std(dim=-1, keepdim=True) * z.clamp(min=0)
+    z = (avoided - avoided.mean(dim=1, keepdim=True)) / avoided.std(dim=1, keepdim=True)
+    return strength * wanted.std(dim=1, keepdim=True) * z.clamp(min=0)
 
 
 def steering_values(

@@ -19,7 +19,7 @@ APART = (
 METRICS = (
     "gained@10",
     "kept@10",
-    "cos_track",
+    "cos_start",
     "share@10",
     "R@10",
     "overlap@10",
@@ -69,7 +69,9 @@ def varied(labels: list[str]) -> list[str]:
     """Of strengths of several numbers, "3 1 0.3 0.9", those that are not the same at every point of the curve."""
     strengths = [label.split() for label in labels]
     columns = list(zip_longest(*(strength for strength in strengths if strength)))  # the plain query has none
-    varies = [len(set(numbers)) > 1 or len(columns) == 1 for numbers in columns]
+    varies = [len(set(numbers)) > 1 for numbers in columns]
+    if not any(varies):
+        return labels
     return [" ".join(compress(strength, varies)) for strength in strengths]
 
 

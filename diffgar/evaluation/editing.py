@@ -1,9 +1,9 @@
 """Editing, measured: "the same but with drums" by DDIM inversion, against prompting anew and interpolation.
 
-A track's latents, or those generated for its caption, are inverted under a caption of what it is and generated again
-under one in which a single attribute differs; `inversion_away` also steers away from the old value. What was gained is
-the share of the top 10 that has the new value, what was kept the share that has the other values that were named; the
-track itself is not in the pool.
+A track's latents, or those generated for the words of its caption, are inverted under a caption of what it is and
+generated again under one in which a single attribute differs; `inversion_away` also steers away from the old value.
+What was gained is the share of the top 10 that has the new value, what was kept the share that has the other values
+that were named; the track itself is not in the pool.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,9 +31,9 @@ class InversionControl:
     """Evaluates edits of `max_pairs` tracks of the task.
 
     attributes: as for `NegativeControl`; phrase: (attribute, value) → words. start: what is edited, the `track` or a
-    `query` generated for its caption. shares: of the sampling steps that are inverted; weights: of the new prompt's
-    query in the interpolation; away: of the old value as a negative. num_iterations: of the exact inversion (1 is plain
-    DDIM).
+    `query` generated for the words of its caption. shares: of the sampling steps that are inverted; weights: of the new
+    prompt's query in the interpolation; away: of the old value as a negative. num_iterations: of the exact inversion (1
+    is plain DDIM).
     """
 
     name: str
@@ -64,13 +64,16 @@ class InversionControl:
         with torch.inference_mode():
             encoded = [text_encoder.encode(side) for side in captions]
         states = [(side.hidden_states, side.mask) for side in encoded]
-        bench = Bench.of_tracks(setting, replace(setting.sampler, num_steps=self.num_steps), edits.tracks)
+        editor = Editor.of_tracks(setting, replace(setting.sampler, num_steps=self.num_steps), edits.tracks)
         if self.start == "query":
-            bench = bench.of_queries(states[0], seeds[0])
+            editor = editor.of_queries(states[0], max(seeds) + 1)  # not the noise of the new prompt's queries
         index = index_of(setting.audio, setting.task)
-        answers = self._answers(bench, states, seeds, progress)
-        rows = {name: edit_metrics(queries, index, edits, attributes) for name, queries in answers.items()}
-        trips = {f"guidance {w:g}": bench.round_trips(states[0], w, self.num_iterations) for w in (1.0, 3.0)}
+        answers = self._answers(editor, states, seeds, progress)
+        rows = {
+            name: edit_metrics(queries, answers["plain"][0], index, edits, attributes)
+            for name, queries in answers.items()
+        }
+        trips = {f"guidance {w:g}": editor.round_trips(states[0], w, self.num_iterations) for w in (1.0, 3.0)}
         table = pd.DataFrame({"track": [setting.task.track_ids[i] for i in edits.tracks], "source": captions[0]})
         return {
             "protocol": {
@@ -83,24 +86,24 @@ class InversionControl:
             "extra": {"round_trips": trips, "pairs": table.assign(target=captions[1]).to_dict("records")},
         }
 
-    def _answers(self, bench: "Bench", states, seeds, progress: Callable) -> dict[str, Tensor]:
+    def _answers(self, editor: "Editor", states, seeds, progress: Callable) -> dict[str, Tensor]:
         """Method and strength → queries (S, P, D)."""
         source, target, replaced = states
-        plain = F.normalize(pool(bench.latents, bench.mask), dim=-1)  # (P, D)
-        prompt = F.normalize(torch.stack([pool(bench.generate(target, seed)) for seed in seeds]), dim=-1)  # (S, P, D)
+        plain = F.normalize(pool(editor.latents, editor.mask), dim=-1)  # (P, D)
+        prompt = F.normalize(torch.stack([pool(editor.generate(target, seed)) for seed in seeds]), dim=-1)  # (S, P, D)
         found = {"plain": plain[None], "reprompt": prompt}
         for weight in self.weights:
             found[f"interpolation {weight:g}"] = F.normalize((1 - weight) * plain + weight * prompt, dim=-1)
         for share in self.shares:
             count = max(1, round(share * self.num_steps))
             for name, negatives in (("inversion", ()), ("inversion_away", [(*replaced, self.away)])):
-                edited = bench.edit(source, target, count, self.num_iterations, negatives)
+                edited = editor.edit(source, target, count, self.num_iterations, negatives)
                 found[f"{name} {share:g}"] = edited[None]
                 progress(len(plain))
         return found
 
 
-class Bench:
+class Editor:
     """A model with latents (P, T, D) on it, in the encoder's scale, and their mask (P, T), to invert and to edit."""
 
     def __init__(self, setting: Evaluation, sampler, latents: Tensor, mask: Tensor):
@@ -109,21 +112,21 @@ class Bench:
         self.solver = sampler.start(self.model.noise_scheduler)
 
     @classmethod
-    def of_tracks(cls, setting: Evaluation, sampler, tracks: np.ndarray) -> "Bench":
+    def of_tracks(cls, setting: Evaluation, sampler, tracks: np.ndarray) -> "Editor":
         """The beginnings of real tracks."""
         rows = setting.track_rows[tracks]
         crops, mask = setting.audio.gather(rows, np.zeros_like(rows), setting.num_frames)
         return cls(setting, sampler, crops.float(), mask)
 
-    def of_queries(self, states, seed: int) -> "Bench":
+    def of_queries(self, states, seed: int) -> "Editor":
         """Generated latents in the place of these."""
         latents = self.generate(states, seed)
-        return Bench(self.setting, self.sampler, latents, torch.ones(latents.shape[:2], dtype=torch.bool))
+        return Editor(self.setting, self.sampler, latents, torch.ones(latents.shape[:2], dtype=torch.bool))
 
     def denoiser(self, states, scale: float | None = None, negatives: Sequence[tuple] = ()):
         sampler = self.sampler if scale is None else replace(self.sampler, guidance_scale=scale)
         caption, null = self.model.on_device(states), self.model.null_states(len(self.latents))
-        avoided = [(*self.model.on_device(states), weight) for *states, weight in negatives]
+        avoided = [(*self.model.on_device(avoid), weight) for *avoid, weight in negatives]
         mask = self.mask.to(self.model.device)
         return sampler.denoiser(
             self.model.backbone, self.model.noise_scheduler, caption, null, avoided, "compose", mask

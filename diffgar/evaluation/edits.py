@@ -30,11 +30,14 @@ class Edits:
 def choose_edits(
     named: Sequence[set[str]], targets: Tensor, attributes: pd.DataFrame, max_pairs: int, seed: int = 0
 ) -> Edits:
-    """An edit for each of the first captions of `max_pairs` tracks: one attribute it names gets another value."""
+    """An edit for each of the first captions of `max_pairs` tracks: one attribute it names gets another value.
+
+    Captions that name a single attribute are passed over: there would be nothing to keep.
+    """
     random, tracks, source, target, changed = np.random.default_rng(seed), [], [], [], []
     seen = set()
     for caption, track in enumerate(targets.tolist()):
-        if track in seen or not named[caption] or len(tracks) == max_pairs:
+        if track in seen or len(named[caption]) < 2 or len(tracks) == max_pairs:
             continue
         seen.add(track)
         words = {name: attributes[name].iloc[track] for name in sorted(named[caption])}
@@ -48,14 +51,16 @@ def choose_edits(
     return Edits(np.array(tracks), source, target, changed)
 
 
-def edit_metrics(queries: Tensor, index: Tensor, edits: Edits, attributes: pd.DataFrame) -> dict[str, dict]:
-    """gained@10, kept@10 and the cosine to the track itself, of queries (S, P, D); per cent."""
+def edit_metrics(
+    queries: Tensor, start: Tensor, index: Tensor, edits: Edits, attributes: pd.DataFrame
+) -> dict[str, dict]:
+    """gained@10, kept@10 and the cosine to `start` (P, D), which was edited, of queries (S, P, D); per cent."""
     own = torch.from_numpy(edits.tracks)
     index = F.normalize(index, dim=-1)
-    values = {"gained@10": [], "kept@10": [], "cos_track": []}
-    for sample_ in queries:
-        similarity = F.normalize(sample_, dim=-1) @ index.T  # (P, N)
-        values["cos_track"].append(100 * similarity.gather(1, own[:, None]).squeeze(1).double())
+    values = {"gained@10": [], "kept@10": [], "cos_start": []}
+    for sample_ in F.normalize(queries, dim=-1):
+        values["cos_start"].append(100 * (sample_ * F.normalize(start, dim=-1)).sum(dim=-1).double())
+        similarity = sample_ @ index.T  # (P, N)
         top = similarity.scatter(1, own[:, None], -torch.inf).topk(K, dim=1).indices
         shares = [share_of(attributes.iloc[places], edits, pair) for pair, places in enumerate(top.tolist())]
         gained, kept = torch.tensor(shares, dtype=torch.float64).T
@@ -68,5 +73,5 @@ def share_of(found: pd.DataFrame, edits: Edits, pair: int) -> tuple[float, float
     """Of the tracks found, the share with the new value, and of the other named values the share they kept."""
     changed, source, target = edits.changed[pair], edits.source[pair], edits.target[pair]
     rest = [name for name in source if name != changed]
-    kept = np.mean([(found[name] == source[name]).mean() for name in rest]) if rest else 1.0
+    kept = np.mean([(found[name] == source[name]).mean() for name in rest])
     return float((found[changed] == target[changed]).mean()), float(kept)

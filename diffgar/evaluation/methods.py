@@ -11,6 +11,7 @@ attribute. `truth_filter` drops those that have it by ground truth: the ceiling.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import repeat
 
 import numpy as np
 import torch.nn.functional as F
@@ -22,6 +23,7 @@ from diffgar.evaluation.queries import Steer, generated_queries
 from diffgar.evaluation.retrieval import make_queries
 from diffgar.evaluation.setting import Evaluation
 
+GENERATED = ("replace", "compose", "compose_within", "query_arithmetic", "query_penalty", "compose_penalty")
 JOINT = (
     "text_arithmetic",
     "text_penalty",
@@ -42,17 +44,17 @@ class Bench:
     progress: Callable
 
     def generate(
-        self, rows: np.ndarray, steer: Steer | None = None, seeds: Sequence[int] = (), text=None, **guidance
+        self, rows: np.ndarray, steer: Steer | None = None, seeds: Sequence[int] | None = None, text=None, **guidance
     ) -> Tensor:
         """Queries (S, P, D) for rows of the text store, or of another `text`."""
         setting = self.setting
         return generated_queries(
             setting.model,
             replace(setting.sampler, **guidance),
-            text or setting.text,
+            setting.text if text is None else text,
             rows,
             setting.num_frames,
-            seeds or self.seeds,
+            self.seeds if seeds is None else seeds,
             make_queries,
             steer,
             self.progress,
@@ -66,7 +68,9 @@ class Methods:
     bench: Bench
     unwanted: Unwanted
     negatives: Negatives
-    steered: dict[tuple, Tensor] = field(default_factory=dict)  # what guidance made, for the methods that go on from it
+    steered: dict[tuple, Tensor] = field(
+        init=False, default_factory=dict
+    )  # what guidance made, for the methods that go on from it
 
     def answers(self, methods: Mapping[str, Sequence]) -> Iterator[tuple[str, Answer]]:
         """`plain` and each method at each of its strengths, named "method strength", made one at a time.
@@ -74,7 +78,7 @@ class Methods:
         Methods that need a joint space are left out of a pair that is not.
         """
         yield "plain", Answer(self.plain)
-        yield "truth_filter", Answer(self.plain, dropping(self.unwanted.has))
+        yield "truth_filter", self._dropping(self.unwanted.has)
         for method, strengths in methods.items():
             if method in JOINT and not self.joint:
                 continue
@@ -144,7 +148,7 @@ class Methods:
 
     def teacher_filter(self, share: float) -> Answer:
         scores = self.avoided_text @ self.bench.index.T  # (P, N)
-        return Answer(self.plain, dropping(scores >= scores.quantile(1 - share, dim=1, keepdim=True)))
+        return self._dropping(scores >= scores.quantile(1 - share, dim=1, keepdim=True))
 
     def _steered(self, form: str, scale: float, weight: float, *interval: float) -> Tensor:
         key = form, scale, weight, interval
@@ -153,8 +157,13 @@ class Methods:
             self.steered[key] = self.bench.generate(self.rows, self.negatives.steer(weight, form), **guidance)
         return self.steered[key]
 
+    def _dropping(self, tracks: Tensor) -> Answer:
+        return Answer(self.plain, repeat(dropping(tracks)))
+
     def _penalised(self, queries: Tensor, negatives: Tensor, strength: float) -> Answer:
-        return Answer(queries, hinge_penalty(queries, negatives, self.bench.index, strength))
+        """negatives (S, P, D) or (P, D); the penalties, as large as the pool, are made when they are needed."""
+        pairs = zip(queries, negatives.expand(len(queries), -1, -1), strict=True)
+        return Answer(queries, (hinge_penalty(*pair, self.bench.index, strength) for pair in pairs))
 
 
 def numbers(strength) -> list[float]:

@@ -18,9 +18,10 @@ FIRST_ROW = 1 << 20  # phrasings draw their noise as rows from here on, captions
 class Negatives:
     """The phrasings of V values, M in all, and which value each of P pairs is to be rid of.
 
-    states: of the phrasings (M). said (M,): the value that each says; asked (P,): the value that each pair avoids.
+    captions, states: the phrasings (M). said (M,): the value that each says; asked (P,): what each pair avoids.
     """
 
+    captions: list[str]
     states: TextStates
     said: Tensor
     asked: Tensor
@@ -31,11 +32,12 @@ class Negatives:
     ) -> "Negatives":
         """For each pair's (attribute, value); phrasings: the captions that say it, the plainest first."""
         distinct = list(dict.fromkeys(values))
-        captions = [phrasings(*value) for value in distinct]
+        pairs = [(place, caption) for place, value in enumerate(distinct) for caption in phrasings(*value)]
+        said, captions = zip(*pairs, strict=True)
         with torch.inference_mode():
-            states = text_encoder.encode([caption for several in captions for caption in several])
-        said = torch.tensor([place for place, several in enumerate(captions) for _ in several])
-        return cls(states, said, torch.tensor([distinct.index(value) for value in values]))
+            states = text_encoder.encode(list(captions))
+        asked = torch.tensor([distinct.index(value) for value in values])
+        return cls(list(captions), states, torch.tensor(said), asked)
 
     @property
     def rows(self) -> np.ndarray:
@@ -47,12 +49,15 @@ class Negatives:
         return self.states.hidden_states[places], self.states.mask[places]
 
     def of_pairs(self, vectors: Tensor) -> Tensor:
-        """Unit vectors (..., M, D) of the phrasings to one for each pair, (..., P, D): the mean of its phrasings."""
-        return F.normalize(
-            torch.stack([vectors[..., self.said == value, :].mean(dim=-2) for value in self.asked], -2), dim=-1
-        )
+        """Vectors (..., M, D) of the phrasings to a unit one for each pair, (..., P, D): the mean of its phrasings."""
+        means = [vectors[..., self.said == value, :].mean(dim=-2) for value in range(int(self.said.max()) + 1)]
+        return F.normalize(torch.stack(means, dim=-2), dim=-1)[..., self.asked, :]
+
+    def plainest(self) -> Tensor:
+        """The first phrasing of each pair's value, (P,)."""
+        return torch.searchsorted(self.said, self.asked)
 
     def steer(self, weight: float, form: str) -> Steer:
         """Away from the plainest phrasing of each pair's value."""
-        first = torch.searchsorted(self.said, self.asked)
+        first = self.plainest()
         return Steer(self.states.hidden_states[first], self.states.mask[first], weight, form)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from diffgar.evaluation.control import Unwanted, choose_unwanted, evaluate_control
-from diffgar.evaluation.methods import Bench, Methods
+from diffgar.evaluation.methods import GENERATED, JOINT, Bench, Methods
 from diffgar.evaluation.negatives import Negatives
 from diffgar.evaluation.queries import index_of
 from diffgar.evaluation.ranks import top_k
@@ -30,6 +30,11 @@ class NegativeControl:
     methods: Mapping[str, Sequence]
     max_captions: int = 300
 
+    def __post_init__(self):
+        unknown = sorted(set(self.methods) - {*GENERATED, *JOINT})
+        if unknown:
+            raise ValueError(f"no method {unknown[0]!r}; choose of {', '.join([*GENERATED, *JOINT])}")
+
     def __call__(
         self, setting: Evaluation, text_encoder: TextEncoder, seeds: Sequence[int], progress: Callable
     ) -> dict:
@@ -38,12 +43,13 @@ class NegativeControl:
         index = index_of(setting.audio, setting.task)
         bench = Bench(setting, index, seeds, progress)
         unwanted = choose(bench, named, attributes, self.max_captions)
-        methods = Methods(bench, unwanted, Negatives.of(unwanted.values, self.phrasings, text_encoder))
+        negatives = Negatives.of(unwanted.values, self.phrasings, text_encoder)
+        methods = Methods(bench, unwanted, negatives)
         vectors = (methods.teacher[0], methods.avoided_text) if methods.joint else None
         answers = methods.answers(self.methods)
         targets = setting.task.targets[unwanted.captions]
         pairs = setting.task.captions.iloc[unwanted.captions.tolist()][["caption_id", "caption"]]
-        pairs = pairs.assign(negative=[self.phrasings(*value)[0] for value in unwanted.values])
+        pairs = pairs.assign(negative=[negatives.captions[first] for first in negatives.plainest()])
         return {
             "protocol": {"num_pairs": len(unwanted.values), "seeds": len(seeds), "right_track": "lacks the value"},
             "rows": evaluate_control(answers, index, targets, unwanted, vectors),

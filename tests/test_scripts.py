@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 from scripts import TINY, invoke, places, run, start
 
 from diffgar import checkpoints
+from diffgar.dataloading.demo import ATTRIBUTES
 from diffgar.evaluation.methods import GENERATED
 
 LEAF = "config/train_ldm/model/encoder_pair/clap/unet/train_ldm_sample_pred_base.yaml"
@@ -97,10 +98,13 @@ def test_one_command_measures_every_way_to_be_rid_of_an_attribute(demo):
     assert all({"caption", "negative"} <= set(pair) for pair in result["pairs"])
 
 
-def test_a_pair_that_is_not_joint_is_steered_by_generated_forms_alone(demo):
+def test_a_pair_that_is_not_joint_is_steered_by_generated_forms_alone_and_values_said_as_written(demo):
     apart = ["encoder_pair.joint=false", "model_name=apart", "~task", "trainer.max_steps=10"]
     invoke("train_ldm.py", *TINY, *apart, *places(demo[0]))
-    result = control(demo[0], "control=negative", "control.max_captions=12", "model_name=apart")
+    result = control(demo[0], "control=negative", "control.max_captions=12", "model_name=apart", "task.phrasings=null")
+    assert {pair["negative"] for pair in result["pairs"]} <= {
+        value for values in ATTRIBUTES.values() for value in values
+    }
     methods = {name.split()[0] for name in result["rows"]}
     assert methods == {"plain", "truth_filter", *GENERATED}
 
@@ -128,8 +132,13 @@ def test_one_command_measures_edits_of_tracks_and_of_generated_queries(demo, sta
     ("script", "arguments", "message"),
     [
         ("eval_retrieval.py", ["--task", "nowhere"], "Could not find 'task/nowhere'"),
-        ("eval_retrieval.py", ["--model_name", "nobody"], "no model 'nobody' in .*; models there: demo"),
+        ("eval_retrieval.py", ["--model_name", "nobody"], "no model 'nobody' in .*; models there: .*demo"),
         ("eval_retrieval.py", ["--model_step", "7"], "no step 7; steps there: 10, 20, 30, 40, or best"),
+        (
+            "eval_retrieval.py",
+            ["control=negative", "task.attributes=null"],
+            "task demo has no ground truth to measure by",
+        ),
         ("eval_fidelity.py", ["--task", "song_describer"], "run extract_dataset.py data=song_describer"),
         (
             "train_ldm.py",

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from diffgar.evaluation.edits import choose_edits, edit_metrics
+from diffgar.evaluation.negatives import Phrasings, as_written
 from diffgar.evaluation.queries import index_of, sample_generator
 from diffgar.evaluation.rows import named_attributes
 from diffgar.evaluation.setting import Evaluation
@@ -30,7 +31,7 @@ STARTS = ("track", "query")
 class InversionControl:
     """Evaluates edits of `max_pairs` tracks of the task.
 
-    attributes: as for `NegativeControl`; phrase: (attribute, value) → words. start: what is edited, the `track` or a
+    attributes, phrasings: as for `NegativeControl`; the plainest is said. start: what is edited, the `track` or a
     `query` generated for the words of its caption. shares: of the sampling steps that are inverted; weights: of the new
     prompt's query in the interpolation; away: of the old value as a negative. num_iterations: of the exact inversion (1
     is plain DDIM).
@@ -38,7 +39,7 @@ class InversionControl:
 
     name: str
     attributes: Sequence[str]
-    phrase: Callable[[str, str], str]
+    phrasings: Phrasings | None
     start: str = "track"
     shares: Sequence[float] = (0.2, 0.4, 0.6, 0.8, 1.0)
     weights: Sequence[float] = (0.25, 0.5, 0.75)
@@ -57,8 +58,9 @@ class InversionControl:
         """{"protocol", "rows", "extra"}: method → metric, the round trips, and the table of edits."""
         named, attributes = named_attributes(setting, self.attributes)
         edits = choose_edits(named, setting.task.targets, attributes, self.max_pairs)
+        say = self.phrasings or as_written
         captions = [
-            [", ".join(self.phrase(*item) for item in words.items()) for words in side]
+            [", ".join(say(*item)[0] for item in words.items()) for words in side]
             for side in (edits.source, edits.target, edits.replaced())
         ]
         with torch.inference_mode():

@@ -11,6 +11,7 @@ from torch import Tensor
 from diffgar.evaluation.queries import Steer
 from diffgar.models.encoders.base import TextEncoder, TextStates
 
+Phrasings = Callable[[str, str], list[str]]  # (attribute, value) → captions that say it, the plainest first
 FIRST_ROW = 1 << 20  # phrasings draw their noise as rows from here on, captions as the rows they are
 
 
@@ -28,11 +29,11 @@ class Negatives:
 
     @classmethod
     def of(
-        cls, values: Sequence[tuple[str, str]], phrasings: Callable[[str, str], list[str]], text_encoder: TextEncoder
+        cls, values: Sequence[tuple[str, str]], phrasings: Phrasings | None, text_encoder: TextEncoder
     ) -> "Negatives":
-        """For each pair's (attribute, value); phrasings: the captions that say it, the plainest first."""
-        distinct = list(dict.fromkeys(values))
-        pairs = [(place, caption) for place, value in enumerate(distinct) for caption in phrasings(*value)]
+        """For each pair's (attribute, value); without phrasings a value is said as it is written."""
+        distinct, say = list(dict.fromkeys(values)), phrasings or as_written
+        pairs = [(place, caption) for place, value in enumerate(distinct) for caption in say(*value)]
         said, captions = zip(*pairs, strict=True)
         with torch.inference_mode():
             states = text_encoder.encode(list(captions))
@@ -61,3 +62,7 @@ class Negatives:
         """Away from the plainest phrasing of each pair's value."""
         first = self.plainest()
         return Steer(self.states.hidden_states[first], self.states.mask[first], weight, form)
+
+
+def as_written(attribute: str, value: str) -> list[str]:
+    return [value]

@@ -76,11 +76,17 @@ def bank_rows(setting: Evaluation) -> np.ndarray:
     return rows[np.unique(np.linspace(0, len(rows) - 1, BANK).astype(int))]
 
 
-def named_attributes(setting: Evaluation, attributes: Sequence[str]) -> tuple[list[set[str]], pd.DataFrame]:
+def named_attributes(setting: Evaluation, attributes: Sequence[str] | None) -> tuple[list[set[str]], pd.DataFrame]:
     """The attributes that each caption names, and the tracks' table of attributes.
 
-    The captions' column `named` lists them, joined by "|". Raises ValueError where a column is absent.
+    The captions' column `named` lists them, joined by "|". Raises ValueError where a column is absent, or none is asked
+    for.
     """
+    if not attributes:
+        raise ValueError(
+            f"task {setting.task.name} has no ground truth to measure by; name the table's columns of it with "
+            "task.attributes=[…], and in a column `named`, for each caption, those that it names, joined by |"
+        )
     captions, tracks = setting.task.captions, setting.audio.rows
     absent = [name for name in attributes if name not in tracks] + ["named"] * ("named" not in captions)
     if absent:

@@ -7,7 +7,7 @@ import torch
 
 from diffgar.evaluation.control import Unwanted, choose_unwanted, evaluate_control
 from diffgar.evaluation.methods import GENERATED, JOINT, Bench, Methods
-from diffgar.evaluation.negatives import Negatives
+from diffgar.evaluation.negatives import Negatives, Phrasings
 from diffgar.evaluation.queries import index_of
 from diffgar.evaluation.ranks import top_k
 from diffgar.evaluation.rows import named_attributes
@@ -26,7 +26,7 @@ class NegativeControl:
 
     name: str
     attributes: Sequence[str]
-    phrasings: Callable[[str, str], list[str]]
+    phrasings: Phrasings | None
     methods: Mapping[str, Sequence]
     max_captions: int = 300
 

@@ -3,8 +3,7 @@
     python train_ldm.py                                              # the demo, from nothing to a table
     python train_ldm.py --config config/train_ldm/model/encoder_pair/clap/unet/train_ldm_sample_pred_base.yaml
 
-A killed run goes on from its last checkpoint; a finished one prints its table again. Another config needs
-another `model_name`.
+A killed run goes on from its last checkpoint; a finished one prints its table. Another config needs another model_name.
 """
 
 from pathlib import Path

@@ -46,10 +46,11 @@ def main() -> None:
 
 def estimate(known: Tensor, means: Tensor, asked: Tensor, strength: float) -> Tensor:
     """Ridge regression (Hoerl & Kennard 1970) of means (C, D) on embeddings (C, P), for those asked (Q, P): (Q, D)."""
-    inputs, outputs = known.double() - known.double().mean(dim=0), means.double() - means.double().mean(dim=0)
-    gram = inputs.T @ inputs + strength * torch.eye(inputs.shape[1], dtype=inputs.dtype)
-    weights = torch.linalg.solve(gram, inputs.T @ outputs)
-    return ((asked.double() - known.double().mean(dim=0)) @ weights + means.double().mean(dim=0)).float()
+    known, means, asked = known.double(), means.double(), asked.double()
+    centre, mean = known.mean(dim=0), means.mean(dim=0)
+    gram = (known - centre).T @ (known - centre) + strength * torch.eye(known.shape[1], dtype=known.dtype)
+    weights = torch.linalg.solve(gram, (known - centre).T @ (means - mean))
+    return ((asked - centre) @ weights + mean).float()
 
 
 if __name__ == "__main__":

@@ -74,14 +74,14 @@ def test_inverted_latents_look_like_unit_noise():
 def test_an_edit_with_the_same_caption_changes_nothing():
     schedule = training_schedule()
     solver, denoise = Sampler(SOLVERS["DDIM"], 50).start(schedule), gaussian(schedule)
-    assert error(edit(denoise, denoise, solver, latents(), num_inverted=20), latents()) < 1e-4
+    assert error(edit(denoise, [denoise], solver, latents(), num_inverted=20)[0], latents()) < 1e-4
 
 
 def test_the_more_is_inverted_the_more_an_edit_changes():
     schedule = training_schedule()
     solver = Sampler(SOLVERS["DDIM"], 50).start(schedule)
     source, target = gaussian(schedule), gaussian(schedule, mean=1.0)
-    gained = [(edit(source, target, solver, latents(), count) - latents()).mean() for count in (5, 20, 35, 50)]
+    gained = [(edit(source, [target], solver, latents(), count)[0] - latents()).mean() for count in (5, 20, 35, 50)]
     assert gained == sorted(gained) and gained[0] < 0.2
     # from pure noise, a draw of the source becomes the same draw of the target: it moves by the whole mean
     assert abs(gained[-1] - 1.0) < 0.05

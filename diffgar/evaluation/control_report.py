@@ -9,13 +9,8 @@ from diffgar.evaluation.figures import tradeoff_figure
 from diffgar.evaluation.results import Result
 from diffgar.evaluation.tables import Table, format_cell
 
-APART = (
-    "plain",
-    "truth_filter",
-    "teacher_arithmetic",
-    "teacher_penalty",
-    "reprompt",
-)  # do not start from the plain query
+# do not start from the plain query
+APART = ("plain", "truth_filter", "teacher_arithmetic", "teacher_penalty", "reprompt")
 METRICS = (
     "gained@10",
     "kept@10",

@@ -21,7 +21,7 @@ from diffgar.evaluation.queries import index_of, sample_generator
 from diffgar.evaluation.rows import named_attributes
 from diffgar.evaluation.setting import Evaluation
 from diffgar.models.encoders.base import TextEncoder, pool
-from diffgar.models.inversion import edit, invert, inverted_timesteps
+from diffgar.models.inversion import Denoise, edit, invert, inverted_timesteps
 from diffgar.models.sampling import sample
 
 STARTS = ("track", "query")
@@ -96,12 +96,16 @@ class InversionControl:
         found = {"plain": plain[None], "reprompt": prompt}
         for weight in self.weights:
             found[f"interpolation {weight:g}"] = F.normalize((1 - weight) * plain + weight * prompt, dim=-1)
+        inverted = editor.denoiser(source, 1.0)
+        ways = {
+            "inversion": editor.denoiser(target),
+            "inversion_away": editor.denoiser(target, negatives=[(*replaced, self.away)]),
+        }
         for share in self.shares:
             count = max(1, round(share * self.num_steps))
-            for name, negatives in (("inversion", ()), ("inversion_away", [(*replaced, self.away)])):
-                edited = editor.edit(source, target, count, self.num_iterations, negatives)
-                found[f"{name} {share:g}"] = edited[None]
-                progress(len(plain))
+            edited = editor.edit(inverted, list(ways.values()), count, self.num_iterations)
+            found |= {f"{name} {share:g}": queries[None] for name, queries in zip(ways, edited, strict=True)}
+            progress(len(plain))
         return found
 
 
@@ -110,7 +114,7 @@ class Editor:
 
     def __init__(self, setting: Evaluation, sampler, latents: Tensor, mask: Tensor):
         self.setting, self.model, self.sampler = setting, setting.model, sampler
-        self.latents, self.mask = latents, mask
+        self.latents, self.mask, self.valid = latents, mask, mask.to(self.model.device)
         self.solver = sampler.start(self.model.noise_scheduler)
 
     @classmethod
@@ -125,25 +129,23 @@ class Editor:
         latents = self.generate(states, seed)
         return Editor(self.setting, self.sampler, latents, torch.ones(latents.shape[:2], dtype=torch.bool))
 
-    def denoiser(self, states, scale: float | None = None, negatives: Sequence[tuple] = ()):
+    def denoiser(self, states, scale: float | None = None, negatives: Sequence[tuple] = ()) -> Denoise:
+        """Of text states, by the sampler's guidance or another; negatives: states and mask, each with its weight."""
         sampler = self.sampler if scale is None else replace(self.sampler, guidance_scale=scale)
         caption, null = self.model.on_device(states), self.model.null_states(len(self.latents))
         avoided = [(*self.model.on_device(avoid), weight) for *avoid, weight in negatives]
-        mask = self.mask.to(self.model.device)
-        return sampler.denoiser(
-            self.model.backbone, self.model.noise_scheduler, caption, null, avoided, "compose", mask
-        )
+        parts = self.model.backbone, self.model.noise_scheduler, caption, null
+        return sampler.denoiser(*parts, negatives=avoided, mask=self.valid)
 
     def clean(self) -> Tensor:
-        return self.model.normalise(self.latents.to(self.model.device)) * self.mask.unsqueeze(-1).to(self.model.device)
+        return self.model.normalise(self.latents.to(self.model.device)) * self.valid.unsqueeze(-1)
 
     @torch.no_grad()
-    def edit(self, source, target, num_inverted: int, num_iterations: int, negatives: Sequence[tuple] = ()) -> Tensor:
-        """Unit queries (P, D); source, target: text states; negatives: the same, each with its weight."""
-        denoisers = self.denoiser(source, 1.0), self.denoiser(target, negatives=negatives)
-        mask = self.mask.to(self.model.device)
-        latents = edit(*denoisers, self.solver, self.clean(), num_inverted, num_iterations, mask)
-        return F.normalize(pool(self.model.denormalise(latents).cpu(), self.mask), dim=-1)
+    def edit(self, source: Denoise, targets: list[Denoise], num_inverted: int, num_iterations: int) -> list[Tensor]:
+        """For each target the edited latents as unit queries (P, D)."""
+        edited = edit(source, targets, self.solver, self.clean(), num_inverted, num_iterations, self.valid)
+        latents = [self.model.denormalise(latents).cpu() for latents in edited]
+        return [F.normalize(pool(each, self.mask), dim=-1) for each in latents]
 
     def generate(self, states, seed: int) -> Tensor:
         """Latents (P, T, D) from noise."""
@@ -155,8 +157,7 @@ class Editor:
         """Relative error of inverting and generating again under the same caption, plain DDIM's and the exact one's."""
         denoise, clean, errors = self.denoiser(states, scale), self.clean(), {}
         for name, iterations in (("plain", 1), ("exact", num_iterations)):
-            valid = self.mask.to(clean.device)
-            noisy = invert(denoise, self.solver, clean, None, iterations, valid)
+            noisy = invert(denoise, self.solver, clean, None, iterations, self.valid)
             again = sample(denoise, self.solver, noisy, inverted_timesteps(self.solver, None))
-            errors[name] = float((again - clean)[valid].norm() / clean[valid].norm())
+            errors[name] = float((again - clean)[self.valid].norm() / clean[self.valid].norm())
         return errors

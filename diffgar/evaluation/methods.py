@@ -3,9 +3,9 @@
 Generated forms need no joint space: `replace` and `compose` steer the diffusion, `compose_within` in an interval of the
 noise range alone, `query_arithmetic` subtracts one generated query from another, and `query_penalty` and
 `compose_penalty` mark down the tracks that are near to the negative's generated query. The others need the teacher's
-space: `text_arithmetic` and `text_penalty` do that with the attribute's embedding, `teacher_arithmetic` and
-`teacher_penalty` do it to the caption's own embedding, `teacher_filter` drops the tracks that score highest on the
-attribute. `truth_filter` drops those that have it by ground truth: the ceiling.
+space: `text_arithmetic`, `text_penalty` and `compose_text_penalty` do that with the attribute's embedding,
+`teacher_arithmetic` and `teacher_penalty` do it to the caption's own embedding, `teacher_filter` drops the tracks that
+score highest on the attribute. `truth_filter` drops those that have it by ground truth: the ceiling.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -68,9 +68,8 @@ class Methods:
     bench: Bench
     unwanted: Unwanted
     negatives: Negatives
-    steered: dict[tuple, Tensor] = field(
-        init=False, default_factory=dict
-    )  # what guidance made, for the methods that go on from it
+    # what guidance made, for the methods that go on from it
+    steered: dict[tuple, Tensor] = field(init=False, default_factory=dict)
 
     def answers(self, methods: Mapping[str, Sequence]) -> Iterator[tuple[str, Answer]]:
         """`plain` and each method at each of its strengths, named "method strength", made one at a time.

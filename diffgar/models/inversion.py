@@ -8,7 +8,7 @@ backwards. One step of sampling goes from the level i (signal_i, sigma_i) to the
 where both come out of the backbone at latents_i. Inversion knows latents_{i−1} and solves this for latents_i.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from diffusers import DDIMScheduler
@@ -110,17 +110,18 @@ def inverted_timesteps(solver: DDIMScheduler, num_inverted: int | None) -> Tenso
 
 def edit(
     source: Denoise,
-    target: Denoise,
+    targets: Sequence[Denoise],
     solver: DDIMScheduler,
     latents: Tensor,
     num_inverted: int | None = None,
     num_iterations: int = 5,
     mask: Tensor | None = None,
-) -> Tensor:
-    """Latents (B, T, D) that `source` tells of, changed to what `target` tells.
+) -> list[Tensor]:
+    """Latents (B, T, D) that `source` tells of, changed to what each of `targets` tells; they are inverted once.
 
-    source, target: denoisers of the caption as it was and as it is to be, with its negatives. Fewer inverted steps
+    source, targets: denoisers of the caption as it was and as it is to be, with its negatives. Fewer inverted steps
     keep more of the latents; the published edits invert 20 of 50 with guidance 3 on both ways.
     """
     noisy_latents = invert(source, solver, latents, num_inverted, num_iterations, mask)
-    return sample(target, solver, noisy_latents, inverted_timesteps(solver, num_inverted))
+    timesteps = inverted_timesteps(solver, num_inverted)
+    return [sample(target, solver, noisy_latents, timesteps) for target in targets]

@@ -208,7 +208,7 @@ def test_training_learns_its_batch_and_publishes_what_it_learned(dataset, tmp_pa
         lr_scheduler=functools.partial(torch.optim.lr_scheduler.ConstantLR, factor=1.0),
     )
     trainer = pl.Trainer(
-        max_epochs=16,
+        max_epochs=32,  # one step each; of 40 seeds the worst ended at 1.17, after half as many at 2.07
         accelerator="cpu",
         logger=False,
         enable_checkpointing=False,

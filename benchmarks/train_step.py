@@ -111,8 +111,10 @@ class Trainee:
         with self.timed("forward and backward"):
             inputs = [batch[name] for name in ("latents", "noise", "timesteps")]
             with autocast:
-                losses = self.objective.losses(self.backbone, self.schedule, *inputs, (text, text_mask), batch["mask"])
-            losses["loss"].mean().backward()
+                errors, _ = self.objective.errors(
+                    self.backbone, self.schedule, *inputs, (text, text_mask), batch["mask"]
+                )
+            errors.mean().backward()
         with self.timed("optimizer"):
             self.optimizer.step()
             self.optimizer.zero_grad()

@@ -1,13 +1,13 @@
 """The objective: each formula against its inverse, its reference or its limit."""
 
-import math
-
 import pytest
 import torch
 import torch.nn.functional as F
 from diffusers import DDIMScheduler, DDPMScheduler
 
+from diffgar.models.contrastive import info_nce, nt_xent
 from diffgar.models.diffusion import (
+    CONTRASTIVE_LOSSES,
     PREDICTION_TYPES,
     Objective,
     check_schedule,
@@ -17,9 +17,9 @@ from diffgar.models.diffusion import (
     implied_noise,
     loss_weights,
     masked_mse,
-    nt_xent,
     signal_and_sigma,
 )
+from diffgar.models.encoders.base import pool
 
 PUBLISHED = {"beta_schedule": "scaled_linear", "beta_start": 0.0015, "beta_end": 0.0195, "clip_sample": False}
 
@@ -94,24 +94,31 @@ def test_a_dropped_caption_is_the_empty_one_and_the_others_are_untouched(null_le
         assert torch.equal(states[row][mask[row]], text[row][text_mask[row]])
 
 
-def test_nt_xent_equals_the_sum_written_out():
-    prediction, latents, _ = batch(size=3)
-    views = [F.normalize(frames.mean(dim=0), dim=0) for frames in [*prediction, *latents]]
-    expected = []
-    for sample in range(3):
-        terms = []
-        for one, other in ((sample, sample + 3), (sample + 3, sample)):
-            others = [math.exp(views[one] @ views[k] / 0.1) for k in range(6) if k != one]
-            terms.append(-math.log(math.exp(views[one] @ views[other] / 0.1) / sum(others)))
-        expected.append(sum(terms) / 2)
-    torch.testing.assert_close(nt_xent(prediction, latents), torch.tensor(expected), atol=1e-4, rtol=1e-4)
-
-
-def test_nt_xent_does_not_hear_padding_frames():
+@pytest.mark.parametrize("loss", CONTRASTIVE_LOSSES)
+def test_the_contrastive_term_does_not_hear_padding_frames(loss):
     prediction, latents, _ = batch()
     mask = torch.arange(5) < torch.arange(1, 7).clamp(max=5).unsqueeze(1)
     garbage = torch.where(mask.unsqueeze(-1), prediction, torch.tensor(50.0))
-    torch.testing.assert_close(nt_xent(garbage, latents, mask), nt_xent(prediction, latents, mask))
+    objective, error = Objective(contrastive_weight=2.0, contrastive_loss=loss), torch.ones(len(latents))
+    clean, dirty = (objective.losses(error, x, latents, mask, denormalise) for x in (prediction, garbage))
+    torch.testing.assert_close(dirty, clean)
+    torch.testing.assert_close(clean["loss"], 1 + 2 * clean["contrastive"])
+
+
+def test_info_nce_is_between_the_query_and_the_index_as_retrieval_has_them():
+    prediction, latents, _ = batch()
+    error = torch.zeros(len(latents))
+    objective = Objective(contrastive_weight=1.0, contrastive_temperature=0.05, contrastive_loss="info_nce")
+    found = objective.losses(error, prediction, latents, None, denormalise)["contrastive"]
+    query, index = pool(denormalise(prediction)), pool(denormalise(latents))
+    torch.testing.assert_close(found, info_nce(query, index, 0.05))
+    normalised = Objective(contrastive_weight=1.0, contrastive_temperature=0.05)
+    found = normalised.losses(error, prediction, latents, None, denormalise)["contrastive"]
+    torch.testing.assert_close(found, nt_xent(pool(prediction), pool(latents), 0.05))
+
+
+def denormalise(latents):
+    return 0.5 * latents + 2
 
 
 def perfect(prediction_type, latents, noise):
@@ -129,30 +136,35 @@ def perfect(prediction_type, latents, noise):
 def test_a_perfect_prediction_has_no_loss(prediction_type, weighting):
     latents, noise, timesteps = batch()
     scheduler = DDPMScheduler(**PUBLISHED, prediction_type=prediction_type)
-    objective = Objective(prediction_type, contrastive_weight=0.1, **weighting)
+    objective = Objective(prediction_type, **weighting)
     backbone = perfect(prediction_type, latents, noise)
-    losses = objective.losses(backbone, scheduler, latents, noise, timesteps, (None, None))
-    assert losses["mse"].shape == (len(latents),) and losses["mse"].abs().max() == 0
-    torch.testing.assert_close(losses["loss"], 0.1 * losses["contrastive"])
+    errors, predicted = objective.errors(backbone, scheduler, latents, noise, timesteps, (None, None))
+    assert errors.shape == (len(latents),) and errors.abs().max() == 0
+    torch.testing.assert_close(predicted, latents, atol=1e-4, rtol=1e-4)
 
 
 def test_a_sample_has_the_same_loss_in_any_batch():
     latents, noise, timesteps = batch()
     scheduler = DDPMScheduler(**PUBLISHED, prediction_type="sample")
 
-    def losses(rows):
+    def errors(rows):
         def backbone(noisy_latents, timesteps, text, text_mask, mask):
             return 0.5 * noisy_latents
 
         inputs = latents[rows], noise[rows], timesteps[rows], (None, None), torch.ones(len(rows), 5, dtype=torch.bool)
-        return Objective().losses(backbone, scheduler, *inputs)["loss"]
+        return Objective().errors(backbone, scheduler, *inputs)[0]
 
-    torch.testing.assert_close(losses([0, 1, 2, 3]), torch.cat([losses([0, 1]), losses([2, 3])]))
+    torch.testing.assert_close(errors([0, 1, 2, 3]), torch.cat([errors([0, 1]), errors([2, 3])]))
 
 
 def test_an_unknown_prediction_type_is_refused_with_the_known_ones():
     with pytest.raises(ValueError, match="'noise'; choose one of sample, epsilon, v_prediction"):
         Objective("noise")
+
+
+def test_an_unknown_contrastive_loss_is_refused_with_the_known_ones():
+    with pytest.raises(ValueError, match="contrastive_loss 'triplet'; choose one of nt_xent, info_nce"):
+        Objective(contrastive_loss="triplet")
 
 
 @pytest.mark.parametrize("schedule", [{"rescale_betas_zero_snr": True}, {"beta_schedule": "squaredcos_cap_v2"}])

@@ -14,7 +14,7 @@ import train_ldm
 from diffgar.models import baselines
 from diffgar.models.backbones.layers import Dropout
 from diffgar.models.baselines import ContrastiveHeads
-from diffgar.models.diffusion import nt_xent
+from diffgar.models.diffusion import CONTRASTIVE_LOSSES
 
 LEAF = "train_ldm/model/encoder_pair/demo/unet/train_ldm_sample_pred_small"  # dropout 0.3, contrastive_weight 0.3
 TOY = [
@@ -104,12 +104,13 @@ class Halves:
         return everyone.roll(-self.rank * len(rows), dims=0)
 
 
-def test_halves_of_the_contrastive_loss_are_those_of_the_whole_batch():
-    prediction, latents = torch.randn(2, 6, 4, 5, generator=torch.Generator().manual_seed(0))
+@pytest.mark.parametrize("loss", CONTRASTIVE_LOSSES.values())
+def test_halves_of_the_contrastive_loss_are_those_of_the_whole_batch(loss):
+    queries, index = torch.randn(2, 6, 5, generator=torch.Generator().manual_seed(0))
     seen = []
-    whole = nt_xent(prediction, latents, gather=lambda rows: seen.append(rows) or rows)
+    whole = loss(queries, index, gather=lambda rows: seen.append(rows) or rows)
     halves = [
-        nt_xent(prediction[part], latents[part], gather=Halves(seen, rank))
+        loss(queries[part], index[part], gather=Halves(seen, rank))
         for rank, part in enumerate((slice(0, 3), slice(3, 6)))
     ]
     torch.testing.assert_close(torch.cat(halves), whole)

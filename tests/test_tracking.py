@@ -2,6 +2,7 @@
 
 import pandas as pd
 import pytest
+import wandb
 
 from diffgar.evaluation.figures import recall_figure
 from diffgar.evaluation.results import Result, read_result, write_result
@@ -32,6 +33,7 @@ def offline(monkeypatch):
 def test_numbers_table_and_figures_go_to_the_run(tmp_path, offline):
     path = result(tmp_path, "pytorch_lightning.loggers.WandbLogger")
     track(path, retrieval_table([read_result(path)]))
+    wandb.teardown()  # its own process writes the file; wait for it
     (run,) = (tmp_path / "wandb").glob("offline-run-*-m")
     logged = next(run.glob("*.wandb")).read_bytes()
     assert b"demo/retrieval/gdr/R@10" in logged and b"demo/retrieval/step" in logged

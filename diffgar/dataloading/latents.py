@@ -187,7 +187,7 @@ class Store:
 
     def means(self, rows: np.ndarray) -> torch.Tensor:
         """The mean over all frames of each of `rows`, (n, D) float32 on the CPU: no crop, no normalisation."""
-        return torch.stack([torch.from_numpy(self.row(i)).float().mean(dim=0) for i in rows])
+        return torch.stack([torch.from_numpy(self.row(i).astype(np.float32)).mean(dim=0) for i in rows])
 
 
 class TextStore(Store):

@@ -8,6 +8,7 @@ from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
 from diffgar.models.backbones.layers import Dropout
+from diffgar.models.contrastive import info_nce
 from diffgar.models.diffusion import drop_captions, masked_mse
 from diffgar.models.ldm import LatentDiffusion, States
 from diffgar.models.processes import gather_rows
@@ -32,7 +33,7 @@ class Regression(LatentDiffusion):
         states = drop_captions(batch["text"].float(), batch["text_mask"], self.null_text, draws["dropped"])
         prediction = self._predict(states, latents.shape[1], mask)
         error = masked_mse(prediction, latents, mask)
-        return self.objective.with_contrastive(error, prediction, latents, mask, gather_rows)
+        return self._with_contrastive(error, prediction, latents, mask)
 
     @torch.no_grad()
     def generate(self, sampler, captions: States, generators, num_frames: int, negatives=(), form="compose") -> Tensor:
@@ -88,11 +89,8 @@ class ContrastiveHeads(LightningModule):
         weights = batch["mask"].unsqueeze(-1).float()
         means = (batch["latents"].float() * weights).sum(dim=1) / weights.sum(dim=1)  # (B, D)
         text = self.embed_text(batch["text"], batch["text_mask"])
-        audio, scale = self.embed_audio(means), self.log_scale.exp().clamp(max=100)
-        target = torch.arange(len(text), device=self.device)
-        of_tracks = F.cross_entropy(scale * text @ gather_rows(audio).T, target)  # (B, G): one's own come first
-        of_captions = F.cross_entropy(scale * audio @ gather_rows(text).T, target)
-        loss = (of_tracks + of_captions) / 2
+        temperature = 1 / self.log_scale.exp().clamp(max=100)
+        loss = info_nce(text, self.embed_audio(means), temperature, gather_rows).mean()
         self.log("train/loss", loss, prog_bar=True, sync_dist=True)
         return loss
 

@@ -11,7 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from diffgar.models.contrastive import alone, info_nce, nt_xent
+from diffgar.models.encoders.base import pool
+
 PREDICTION_TYPES = ("sample", "epsilon", "v_prediction")
+CONTRASTIVE_LOSSES = {"nt_xent": nt_xent, "info_nce": info_nce}
 
 
 def signal_and_sigma(noise_scheduler, timesteps: Tensor) -> tuple[Tensor, Tensor]:
@@ -92,34 +96,14 @@ def drop_captions(text: Tensor, text_mask: Tensor, null_text: Tensor, dropped: T
     )
 
 
-def alone(rows: Tensor) -> Tensor:
-    """All rows there are, where one process has the whole batch."""
-    return rows
-
-
-def nt_xent(
-    prediction: Tensor, latents: Tensor, mask: Tensor | None = None, temperature: float = 0.1, gather: Callable = alone
-) -> Tensor:
-    """NT-Xent (B,) between the time means of predicted and true latents (Chen et al. 2020, arXiv 2002.05709, eq. 1).
-
-    Among the 2G − 1 other means of the global batch, a prediction must find its own track, and a track its prediction.
-    gather: rows (B, ...) of this process to those of all (G, ...), its own first, as `processes.gather_rows` does.
-    """
-    weights = torch.ones_like(latents[..., :1]) if mask is None else mask.unsqueeze(-1)
-    means = torch.stack([(frames.float() * weights).sum(dim=1) for frames in (prediction, latents)], dim=1)
-    means = F.normalize(means, dim=-1)  # (B, 2, D): the length of a sum is no matter
-    similarity = means.flatten(0, 1) @ gather(means).flatten(0, 1).T / temperature  # (2B, 2G)
-    partner = torch.arange(len(similarity), device=means.device) ^ 1  # predictions are even, tracks odd
-    losses = F.cross_entropy(similarity.fill_diagonal_(-torch.inf), partner, reduction="none")
-    return losses.unflatten(0, (-1, 2)).mean(dim=1)
-
-
 @dataclass(frozen=True)
 class Objective:
     """How a backbone is trained.
 
     prediction_type: that of the noise scheduler. caption_dropout: the probability of training on the empty caption.
-    min_snr_gamma (5 is usual), p2_gamma: see `loss_weights`. contrastive_weight: of `nt_xent` (0.1 where it is used).
+    min_snr_gamma (5 is usual), p2_gamma: see `loss_weights`. contrastive_weight: of the contrastive term between the
+    time means of predicted and true latents. contrastive_loss: `nt_xent` of the normalised latents, or `info_nce` of
+    the latents in the encoder's own scale, where retrieval ranks them.
     """
 
     prediction_type: str = "sample"
@@ -128,12 +112,14 @@ class Objective:
     p2_gamma: float = 0.0
     contrastive_weight: float = 0.0
     contrastive_temperature: float = 0.1
+    contrastive_loss: str = "nt_xent"
 
     def __post_init__(self):
-        if self.prediction_type not in PREDICTION_TYPES:
-            raise ValueError(f"prediction_type {self.prediction_type!r}; choose one of {', '.join(PREDICTION_TYPES)}")
+        for name, choices in (("prediction_type", PREDICTION_TYPES), ("contrastive_loss", CONTRASTIVE_LOSSES)):
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name} {getattr(self, name)!r}; choose one of {', '.join(choices)}")
 
-    def losses(
+    def errors(
         self,
         backbone: nn.Module,
         noise_scheduler,
@@ -142,12 +128,10 @@ class Objective:
         timesteps: Tensor,
         text: tuple[Tensor, Tensor],
         mask: Tensor | None = None,
-        gather: Callable = alone,
-    ) -> dict[str, Tensor]:
-        """Losses (B,) of each sample: "loss" and, where it has parts, "mse" and "contrastive".
+    ) -> tuple[Tensor, Tensor]:
+        """The weighted squared error (B,) of each sample, and the clean latents (B, T, D) that it was predicted to be.
 
-        latents, noise (B, T, D); timesteps (B,); text: states (B, L, C) and their mask; mask (B, T) of valid frames;
-        gather: see `nt_xent`.
+        latents, noise (B, T, D); timesteps (B,); text: states (B, L, C) and their mask; mask (B, T) of valid frames.
         """
         signal, sigma = signal_and_sigma(noise_scheduler, timesteps)
         noisy_latents = signal * latents + sigma * noise
@@ -155,16 +139,30 @@ class Objective:
         target = diffusion_target(self.prediction_type, latents, noise, signal, sigma)
         weights = loss_weights(self.prediction_type, signal, sigma, self.min_snr_gamma, self.p2_gamma)
         error = weights * masked_mse(prediction, target, mask)
-        predicted = clean_latents(self.prediction_type, prediction, noisy_latents, signal, sigma)
-        return self.with_contrastive(error, predicted, latents, mask, gather)
+        return error, clean_latents(self.prediction_type, prediction, noisy_latents, signal, sigma)
 
-    def with_contrastive(
-        self, error: Tensor, predicted: Tensor, latents: Tensor, mask: Tensor | None, gather: Callable = alone
+    def losses(
+        self,
+        error: Tensor,
+        predicted: Tensor,
+        latents: Tensor,
+        mask: Tensor | None,
+        denormalise: Callable,
+        gather: Callable = alone,
     ) -> dict[str, Tensor]:
-        """The error (B,) as "loss", with the contrastive term of the predicted clean latents where it has a weight."""
+        """Losses (B,) of each sample: "loss" and, with a contrastive term, its parts "mse" and "contrastive".
+
+        error (B,); predicted clean latents and latents (B, T, D), normalised; denormalise: latents to the encoder's
+        scale; gather: see `contrastive.py`.
+        """
         if not self.contrastive_weight:
             return {"loss": error}
-        contrastive = nt_xent(predicted, latents, mask, self.contrastive_temperature, gather)
+        views = predicted.float(), latents.float()
+        if self.contrastive_loss == "info_nce":
+            views = map(denormalise, views)
+        query, index = (pool(view, mask) for view in views)  # (B, D)
+        loss = CONTRASTIVE_LOSSES[self.contrastive_loss]
+        contrastive = loss(query, index, self.contrastive_temperature, gather)
         return {"loss": error + self.contrastive_weight * contrastive, "mse": error, "contrastive": contrastive}
 
 

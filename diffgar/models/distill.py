@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from diffgar.models.diffusion import clean_latents, drop_captions, implied_noise, masked_mse, signal_and_sigma
 from diffgar.models.guidance import Term, guidance_terms, join_texts
 from diffgar.models.ldm import LatentDiffusion, States
-from diffgar.models.processes import gather_rows
 from diffgar.models.sampling import Sampler
 
 Level = tuple[Tensor, Tensor]  # signal and sigma, (B, 1, 1) each
@@ -137,7 +136,7 @@ class Student(LatentDiffusion):
         target = self.target(noisy_latents, timesteps, states, mask)
         prediction = self.backbone(noisy_latents, timesteps, *states, mask)
         clean = clean_latents(self.objective.prediction_type, prediction.float(), noisy_latents, *level)
-        return self.objective.with_contrastive(masked_mse(clean, target, mask), clean, latents, mask, gather_rows)
+        return self._with_contrastive(masked_mse(clean, target, mask), clean, latents, mask)
 
     @torch.no_grad()
     def target(self, noisy_latents: Tensor, timesteps: Tensor, caption: States, mask: Tensor | None = None) -> Tensor:

@@ -80,16 +80,14 @@ class LatentDiffusion(LightningModule):
         """Per-sample losses (B,) by name."""
         latents = self.normalise(batch["latents"]) * batch["mask"].unsqueeze(-1)  # (B, T, D)
         text = drop_captions(batch["text"].float(), batch["text_mask"], self.null_text, draws["dropped"])
-        return self.objective.losses(
-            self.backbone,
-            self.noise_scheduler,
-            latents,
-            draws["noise"],
-            draws["timesteps"],
-            text,
-            batch["mask"],
-            gather_rows,
+        error, predicted = self.objective.errors(
+            self.backbone, self.noise_scheduler, latents, draws["noise"], draws["timesteps"], text, batch["mask"]
         )
+        return self._with_contrastive(error, predicted, latents, batch["mask"])
+
+    def _with_contrastive(self, error: Tensor, predicted: Tensor, latents: Tensor, mask: Tensor) -> dict[str, Tensor]:
+        """Losses (B,) by name, of the error (B,) and the clean latents (B, T, D) that were predicted and are true."""
+        return self.objective.losses(error, predicted, latents, mask, self.denormalise, gather_rows)
 
     def _draws(self, batch: dict) -> dict[str, Tensor]:
         """Noise, timesteps and dropped captions of this process's samples.

@@ -7,8 +7,9 @@ import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
+from diffgar.models.contrastive import info_nce
 from diffgar.models.encoders.base import pool
-from diffgar.models.encoders.demo import DemoAudioEncoder, DemoTextEncoder, contrastive_loss, save_pair, split_words
+from diffgar.models.encoders.demo import DemoAudioEncoder, DemoTextEncoder, save_pair, split_words
 
 
 class ContrastiveTowers(LightningModule):
@@ -39,7 +40,7 @@ class ContrastiveTowers(LightningModule):
         features = masked_bands(batch["features"].flatten(0, 1), self.max_mask)  # (B·K, F, M)
         latents = self.audio_encoder.tower(features).unflatten(0, batch["features"].shape[:2])  # (B, K, D)
         text = self.text_encoder.encode(batch["captions"]).embedding  # (B, D)
-        loss = contrastive_loss(pool(latents), text, self.log_scale.exp().clamp(max=100))
+        loss = info_nce(text, pool(latents), 1 / self.log_scale.exp().clamp(max=100)).mean()
         self.log("train/loss", loss, prog_bar=True, batch_size=len(text))
         return loss
 

@@ -107,13 +107,6 @@ def triples(word: str, num_buckets: int) -> tuple[int, ...]:
     return tuple(zlib.crc32(marked[i : i + 3].encode()) % num_buckets for i in range(len(marked) - 2))
 
 
-def contrastive_loss(audio: Tensor, text: Tensor, logit_scale: Tensor) -> Tensor:
-    """Symmetric InfoNCE of unit vectors (B, D), row i of one belonging to row i of the other (CLIP, Radford 2021)."""
-    similarity = logit_scale * audio @ text.T  # (B, B)
-    target = torch.arange(len(audio), device=audio.device)
-    return (F.cross_entropy(similarity, target) + F.cross_entropy(similarity.T, target)) / 2
-
-
 def save_pair(path: str | Path, audio_encoder: DemoAudioEncoder, text_encoder: DemoTextEncoder) -> None:
     """Both towers in fp16, and the vocabulary, in one file."""
     towers = {"audio": audio_encoder, "text": text_encoder}

@@ -1,0 +1,39 @@
+"""Contrastive losses between paired unit vectors, among all pairs of the global batch.
+
+Row i of one belongs to row i of the other. gather: rows (B, ...) of this process to those of all (G, ...), its own
+first, as `processes.gather_rows` does.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def alone(rows: Tensor) -> Tensor:
+    """All rows there are, where one process has the whole batch."""
+    return rows
+
+
+def nt_xent(queries: Tensor, index: Tensor, temperature: float | Tensor = 0.1, gather: Callable = alone) -> Tensor:
+    """NT-Xent (B,) of unit vectors (B, D): each finds its partner among the 2G − 1 others of both kinds.
+
+    Chen et al. 2020 (arXiv 2002.05709), eq. 1.
+    """
+    pairs = torch.stack([queries, index], dim=1)  # (B, 2, D)
+    similarity = pairs.flatten(0, 1) @ gather(pairs).flatten(0, 1).T / temperature  # (2B, 2G)
+    partner = torch.arange(len(similarity), device=pairs.device) ^ 1  # queries are even, the index odd
+    losses = F.cross_entropy(similarity.fill_diagonal_(-torch.inf), partner, reduction="none")
+    return losses.unflatten(0, (-1, 2)).mean(dim=1)
+
+
+def info_nce(queries: Tensor, index: Tensor, temperature: float | Tensor = 0.1, gather: Callable = alone) -> Tensor:
+    """Symmetric InfoNCE (B,) of unit vectors (B, D): each finds its partner among the G of the other kind.
+
+    As CLIP has it (Radford et al. 2021, arXiv 2103.00020, figure 3).
+    """
+    partner = torch.arange(len(queries), device=queries.device)
+    of_queries = F.cross_entropy(queries @ gather(index).T / temperature, partner, reduction="none")
+    of_index = F.cross_entropy(index @ gather(queries).T / temperature, partner, reduction="none")
+    return (of_queries + of_index) / 2

@@ -1,0 +1,36 @@
+"""Contrastive losses: the sums of the papers, written out."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from diffgar.models.contrastive import info_nce, nt_xent
+
+
+@pytest.fixture
+def views():
+    return F.normalize(torch.randn(2, 4, 6), dim=-1)  # queries and index
+
+
+def own_share(one, own, others):
+    """−log of the own vector's part among the others, at temperature 0.1."""
+    return -math.log(math.exp(one @ own / 0.1) / sum(math.exp(one @ other / 0.1) for other in others))
+
+
+def test_nt_xent_is_among_all_others_of_both_kinds(views):
+    queries, index = views
+    every = [*queries, *index]
+    expected = []
+    for i in range(4):
+        mine, its = every[i], every[i + 4]
+        terms = [own_share(a, b, [x for x in every if x is not a]) for a, b in ((mine, its), (its, mine))]
+        expected.append(sum(terms) / 2)
+    torch.testing.assert_close(nt_xent(queries, index), torch.tensor(expected), atol=1e-4, rtol=1e-4)
+
+
+def test_info_nce_is_among_all_of_the_other_kind(views):
+    queries, index = views
+    expected = [(own_share(q, a, index) + own_share(a, q, queries)) / 2 for q, a in zip(queries, index, strict=True)]
+    torch.testing.assert_close(info_nce(queries, index), torch.tensor(expected), atol=1e-4, rtol=1e-4)

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from diffgar.dataloading.latents import Card, Store
+from diffgar.dataloading.card import Card
+from diffgar.dataloading.latents import Store
 from diffgar.dataloading.store_writer import StoreWriter
 
 

@@ -1,28 +1,21 @@
-"""Encoding: windows of many tracks in full batches through an encoder, and the progress of it."""
+"""Encoding: windows of many tracks in full batches through an encoder."""
 
-import logging
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from diffgar.dataloading.decoding import Framing, Piece
 from diffgar.dataloading.tracks import Track
 from diffgar.models.encoders.base import AudioEncoder
-
-log = logging.getLogger(__name__)
+from diffgar.progress import Encoded, Progress
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 LAG = 2  # batches whose latents are still on the device while the next is prepared
-
-
-class ExtractionError(RuntimeError):
-    """Extraction stopped: what failed, and how to go on."""
 
 
 @dataclass(frozen=True)
@@ -78,21 +71,6 @@ class Options:
         return run
 
 
-@dataclass
-class Encoded:
-    """What becomes of a track: its latents, seconds of audio, and the error that left it out."""
-
-    track: Track
-    seconds: float = 0.0
-    error: str | None = None
-    parts: list[np.ndarray] = field(default_factory=list)  # (T_i, D) float16, one a batch
-
-    @property
-    def latents(self) -> np.ndarray:
-        """(T, D) float16."""
-        return np.concatenate(self.parts)
-
-
 class WindowBatches:
     """Collects windows into batches of one size and hands the latents back to the tracks they came from.
 
@@ -142,7 +120,7 @@ class WindowBatches:
 
 
 def encode_tracks(
-    pieces: Iterator[Piece], tracks: list[Track], batches: WindowBatches, progress: "Progress"
+    pieces: Iterator[Piece], tracks: list[Track], batches: WindowBatches, progress: Progress
 ) -> list[Encoded]:
     """The latents of `tracks`, whose pieces come next; the windows of different tracks share a batch."""
     results = [Encoded(track) for track in tracks]
@@ -160,41 +138,6 @@ def encode_tracks(
             result.error = "its latents are not finite"
             progress.fail(result)
     return results
-
-
-class Progress:
-    """The progress bar: tracks, time left, hours of audio and failures; stops when too many fail.
-
-    failures: those of earlier runs, which count too.
-    """
-
-    def __init__(self, num_tracks: int, max_failures: int, failures: Sequence[str] = ()):
-        self.bar = tqdm(total=num_tracks, unit="track", desc="extracting", mininterval=0.5, disable=num_tracks == 0)
-        self.max_failures, self.failures, self.hours = max_failures, list(failures), 0.0
-
-    def __enter__(self) -> "Progress":
-        return self
-
-    def __exit__(self, *_) -> None:
-        self.bar.close()
-
-    def done(self, result: Encoded) -> None:
-        if result.error:
-            self.fail(result)
-        self.hours += result.seconds / 3600
-        self.bar.set_postfix_str(f"{self.hours:.2f} h of audio, {len(self.failures)} failed", refresh=False)
-        self.bar.update()
-
-    def fail(self, result: Encoded) -> None:
-        """Raises ExtractionError when this failure is one too many."""
-        self.failures.append(f"{result.track.path}: {result.error}")
-        log.warning("left out: %s", self.failures[-1])
-        if len(self.failures) > self.max_failures:
-            first = "; ".join(self.failures[:3])
-            raise ExtractionError(
-                f"{len(self.failures)} tracks failed, max_failures is {self.max_failures} ({first}); mend "
-                f"them, leave them out of the table, or raise extraction.max_failures; what is done is kept"
-            )
 
 
 def framing_of(audio_encoder: AudioEncoder, hop_seconds: float) -> Framing:

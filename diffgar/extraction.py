@@ -12,13 +12,14 @@ import pandas as pd
 from tqdm import tqdm
 
 from diffgar.dataloading.audio import RESAMPLER
+from diffgar.dataloading.card import Card
 from diffgar.dataloading.decoding import Decoder
-from diffgar.dataloading.latents import Card
 from diffgar.dataloading.own_latents import LatentsError, OwnLatents
 from diffgar.dataloading.store_writer import StoreWriter
 from diffgar.dataloading.tracks import Dataset
-from diffgar.encoding import Encoded, Options, Progress, WindowBatches, encode_tracks, framing_of
+from diffgar.encoding import Options, WindowBatches, encode_tracks, framing_of
 from diffgar.models.encoders.base import AudioEncoder, TextEncoder
+from diffgar.progress import Encoded, Progress
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from diffgar.dataloading.decoding import Decoder
 from diffgar.dataloading.tracks import Dataset
-from diffgar.encoding import Options, Progress, WindowBatches, encode_tracks, framing_of
+from diffgar.encoding import Options, WindowBatches, encode_tracks, framing_of
 from diffgar.models.encoders.base import EncoderPair, pool
+from diffgar.progress import Progress
 
 log = logging.getLogger(__name__)
 

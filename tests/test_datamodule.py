@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 import torch
 
+from diffgar.dataloading.card import Card, StoreError
 from diffgar.dataloading.datamodule import LatentBatches, repeated
-from diffgar.dataloading.latents import Card, Store, StoreError, TextStore
+from diffgar.dataloading.latents import Store, TextStore
 from diffgar.dataloading.store_writer import StoreWriter
 
 

@@ -22,9 +22,10 @@ from diffgar.dataloading.latents import Store, TextStore
 from diffgar.dataloading.splits import by_name
 from diffgar.dataloading.tables import DatasetError
 from diffgar.dataloading.tracks import Track, read_dataset
-from diffgar.encoding import ExtractionError, Options
+from diffgar.encoding import Options
 from diffgar.extraction import extract_audio, extract_text
 from diffgar.models.encoders.base import AudioEncoder, EncoderPair, TextEncoder, TextStates
+from diffgar.progress import ExtractionError
 from diffgar.self_test import self_test
 
 RATE, DIM = 8000, 16

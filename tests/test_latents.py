@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 import torch
 
-from diffgar.dataloading.latents import Card, Store, StoreError
+from diffgar.dataloading.card import Card, StoreError
+from diffgar.dataloading.latents import Store
 from diffgar.dataloading.store_writer import StoreWriter
 
 

@@ -12,13 +12,15 @@ from scripts import composed, places
 
 import extract_dataset
 import train_ldm
-from diffgar.dataloading.latents import Store, StoreError
+from diffgar.dataloading.card import StoreError
+from diffgar.dataloading.latents import Store
 from diffgar.dataloading.own_latents import OwnLatents
 from diffgar.dataloading.own_sources import LatentsError
 from diffgar.dataloading.splits import by_column
 from diffgar.dataloading.tracks import read_dataset
-from diffgar.encoding import ExtractionError, Options
+from diffgar.encoding import Options
 from diffgar.extraction import import_latents
+from diffgar.progress import ExtractionError
 
 DIM, NUM_TRACKS = 8, 10
 IDS = [f"t{i}" for i in range(NUM_TRACKS)]

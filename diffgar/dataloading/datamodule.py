@@ -5,7 +5,8 @@ import torch
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from diffgar.dataloading.latents import Store, StoreError, TextStore
+from diffgar.dataloading.card import StoreError
+from diffgar.dataloading.latents import Store, TextStore
 
 
 class LatentBatches(Dataset):

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from diffgar.dataloading.latents import Card
+from diffgar.dataloading.card import Card
 from diffgar.dataloading.own_sources import UNREADABLE, LatentsError, digest, open_source
 
 

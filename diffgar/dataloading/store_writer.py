@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from diffgar.dataloading.latents import Card, Store, StoreError, write_atomically
+from diffgar.dataloading.card import Card, StoreError, write_atomically
+from diffgar.dataloading.latents import Store
 from diffgar.dataloading.moments import Moments
 
 

@@ -37,7 +37,7 @@ def evaluate(cfg: DictConfig) -> Path:
     if cfg.task.attributes and options.direction == "text_to_audio":
         for name, values in attribute_rows(first, rows, cfg.task.attributes).items():
             report["rows"][name] |= values
-    extra = {"paired": report["paired"], "samplers": {s.model.row: s.sampler.describe() for s in settings}}
+    extra = {"paired": report["paired"], "samplers": rows.samplers}
     result = reports.make_result("retrieval", cfg, first, report, extra)
     path = write_result(cfg.paths.results, result, report["queries"])
     reports.draw(path, report, rows, first)

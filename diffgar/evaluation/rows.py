@@ -19,11 +19,13 @@ BANK = 1000  # training captions that a hubness correction is estimated on
 
 @dataclass
 class Rows:
-    """Row name → queries (S, Q, D), the index (N, D) they search, and a bank (B, D) of training captions' queries."""
+    """Row name → queries (S, Q, D), the index (N, D) they search, a bank (B, D) of training captions' queries, and what
+    the queries were sampled with."""
 
     queries: dict[str, Tensor] = field(default_factory=dict)
     index: dict[str, Tensor] = field(default_factory=dict)
     bank: dict[str, Tensor] = field(default_factory=dict)
+    samplers: dict[str, dict] = field(default_factory=dict)
 
 
 def make_rows(
@@ -50,6 +52,8 @@ def make_rows(
         rows.queries[name] = ask(setting.rows, seeds, progress=progress)
         make_index = projected_index if projects(setting) else lambda model, audio, task: index_of(audio, task)
         rows.index[name] = make_index(setting.model, setting.audio, setting.task)
+        if setting.model.sampled:
+            rows.samplers[name] = setting.sampler.describe()
         if with_bank:
             rows.bank[name] = ask(bank, seeds[:1], progress=progress)[0]
     return rows

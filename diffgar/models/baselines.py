@@ -21,7 +21,7 @@ class Regression(LatentDiffusion):
     there is nothing to guide.
     """
 
-    row = "regression"
+    row, sampled = "regression", False
 
     def _predict(self, states: States, num_frames: int, mask: Tensor | None = None) -> Tensor:
         zeros = torch.zeros(len(states[0]), num_frames, len(self.latent_mean), device=self.device)
@@ -50,7 +50,7 @@ class ContrastiveHeads(LightningModule):
     temperature and the symmetric loss are CLIP's (Radford et al. 2021, arXiv 2103.00020).
     """
 
-    row = "contrastive"
+    row, sampled = "contrastive", False
 
     def __init__(
         self,

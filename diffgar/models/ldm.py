@@ -23,6 +23,7 @@ class LatentDiffusion(LightningModule):
     """
 
     row = "gdr"  # its name in a table
+    sampled = True  # its queries depend on the sampler
     noise_levels = (100, 300, 500, 700, 900)  # timesteps at which validation reports the loss
 
     def __init__(

@@ -1,26 +1,21 @@
 """The student lands in one step where its teacher lands in several, and then needs it no more."""
 
-from functools import partial
-
 import pytest
 import pytorch_lightning as pl
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler
 from omegaconf import OmegaConf
 from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint
 from test_datamodule import make_stores
+from trained import PUBLISHED, SOLVER, a_batch_and_draws, make, scrambled_unet
 
 from diffgar import checkpoints
 from diffgar.dataloading.datamodule import LatentDataModule
 from diffgar.models.backbones.mlp import MLP
-from diffgar.models.backbones.unet import UNet
+from diffgar.models.ddim import level_at
 from diffgar.models.diffusion import PREDICTION_TYPES, Objective, diffusion_target
-from diffgar.models.distill import Student, level_at
-from diffgar.models.ldm import LatentDiffusion, warmup_cosine
+from diffgar.models.distill import Student
+from diffgar.models.ldm import LatentDiffusion
 from diffgar.models.sampling import Sampler, sample
-
-PUBLISHED = {"beta_schedule": "scaled_linear", "beta_start": 0.0015, "beta_end": 0.0195, "clip_sample": False}
-SOLVER = partial(DDIMScheduler.from_config, timestep_spacing="trailing", set_alpha_to_one=True)
 
 
 @pytest.fixture(scope="module")
@@ -30,39 +25,11 @@ def datamodule(tmp_path_factory):
     return LatentDataModule(str(folder / "audio"), str(folder / "text"), num_frames=4, batch_size=4)
 
 
-def scrambled_unet():
-    """A backbone that depends on everything it is given, as a fresh one hardly does."""
-    torch.manual_seed(0)
-    backbone = UNet(6, 5, [16, 16], [2, 2], [1, 1], [0, 1], num_heads=2, head_dim=8, features=16)
-    with torch.no_grad():
-        for parameter in backbone.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
-    return backbone
-
-
-def make(kind, datamodule, prediction_type="sample", schedule=PUBLISHED, **options):
-    return kind(
-        backbone=scrambled_unet(),
-        noise_scheduler=DDPMScheduler(prediction_type=prediction_type, **schedule),
-        objective=Objective(prediction_type),
-        optimizer=partial(torch.optim.AdamW, lr=3e-3),
-        lr_scheduler=partial(warmup_cosine, warmup_steps=2, max_steps=20, min_lr=0),
-        **datamodule.constants(),
-        **options,
-    )
-
-
 def teacher_and_student(datamodule, prediction_type="sample", schedule=PUBLISHED, **options):
     teacher = make(LatentDiffusion, datamodule, prediction_type, schedule)
     student = make(Student, datamodule, prediction_type, schedule, **options)
     student.learn_from(teacher)
     return teacher, student
-
-
-def a_batch_and_draws(datamodule, model):
-    datamodule.trainer = model.trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
-    batch = datamodule.batches("train")[0]
-    return batch, model._draws(batch) | {"timesteps": torch.tensor([3, 250, 600, 999])}
 
 
 @pytest.mark.parametrize("prediction_type", PREDICTION_TYPES)

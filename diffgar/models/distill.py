@@ -2,60 +2,19 @@
 
 Guided distillation (Meng et al. 2023, arXiv 2210.03142) by progressive distillation (Salimans & Ho 2022, arXiv
 2202.00512): one DDIM step of the student learns to land where several guided ones of its teacher land. Notation of
-`diffusion.py`; a level is (signal, sigma), and the clean end is (1, 0).
+`diffusion.py` and `ddim.py`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from diffgar.models.diffusion import clean_latents, drop_captions, implied_noise, masked_mse, signal_and_sigma
-from diffgar.models.guidance import Term, guidance_terms, join_texts
+from diffgar.models.ddim import Level, ddim_steps, guided, level_at
+from diffgar.models.diffusion import clean_latents, drop_captions, masked_mse
+from diffgar.models.guidance import guidance_terms
 from diffgar.models.ldm import LatentDiffusion, States
 from diffgar.models.sampling import Sampler
-
-Level = tuple[Tensor, Tensor]  # signal and sigma, (B, 1, 1) each
-Predict = Callable[[Tensor, Tensor], Tensor]  # noisy latents (B, T, D) and timesteps (B,) → prediction (B, T, D)
-
-
-def level_at(noise_scheduler, timesteps: Tensor) -> Level:
-    """The level of each timestep (B,); below 0 is the clean end, as DDIM's last step has it."""
-    signal, sigma = signal_and_sigma(noise_scheduler, timesteps.clamp(min=0))
-    clean = (timesteps < 0).view(-1, 1, 1)
-    return signal.masked_fill(clean, 1.0), sigma.masked_fill(clean, 0.0)
-
-
-def guided(backbone: nn.Module, terms: Sequence[Term], mask: Tensor | None = None) -> Predict:
-    """The backbone's weighted sum of predictions for `terms`, in one call, each sample at its own timestep.
-
-    `guidance.Denoiser` takes one timestep for all of them.
-    """
-    count, text = len(terms), backbone.prepare_text(*join_texts(terms))
-    masks = None if mask is None else mask.repeat(count, 1)
-
-    def predict(noisy_latents: Tensor, timesteps: Tensor) -> Tensor:
-        predictions = backbone(noisy_latents.repeat(count, 1, 1), timesteps.repeat(count), text, mask=masks)
-        predictions = predictions.to(noisy_latents.dtype).unflatten(0, (count, -1))  # (K, B, T, D)
-        weights = torch.tensor([term.weight for term in terms]).to(predictions)
-        return torch.einsum("k,kbtd->btd", weights, predictions)
-
-    return predict
-
-
-def ddim_steps(
-    predict: Predict, noise_scheduler, noisy_latents: Tensor, timesteps: Tensor, stride: int, num_steps: int
-) -> Tensor:
-    """The latents (B, T, D) after `num_steps` DDIM steps of `stride` timesteps (Song et al. 2021, arXiv 2010.02502,
-    eq. 12 without noise), each sample from its own of `timesteps` (B,)."""
-    prediction_type, latents = noise_scheduler.config.prediction_type, noisy_latents
-    for done in range(num_steps):
-        now = timesteps - done * stride
-        level, (signal_below, sigma_below) = (level_at(noise_scheduler, t) for t in (now, now - stride))
-        prediction = predict(latents, now)
-        clean = clean_latents(prediction_type, prediction, latents, *level)
-        latents = signal_below * clean + sigma_below * implied_noise(prediction_type, prediction, latents, *level)
-    return latents
 
 
 def landing_target(noisy_latents: Tensor, landed: Tensor, level: Level, below: Level) -> Tensor:
@@ -100,24 +59,8 @@ class Student(LatentDiffusion):
         self.get_teacher = no_teacher
 
     def learn_from(self, teacher: LatentDiffusion) -> None:
-        """Start as a copy of a trained model, and keep that, frozen, to learn from.
-
-        Raises ValueError where the two differ in schedule, prediction type or backbone.
-        """
-        schedules = [model.noise_scheduler for model in (self, teacher)]
-        if not torch.equal(*(schedule.alphas_cumprod for schedule in schedules)):
-            raise ValueError("the teacher's noise schedule is another; choose its noise_scheduler for the student")
-        mine, its = (schedule.config.prediction_type for schedule in schedules)
-        if mine != its:
-            raise ValueError(f"the teacher predicts {its}, the student {mine}; use objective={its}")
-        mine, its = ({name: x.shape for name, x in model.state_dict().items()} for model in (self, teacher))
-        if mine != its:
-            other = sorted(name for name in mine | its if mine.get(name) != its.get(name))
-            raise ValueError(
-                f"the student's {other[0]} is {mine.get(other[0])}, its teacher's {its.get(other[0])}; choose the "
-                "teacher's encoder_pair and backbone for the student"
-            )
-        self.load_state_dict(teacher.state_dict())
+        """Start as a copy of a trained model, and keep that, frozen, to learn from; see `start_as`."""
+        start_as(self, teacher)
         teacher.eval().requires_grad_(False)
         # Behind a function: so it is in no state dict, and the EMA's copy of this module copies no teacher.
         self.get_teacher = lambda: teacher
@@ -157,6 +100,27 @@ class Student(LatentDiffusion):
                 f"use sampler.num_steps={self.num_calls}, or distill another with module.num_calls"
             )
         return super().generate(sampler, *arguments, **options)
+
+
+def start_as(module: LatentDiffusion, trained: LatentDiffusion) -> None:
+    """Copy a trained model's weights into a module.
+
+    Raises ValueError where the two differ in schedule, prediction type or backbone.
+    """
+    schedules = [model.noise_scheduler for model in (module, trained)]
+    if not torch.equal(*(schedule.alphas_cumprod for schedule in schedules)):
+        raise ValueError("the teacher's noise schedule is another; choose its noise_scheduler for the student")
+    mine, its = (schedule.config.prediction_type for schedule in schedules)
+    if mine != its:
+        raise ValueError(f"the teacher predicts {its}, the student {mine}; use objective={its}")
+    mine, its = ({name: x.shape for name, x in model.state_dict().items()} for model in (module, trained))
+    if mine != its:
+        other = sorted(name for name in mine | its if mine.get(name) != its.get(name))
+        raise ValueError(
+            f"the student's {other[0]} is {mine.get(other[0])}, its teacher's {its.get(other[0])}; choose the "
+            "teacher's encoder_pair and backbone for the student"
+        )
+    module.load_state_dict(trained.state_dict())
 
 
 def no_teacher() -> LatentDiffusion:

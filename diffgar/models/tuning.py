@@ -1,0 +1,79 @@
+"""A trained model, tuned to rank: InfoNCE between the tracks and what the model's own sampler makes of their captions.
+
+Fine-tuning through the sampler, with gradients through its last steps alone: DRaFT-K of Clark et al. 2024
+(arXiv 2309.17400, section 4). In training from noisy latents, which give the track away, the same term helps little.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from diffgar.models.ddim import ddim_steps, guided
+from diffgar.models.diffusion import drop_captions
+from diffgar.models.distill import start_as
+from diffgar.models.guidance import guidance_terms
+from diffgar.models.ldm import LatentDiffusion, States
+
+
+class Tuned(LatentDiffusion):
+    """Keeps to the denoising error, and lets what it generates be ranked by the objective's contrastive term.
+
+    num_steps, guidance_scale: of the DDIM sampler that it is tuned with, best those that it will be used with.
+    gradient_steps: how many of the last steps gradients go through. teacher: the name and step of the trained model
+    that it starts as, which the training script hands to `learn_from`. parts: as for `LatentDiffusion`.
+    """
+
+    row = "tuned"
+
+    def __init__(
+        self,
+        num_steps: int = 4,
+        guidance_scale: float = 3.0,
+        gradient_steps: int = 1,
+        teacher: Mapping | None = None,
+        **parts,
+    ):
+        super().__init__(**parts)
+        if not self.objective.contrastive_weight:
+            raise ValueError(
+                "a model is tuned by the objective's contrastive term, and its weight is 0; use "
+                "objective.contrastive_loss=info_nce objective.contrastive_weight=3"
+            )
+        count = self.noise_scheduler.config.num_train_timesteps
+        if count % num_steps or not 1 <= gradient_steps <= num_steps:
+            raise ValueError(
+                f"num_steps {num_steps} and gradient_steps {gradient_steps}: the steps must divide {count}, and "
+                "gradients go through 1 to all of them; use sampler.num_steps=4 with module.gradient_steps=1"
+            )
+        self.num_steps, self.gradient_steps, self.guidance_scale = num_steps, gradient_steps, guidance_scale
+
+    def learn_from(self, trained: LatentDiffusion) -> None:
+        """Start as a copy of a trained model; see `start_as`."""
+        start_as(self, trained)
+
+    def _losses(self, batch: dict, draws: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Per-sample losses (B,): the denoising error, in training with the contrastive term of generated latents."""
+        mask, text = batch["mask"], (batch["text"].float(), batch["text_mask"])
+        latents = self.normalise(batch["latents"]) * mask.unsqueeze(-1)  # (B, T, D)
+        states = drop_captions(*text, self.null_text, draws["dropped"])
+        drawn = latents, draws["noise"], draws["timesteps"]
+        error, _ = self.objective.errors(self.backbone, self.noise_scheduler, *drawn, states, mask)
+        if not self.training:
+            return {"loss": error}
+        return self._with_contrastive(error, self.generated(draws["noise"], text, mask), latents, mask)
+
+    def generated(self, noise: Tensor, caption: States, mask: Tensor | None = None) -> Tensor:
+        """Latents (B, T, D) from noise, normalised, with gradients through the last steps."""
+        stride = self.noise_scheduler.config.num_train_timesteps // self.num_steps
+        first = torch.full((len(noise),), stride * self.num_steps - 1, device=noise.device)
+        terms = guidance_terms(caption, self.null_states(len(noise)), self.guidance_scale)
+
+        def steps(latents: Tensor, done: int, num_steps: int) -> Tensor:
+            predict = guided(self.backbone, terms, mask)
+            return ddim_steps(predict, self.noise_scheduler, latents, first - done * stride, stride, num_steps)
+
+        done = self.num_steps - self.gradient_steps
+        with torch.no_grad():
+            latents = steps(noise, 0, done)
+        return steps(latents, done, self.gradient_steps)

@@ -1,0 +1,85 @@
+"""A tuned model learns from what its sampler makes of the captions, and keeps to the denoising error."""
+
+import pytest
+import torch
+from test_datamodule import make_stores
+from trained import SOLVER, a_batch_and_draws, make
+
+from diffgar.dataloading.datamodule import LatentDataModule
+from diffgar.models.diffusion import PREDICTION_TYPES, Objective
+from diffgar.models.ldm import LatentDiffusion
+from diffgar.models.sampling import Sampler, sample
+from diffgar.models.tuning import Tuned
+
+
+@pytest.fixture(scope="module")
+def datamodule(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stores")
+    make_stores(folder)
+    return LatentDataModule(str(folder / "audio"), str(folder / "text"), num_frames=4, batch_size=4)
+
+
+def tuned_and_start(datamodule, prediction_type="sample", weight=3.0, **options):
+    objective = Objective(prediction_type, contrastive_weight=weight, contrastive_loss="info_nce")
+    tuned = make(Tuned, datamodule, prediction_type, objective=objective, **options)
+    start = make(LatentDiffusion, datamodule, prediction_type)
+    tuned.learn_from(start)
+    return tuned, start
+
+
+@pytest.mark.parametrize("prediction_type", PREDICTION_TYPES)
+@pytest.mark.parametrize("gradient_steps", [1, 4])
+def test_it_is_tuned_on_what_its_sampler_makes(datamodule, prediction_type, gradient_steps):
+    tuned, _ = tuned_and_start(datamodule, prediction_type, gradient_steps=gradient_steps)
+    batch, draws = a_batch_and_draws(datamodule, tuned)
+    caption, mask = (batch["text"], batch["text_mask"]), batch["mask"]
+    sampler = Sampler(SOLVER, num_steps=4, guidance_scale=3.0)
+    solver = sampler.start(tuned.noise_scheduler)
+    with torch.no_grad():
+        null = tuned.null_states(4)
+        denoise = sampler.denoiser(tuned.backbone, tuned.noise_scheduler, caption, null, mask=mask)
+        expected = sample(denoise, solver, draws["noise"], solver.timesteps)
+    torch.testing.assert_close(tuned.generated(draws["noise"], caption, mask), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_gradients_go_through_the_last_steps_alone(datamodule):
+    for gradient_steps, reaches_noise in ((3, False), (4, True)):
+        tuned, _ = tuned_and_start(datamodule, gradient_steps=gradient_steps)
+        batch, draws = a_batch_and_draws(datamodule, tuned)
+        noise = draws["noise"].requires_grad_()
+        tuned.generated(noise, (batch["text"], batch["text_mask"]), batch["mask"]).sum().backward()
+        assert (noise.grad is not None) == reaches_noise
+        assert all(weight.grad is not None for weight in tuned.backbone.parameters())
+
+
+def test_what_it_generates_comes_to_find_its_track(datamodule):
+    tuned, _ = tuned_and_start(datamodule)
+    batch, draws = a_batch_and_draws(datamodule, tuned)
+    optimizer, terms = torch.optim.AdamW(tuned.parameters(), lr=2e-3), []
+    for _ in range(25):
+        losses = tuned._losses(batch, draws)
+        optimizer.zero_grad(), losses["loss"].mean().backward(), optimizer.step()
+        terms.append({name: value.mean().item() for name, value in losses.items()})
+    assert terms[-1]["contrastive"] < 0.5 * terms[0]["contrastive"]
+    assert terms[-1]["mse"] < 2 * terms[0]["mse"]
+
+
+def test_in_validation_its_loss_is_the_denoising_error(datamodule):
+    tuned, start = tuned_and_start(datamodule)
+    batch, draws = a_batch_and_draws(datamodule, tuned)
+    found, expected = (model.eval()._losses(batch, draws)["loss"] for model in (tuned, start))
+    assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"weight": 0.0}, "its weight is 0; use .* objective.contrastive_weight=3"),
+        ({"num_steps": 3}, "num_steps 3 and gradient_steps 1: the steps must divide 1000"),
+        ({"gradient_steps": 0}, "gradients go through 1 to all of them"),
+        ({"gradient_steps": 5}, "gradients go through 1 to all of them"),
+    ],
+)
+def test_what_it_cannot_be_tuned_with_is_refused(datamodule, options, message):
+    with pytest.raises(ValueError, match=message):
+        tuned_and_start(datamodule, **options)

@@ -34,7 +34,8 @@ def evaluate(cfg: DictConfig) -> Path:
         caption_embeddings=None if setting.text.embeddings is None else setting.text.embeddings[setting.rows],
         options=FidelityOptions(**instantiate(cfg.evaluation.fidelity)),
     )
-    extra = {"samplers": {name: sampler.describe() for name, sampler in samplers.items()}}
+    sampled = samplers.items() if setting.model.sampled else ()
+    extra = {"samplers": {name: sampler.describe() for name, sampler in sampled}}
     path = write_result(cfg.paths.results, reports.make_result("fidelity", cfg, setting, report, extra))
     if cfg.evaluation.guidance:
         reports.draw_guidance(path)

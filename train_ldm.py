@@ -9,7 +9,6 @@ A killed run goes on from its last checkpoint; a finished one prints its table. 
 from pathlib import Path
 
 import pytorch_lightning as pl
-import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
@@ -18,6 +17,7 @@ import extract_dataset
 from diffgar import checkpoints, cli
 from diffgar.evaluation import reports
 from diffgar.evaluation.queries import ValidationRetrieval
+from diffgar.models.precision import auto_precision
 
 
 @cli.main("train_ldm/model/encoder_pair/demo/unet/train_ldm_sample_pred_small")
@@ -48,7 +48,8 @@ def train(cfg: DictConfig, folder: Path, done: list[int]) -> None:
     datamodule = instantiate(cfg.datamodule)
     module = checkpoints.with_teacher(instantiate(cfg.module, **datamodule.constants()), cfg, instantiate)
     module.validate = validation(cfg, datamodule, folder) if cfg.validation else None
-    make_trainer(cfg).fit(module, datamodule=datamodule, ckpt_path=f"{folder}/step={done[-1]}.ckpt" if done else None)
+    last = checkpoints.intact(folder, done[-1]) if done else None
+    make_trainer(cfg).fit(module, datamodule=datamodule, ckpt_path=last)
     if cfg.publish and module.global_rank == 0:
         print(f"{cfg.publish}: {module.publish(cfg.publish)}")
 
@@ -71,7 +72,7 @@ def validation(cfg: DictConfig, datamodule, folder: Path):
 def make_trainer(cfg: DictConfig) -> pl.Trainer:
     precision = cfg.trainer.precision
     if precision == "auto":
-        precision = "bf16-mixed" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "32-true"
+        precision = auto_precision(cfg.trainer.accelerator)
     own = {"use_distributed_sampler": False, "logger": instantiate(cfg.logger)}  # batches are divided, steps are not
     return instantiate(cfg.trainer, precision=precision, callbacks=list(instantiate(cfg.callbacks).values()), **own)
 

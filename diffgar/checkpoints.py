@@ -1,6 +1,7 @@
 """Checkpoint folders: `checkpoints/<model_name>/step=<n>.ckpt` beside `config.yaml` and `scores.csv`."""
 
 import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -71,13 +72,24 @@ def choose_step(folder: Path, step: int | str) -> int:
     raise CheckpointError(f"{folder}: no step {step}; steps there: {', '.join(map(str, steps))}, or best, or last")
 
 
+def intact(folder: Path, step: int) -> Path:
+    """The checkpoint of a step. Raises CheckpointError where its end is missing."""
+    path = Path(folder) / f"step={step}.ckpt"
+    if not zipfile.is_zipfile(path):
+        raise CheckpointError(
+            f"{path} is damaged, perhaps by a kill while it was copied into place; delete it, and training goes on "
+            "from the step before"
+        )
+    return path
+
+
 def load_model(folder: Path, step: int, build: Callable[..., torch.nn.Module]) -> torch.nn.Module:
     """The trained model of a step with its EMA weights, in eval mode on the device there is.
 
     build: makes an object of a config (hydra's instantiate), handed in so that this module needs no Hydra.
     """
     config = OmegaConf.load(Path(folder) / "config.yaml")
-    content = torch.load(Path(folder) / f"step={step}.ckpt", map_location="cpu", weights_only=True, mmap=True)
+    content = torch.load(intact(folder, step), map_location="cpu", weights_only=True, mmap=True)
     weights = content["state_dict"]
     sizes = {name: torch.zeros_like(weights[name]) for name in ("latent_mean", "latent_std", "null_text")}
     model = build(config.module, **sizes)

@@ -63,6 +63,8 @@ class Options:
         """`encode` without gradients, at this precision, compiled if asked for."""
         dtype, kind = PRECISIONS[self.precision], self.torch_device.type
         encode = torch.compile(encode) if self.compile else encode
+        if dtype is None:
+            torch.backends.cudnn.allow_tf32 = False  # a GPU's convolutions would else have ten bits of precision
 
         def run(batch):
             with torch.inference_mode(), torch.autocast(kind, dtype) if dtype else nullcontext():

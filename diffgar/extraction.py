@@ -108,7 +108,7 @@ def extract_text(dataset: Dataset, text_encoder: TextEncoder, folder: Path | str
     writer = StoreWriter(folder, text_card(dataset.name, text_encoder), plan)
     pending = writer.pending(*options.job)
     text_encoder.eval().to(options.torch_device)
-    encode = options.forward(text_encoder.encode)
+    encode = replace(options, compile=False).forward(text_encoder.encode)  # it would compile for each caption
     for shard in tqdm(pending, unit="shard", desc="captions", disable=not pending):
         rows = list(writer.rows_of(shard))
         frames, embeddings, truncated = {}, {}, 0

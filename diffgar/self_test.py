@@ -36,7 +36,7 @@ def self_test(encoder_pair: EncoderPair, dataset: Dataset, options: Options, num
     ):
         results = [r for r in encode_tracks(iter(decoder), heads, batches, progress) if not r.error]
     audio = torch.stack([pool(torch.from_numpy(r.latents).float()) for r in results])  # (N, D)
-    encode = options.forward(encoder_pair.text_encoder.eval().to(device).encode)
+    encode = replace(options, compile=False).forward(encoder_pair.text_encoder.eval().to(device).encode)
     text = encode([captions[r.track.track_id] for r in results]).embedding.float().cpu()  # (N, D)
     similarity = text @ audio.T  # (N, N)
     return _paired_against_shuffled(similarity, encoder_pair.name)

@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import io
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -35,9 +36,18 @@ def start(script: str, *arguments: str) -> subprocess.Popen:
 
 def run(script: str, *arguments: str, fails: bool = False) -> str:
     process = start(script, *arguments)
-    output, _ = process.communicate(timeout=240)
+    output = finish(process)
     assert (process.returncode != 0) == fails, output[-3000:]
     return output
+
+
+def finish(process: subprocess.Popen) -> str:
+    """What it printed. One that hangs is killed with its children, so that it slows no other test."""
+    try:
+        return process.communicate(timeout=600)[0]
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise AssertionError(process.communicate()[0][-3000:]) from None
 
 
 def invoke(script: str, *arguments: str, fails: bool = False) -> str:

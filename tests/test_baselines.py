@@ -10,7 +10,9 @@ from test_datamodule import make_stores
 from diffgar.dataloading.datamodule import LatentBatches
 from diffgar.models.backbones.mlp import MLP
 from diffgar.models.baselines import ContrastiveHeads, Regression
+from diffgar.models.contrastive import info_nce
 from diffgar.models.diffusion import Objective
+from diffgar.models.encoders.base import pool
 
 
 @pytest.fixture(scope="module")
@@ -25,10 +27,12 @@ def batch_and_constants(tmp_path_factory):
     return LatentBatches(audio, text, "train", 4, 8)[0], constants
 
 
-def regression(constants):
+def regression(constants, **objective):
     torch.manual_seed(0)
     schedule = DDPMScheduler(prediction_type="sample", clip_sample=False)
-    return Regression(MLP(6, 5, width=64, depth=2), schedule, Objective(contrastive_weight=0.1), **constants)
+    return Regression(
+        MLP(6, 5, width=64, depth=2), schedule, Objective(**{"contrastive_weight": 0.1} | objective), **constants
+    )
 
 
 def train(model, loss_of, steps=80):
@@ -68,3 +72,11 @@ def test_contrastive_heads_learn_which_caption_belongs_to_which_track(batch_and_
     assert losses[-1] < 0.3 * losses[0]
     text = model.embed_text(batch["text"], batch["text_mask"])
     assert torch.allclose(text.norm(dim=-1), torch.ones(8), atol=1e-5)
+
+
+def test_the_contrastive_term_is_of_what_retrieval_ranks(batch_and_constants):
+    model = regression(batch_and_constants[1], contrastive_weight=1.0, contrastive_loss="info_nce")
+    prediction, latents = torch.randn(2, 4, 4, 6)
+    found = model._with_contrastive(torch.zeros(4), prediction, latents, torch.ones(4, 4, dtype=torch.bool))
+    views = (pool(x * model.latent_std + model.latent_mean) for x in (prediction, latents))
+    torch.testing.assert_close(found["loss"], info_nce(*views))

@@ -34,3 +34,11 @@ def test_info_nce_is_among_all_of_the_other_kind(views):
     queries, index = views
     expected = [(own_share(q, a, index) + own_share(a, q, queries)) / 2 for q, a in zip(queries, index, strict=True)]
     torch.testing.assert_close(info_nce(queries, index), torch.tensor(expected), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("loss", [nt_xent, info_nce])
+def test_mixed_precision_does_not_round_the_cosines(loss):
+    alike = F.normalize(torch.randn(6) + 0.1 * torch.randn(2, 4, 6), dim=-1)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = loss(*alike, 0.05)
+    assert torch.equal(found, loss(*alike, 0.05))

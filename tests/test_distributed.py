@@ -7,7 +7,7 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from pytorch_lightning import seed_everything
-from scripts import ROOT, places, start
+from scripts import ROOT, finish, places, start
 from test_datamodule import make_stores
 
 import train_ldm
@@ -55,8 +55,10 @@ def runs(tmp_path_factory):
         cfg = compose(LEAF, words["one"])
     checkpoints = Path(cfg.paths.checkpoints) / cfg.model_name
     checkpoints.mkdir(parents=True)
-    train_ldm.train(cfg, checkpoints, [])
-    output, _ = process.communicate(timeout=240)
+    try:
+        train_ldm.train(cfg, checkpoints, [])
+    finally:
+        output = finish(process)
     assert process.returncode == 0, output[-3000:]
     return folder / "one", folder / "two", output
 

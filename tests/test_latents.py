@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -104,12 +105,13 @@ def test_rows_left_out_are_listed_with_their_reason(tmp_path):
 
 def test_a_writer_killed_at_any_moment_leaves_whole_shards(tmp_path):
     program = (
-        "import sys; sys.path.insert(0, 'tests'); from test_latents import *\n"
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); from test_latents import *\n"
         f"writer = StoreWriter({str(tmp_path)!r}, card(shard_size=1), plan(5000))\n"
         "for s in writer.pending(): writer.write_shard(s, {f'track{s}': latents_of(f'track{s}')})"
     )
-    process = subprocess.Popen([sys.executable, "-c", program])
-    while len(list(tmp_path.glob("shards/*.npz"))) < 20 and process.poll() is None:
+    process = subprocess.Popen([sys.executable, "-c", program], cwd=Path(__file__).parents[1])
+    deadline = time.monotonic() + 120
+    while len(list(tmp_path.glob("shards/*.npz"))) < 20 and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
     process.kill()
     process.wait()

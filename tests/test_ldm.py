@@ -9,10 +9,12 @@ from diffusers import DDIMScheduler, DDPMScheduler
 from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint
 from test_datamodule import make_stores
 
+from diffgar import checkpoints
 from diffgar.dataloading.datamodule import LatentDataModule
 from diffgar.models.backbones.unet import UNet
 from diffgar.models.diffusion import Objective
 from diffgar.models.ldm import LatentDiffusion, warmup_cosine
+from diffgar.models.precision import auto_precision
 from diffgar.models.sampling import Sampler
 
 
@@ -124,3 +126,35 @@ def test_generated_latents_come_back_in_the_encoders_scale_and_do_not_depend_on_
 def test_a_warm_up_longer_than_the_run_is_refused():
     with pytest.raises(ValueError, match="warmup_steps 10 leaves none of max_steps 5"):
         warmup_cosine(None, 10, 5, 0.0)
+
+
+def test_gradients_are_clipped_in_mixed_precision_too_with_a_fused_optimizer(folder):
+    datamodule = LatentDataModule(str(folder / "audio"), str(folder / "text"), num_frames=4, batch_size=4)
+    model = make_model(datamodule)
+    model.make_optimizer = partial(torch.optim.SGD, lr=1.0, fused=True)  # its step is the gradient
+    model.make_lr_scheduler = partial(torch.optim.lr_scheduler.ConstantLR, factor=1.0)
+    before = [weight.detach().clone() for weight in model.parameters()]
+    silent = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "max_steps": 1}
+    trainer = pl.Trainer(**silent, accelerator="cpu", precision="bf16-mixed", gradient_clip_val=0.01)
+    trainer.fit(model, datamodule=datamodule)
+    moved = torch.cat([(a - b).flatten() for a, b in zip(model.parameters(), before, strict=True)])
+    assert moved.norm().item() == pytest.approx(0.01, rel=1e-2)
+
+
+def test_a_checkpoint_that_was_cut_short_is_refused_with_the_remedy(tmp_path):
+    torch.save({"weights": torch.randn(100)}, tmp_path / "step=5.ckpt")
+    assert checkpoints.intact(tmp_path, 5) == tmp_path / "step=5.ckpt"
+    content = (tmp_path / "step=5.ckpt").read_bytes()
+    (tmp_path / "step=5.ckpt").write_bytes(content[: len(content) // 2])
+    with pytest.raises(checkpoints.CheckpointError, match="step=5.ckpt is damaged.*delete it, and training goes on"):
+        checkpoints.intact(tmp_path, 5)
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "bf16", "expected"),
+    [("auto", True, "bf16-mixed"), ("auto", False, "32-true"), ("cpu", True, "32-true")],
+)
+def test_mixed_precision_is_for_gpus_that_have_it(monkeypatch, accelerator, bf16, expected):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: bf16 or including_emulation)
+    assert auto_precision(accelerator) == expected

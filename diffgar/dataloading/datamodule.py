@@ -1,5 +1,7 @@
 """Batches of latents and captions for training, as a pure function of seed and step."""
 
+import functools
+
 import numpy as np
 import torch
 from pytorch_lightning import LightningDataModule
@@ -64,9 +66,14 @@ class LatentBatches(Dataset):
         epochs, places = position // num_tracks, position % num_tracks
         picks = np.empty(global_size, dtype=np.int64)
         for epoch in np.unique(epochs):
-            order = np.random.default_rng([self.seed, 0, int(epoch)]).permutation(num_tracks)
-            picks[epochs == epoch] = order[places[epochs == epoch]]
+            picks[epochs == epoch] = order_of(self.seed, int(epoch), num_tracks)[places[epochs == epoch]]
         return picks
+
+
+@functools.lru_cache(maxsize=4)  # a batch may reach into the next epoch; validation has its own
+def order_of(seed: int, epoch: int, num_tracks: int) -> np.ndarray:
+    """The order of an epoch's tracks, (num_tracks,)."""
+    return np.random.default_rng([seed, 0, epoch]).permutation(num_tracks)
 
 
 def captioned_tracks(audio: Store, text: TextStore, split: str) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -187,5 +194,6 @@ class LatentDataModule(LightningDataModule):
 
     def _loader(self, batches: LatentBatches, steps) -> DataLoader:
         workers = {"num_workers": self.num_workers, "persistent_workers": True} if self.num_workers else {}
-        pin = torch.cuda.is_available() and not isinstance(self.audio.frames, torch.Tensor)
+        on_gpu = any(isinstance(store.frames, torch.Tensor) for store in (self.audio, self.text))
+        pin = torch.cuda.is_available() and not on_gpu  # what is there cannot be pinned
         return DataLoader(batches, batch_size=None, sampler=steps, pin_memory=pin, **workers)

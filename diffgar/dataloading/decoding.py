@@ -96,6 +96,7 @@ class Decoder:
             pieces = self.context.Queue(maxsize=AHEAD)
             worker = self.context.Process(target=_work, args=(share, self.framing, pieces, os.getpid()), daemon=True)
             worker.start()
+            pieces._writer.close()  # now only the worker can write: if it dies within a message, `get` ends
             self.queues.append(pieces)
             self.workers.append(worker)
         return self
@@ -125,9 +126,10 @@ class Decoder:
         while True:
             try:
                 return self.queues[k].get(timeout=1.0)
-            except queue.Empty:
-                if self.workers[k].is_alive():
+            except (queue.Empty, EOFError, OSError) as reason:
+                if isinstance(reason, queue.Empty) and self.workers[k].is_alive():
                     continue
+                self.workers[k].join()
                 track = self.tracks[number]
                 raise RuntimeError(
                     f"decoding worker {k} died (exit code {self.workers[k].exitcode}) at or soon after "

@@ -100,12 +100,13 @@ class Store:
         frame = np.arange(num_frames)  # (T,)
         mask = frame < (self.lengths[rows] - starts)[:, None]  # (B, T)
         index = (self.offsets[rows] + starts)[:, None] + np.where(mask, frame, 0)  # (B, T)
+        whole = mask.all()
         if isinstance(self.frames, torch.Tensor):
             device = self.frames.device
             crops, mask = self.frames[torch.from_numpy(index).to(device)], torch.from_numpy(mask).to(device)
         else:
             crops, mask = torch.from_numpy(self.frames[index]), torch.from_numpy(mask)
-        if not mask.all():
+        if not whole:
             crops.masked_fill_(~mask.unsqueeze(-1), 0)
         return crops, mask
 

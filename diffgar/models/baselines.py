@@ -11,6 +11,7 @@ from diffgar.models.backbones.layers import Dropout
 from diffgar.models.contrastive import info_nce
 from diffgar.models.diffusion import drop_captions, masked_mse
 from diffgar.models.ldm import LatentDiffusion, States
+from diffgar.models.precision import ClipsGradients
 from diffgar.models.processes import gather_rows
 
 
@@ -18,10 +19,11 @@ class Regression(LatentDiffusion):
     """The same backbone without noise: from a caption straight to the latents' mean, by least squares.
 
     The backbone sees zeros in the place of the noisy latents, at the noisiest timestep. Every sample is the same, and
-    there is nothing to guide.
+    there is nothing to guide. A contrastive term of the objective draws it from the mean to what ranks well.
     """
 
     row, sampled = "regression", False
+    noise_levels = (999,)  # it has but one
 
     def _predict(self, states: States, num_frames: int, mask: Tensor | None = None) -> Tensor:
         zeros = torch.zeros(len(states[0]), num_frames, len(self.latent_mean), device=self.device)
@@ -43,7 +45,7 @@ class Regression(LatentDiffusion):
         return self.denormalise(self._predict(self.on_device(captions), num_frames))
 
 
-class ContrastiveHeads(LightningModule):
+class ContrastiveHeads(ClipsGradients, LightningModule):
     """Projection heads on the frozen latents and text states, trained with InfoNCE: a joint space for any pair.
 
     audio: the track's mean latent (D,) through an MLP; text: the mean token state (C,) through another. The learned

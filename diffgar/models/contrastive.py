@@ -10,12 +10,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from diffgar.models.precision import in_float32
+
 
 def alone(rows: Tensor) -> Tensor:
     """All rows there are, where one process has the whole batch."""
     return rows
 
 
+@in_float32
 def nt_xent(queries: Tensor, index: Tensor, temperature: float | Tensor = 0.1, gather: Callable = alone) -> Tensor:
     """NT-Xent (B,) of unit vectors (B, D): each finds its partner among the 2G − 1 others of both kinds.
 
@@ -28,6 +31,7 @@ def nt_xent(queries: Tensor, index: Tensor, temperature: float | Tensor = 0.1, g
     return losses.unflatten(0, (-1, 2)).mean(dim=1)
 
 
+@in_float32
 def info_nce(queries: Tensor, index: Tensor, temperature: float | Tensor = 0.1, gather: Callable = alone) -> Tensor:
     """Symmetric InfoNCE (B,) of unit vectors (B, D): each finds its partner among the G of the other kind.
 

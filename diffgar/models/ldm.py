@@ -8,13 +8,14 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 
 from diffgar.models.diffusion import check_schedule, drop_captions
+from diffgar.models.precision import ClipsGradients
 from diffgar.models.processes import gather_rows
 from diffgar.models.sampling import Sampler, draw_noise, sample, seed_of
 
 States = tuple[Tensor, Tensor]  # token states (B, L, C) and their mask (B, L)
 
 
-class LatentDiffusion(LightningModule):
+class LatentDiffusion(ClipsGradients, LightningModule):
     """Generates latents (B, T, D) from the text states of a caption.
 
     latent_mean, latent_std (D,): the train store's, kept in the checkpoint. Training sees normalised latents;

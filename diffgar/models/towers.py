@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from diffgar.models.contrastive import info_nce
 from diffgar.models.encoders.base import pool
 from diffgar.models.encoders.demo import DemoAudioEncoder, DemoTextEncoder, save_pair, split_words
+from diffgar.models.precision import ClipsGradients
 
 
-class ContrastiveTowers(LightningModule):
+class ContrastiveTowers(ClipsGradients, LightningModule):
     """Trains the demo's encoder pair: a track's pooled windows against one of its captions.
 
     captions: the text tower knows the words of these. Batches are those of `WindowsDataModule`. The state with the
@@ -95,7 +96,8 @@ def recalls(pairs: list[tuple[Tensor, Tensor]]) -> dict[str, float]:
     """R@1, R@5, R@10 in per cent, of (index (D,), queries (Q_i, D)) for each track; mid-rank among ties."""
     index = torch.stack([vector for vector, _ in pairs])  # (N, D)
     own = torch.cat([torch.full((len(queries),), i) for i, (_, queries) in enumerate(pairs)])  # (Q,)
-    similarity = torch.cat([queries for _, queries in pairs]) @ index.T  # (Q, N)
+    with torch.autocast(index.device.type, enabled=False):  # bfloat16 would make ties
+        similarity = torch.cat([queries for _, queries in pairs]).float() @ index.float().T  # (Q, N)
     score = similarity.gather(1, own.to(similarity.device)[:, None])  # (Q, 1)
     ranks = 0.5 + (similarity > score).sum(dim=1) + (similarity == score).sum(dim=1) / 2
     return {f"R@{k}": 100 * float((ranks <= k).float().mean()) for k in (1, 5, 10)}

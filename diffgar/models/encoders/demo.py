@@ -38,7 +38,9 @@ class DemoAudioEncoder(AudioEncoder):
         self.eval()
 
     def encode(self, windows: Tensor) -> Tensor:
-        return self.tower(self.frontend(windows.float()))
+        with torch.autocast(windows.device.type, enabled=False):  # power overflows half precision
+            features = self.frontend(windows.float())
+        return self.tower(features).float()
 
 
 class DemoTextEncoder(TextEncoder):

@@ -9,6 +9,7 @@ training steps in turn: noise, forward, backward, optimiser. With --compile, our
 
 import argparse
 import contextlib
+import functools
 import json
 import statistics
 import time
@@ -27,7 +28,13 @@ from diffgar.models.diffusion import Objective
 
 LATENT_DIM, TEXT_DIM, NUM_FRAMES, NUM_TOKENS = 512, 768, 64, 77
 CHANNELS, FACTORS, BLOCKS, ATTENTIONS = (1024, 1024, 1536, 2048), (2, 2, 4, 4), (1, 1, 2, 2), (0, 0, 1, 1)
-BF16_PEAKS = {"A100": 312e12, "H100": 989e12, "H200": 989e12}  # dense, as the vendor states them
+BF16_PEAKS = {  # dense, as the vendor states them, by what the device calls itself
+    "A100-": 312e12,
+    "H100 80GB HBM3": 989e12,
+    "H100 PCIe": 756e12,
+    "H100 NVL": 835e12,
+    "H200": 989e12,
+}
 
 
 def published_unet() -> nn.Module:
@@ -121,7 +128,8 @@ class Trainee:
 
     @contextlib.contextmanager
     def timed(self, part: str):
-        wait = torch.cuda.synchronize if self.device.type == "cuda" else lambda: None
+        on_gpu = self.device.type == "cuda"
+        wait = functools.partial(torch.cuda.synchronize, self.device) if on_gpu else lambda: None
         wait()
         begun = time.perf_counter()
         yield
@@ -132,7 +140,8 @@ class Trainee:
         """The median of each part's seconds after the warm-up, and what follows from them."""
         parts = {name: statistics.median(seconds[warmup:]) for name, seconds in self.seconds.items()}
         flops, peak = training_flops(self.backbone, batch), peak_of(self.device)
-        shares = {"share_of_bf16_peak": flops / parts["forward and backward"] / peak} if peak else {}
+        share = flops / parts["forward and backward"] / peak if peak else None
+        shares = {"bf16_peak_flops": peak, "share_of_bf16_peak": share} if peak else {}
         return {
             "parameters": sum(p.numel() for p in self.backbone.parameters()),
             "gigaflops_a_step": flops / 1e9,
@@ -159,7 +168,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--steps", type=int, default=5)
-    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--compile", nargs="?", const="default", help="torch.compile's mode, as reduce-overhead")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     arguments = parser.parse_args()
     device, warmup = torch.device(arguments.device), 2
@@ -170,7 +179,7 @@ def main() -> None:
         "ours": Trainee(our_unet(), device, fused=True),
     }
     if arguments.compile:
-        trainees["ours, compiled"] = Trainee(torch.compile(our_unet()), device, fused=True)
+        trainees["ours, compiled"] = Trainee(torch.compile(our_unet(), mode=arguments.compile), device, fused=True)
     for _ in range(warmup + arguments.steps):
         for trainee in trainees.values():  # in turn, so that a busy machine slows all alike
             trainee.step(batch)

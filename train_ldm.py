@@ -17,7 +17,7 @@ import extract_dataset
 from diffgar import checkpoints, cli
 from diffgar.evaluation import reports
 from diffgar.evaluation.queries import ValidationRetrieval
-from diffgar.models.precision import auto_precision
+from diffgar.models.precision import choose_precision
 
 
 @cli.main("train_ldm/model/encoder_pair/demo/unet/train_ldm_sample_pred_small")
@@ -70,9 +70,7 @@ def validation(cfg: DictConfig, datamodule, folder: Path):
 
 
 def make_trainer(cfg: DictConfig) -> pl.Trainer:
-    precision = cfg.trainer.precision
-    if precision == "auto":
-        precision = auto_precision(cfg.trainer.accelerator)
+    precision = choose_precision(cfg.trainer.precision, cfg.trainer.accelerator)
     own = {"use_distributed_sampler": False, "logger": instantiate(cfg.logger)}  # batches are divided, steps are not
     return instantiate(cfg.trainer, precision=precision, callbacks=list(instantiate(cfg.callbacks).values()), **own)
 

@@ -28,13 +28,8 @@ from diffgar.models.diffusion import Objective
 
 LATENT_DIM, TEXT_DIM, NUM_FRAMES, NUM_TOKENS = 512, 768, 64, 77
 CHANNELS, FACTORS, BLOCKS, ATTENTIONS = (1024, 1024, 1536, 2048), (2, 2, 4, 4), (1, 1, 2, 2), (0, 0, 1, 1)
-BF16_PEAKS = {  # dense, as the vendor states them, by what the device calls itself
-    "A100-": 312e12,
-    "H100 80GB HBM3": 989e12,
-    "H100 PCIe": 756e12,
-    "H100 NVL": 835e12,
-    "H200": 989e12,
-}
+# Dense, as the vendor states them, by what the device calls itself.
+BF16_PEAKS = {"A100-": 312e12, "H100 80GB": 989e12, "H100 PCIe": 756e12, "H100 NVL": 835e12, "H200": 989e12}
 
 
 def published_unet() -> nn.Module:
@@ -116,11 +111,9 @@ class Trainee:
             with self.timed("text encoder"), autocast:
                 text = self.text_encoder(batch["ids"], text_mask)
         with self.timed("forward and backward"):
-            inputs = [batch[name] for name in ("latents", "noise", "timesteps")]
+            inputs = *(batch[name] for name in ("latents", "noise", "timesteps")), (text, text_mask), batch["mask"]
             with autocast:
-                errors, _ = self.objective.errors(
-                    self.backbone, self.schedule, *inputs, (text, text_mask), batch["mask"]
-                )
+                errors, _ = self.objective.errors(self.backbone, self.schedule, *inputs)
             errors.mean().backward()
         with self.timed("optimizer"):
             self.optimizer.step()

@@ -14,7 +14,7 @@ from diffgar.dataloading.datamodule import LatentDataModule
 from diffgar.models.backbones.unet import UNet
 from diffgar.models.diffusion import Objective
 from diffgar.models.ldm import LatentDiffusion, warmup_cosine
-from diffgar.models.precision import auto_precision
+from diffgar.models.precision import choose_precision
 from diffgar.models.sampling import Sampler
 
 
@@ -157,4 +157,5 @@ def test_a_checkpoint_that_was_cut_short_is_refused_with_the_remedy(tmp_path):
 def test_mixed_precision_is_for_gpus_that_have_it(monkeypatch, accelerator, bf16, expected):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: bf16 or including_emulation)
-    assert auto_precision(accelerator) == expected
+    assert choose_precision("auto", accelerator) == expected
+    assert choose_precision("16-mixed", accelerator) == "16-mixed"

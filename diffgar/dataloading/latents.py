@@ -86,7 +86,7 @@ class Store:
         device = torch.device(device)
         if device.type == "cuda" and self.nbytes < torch.cuda.mem_get_info(device)[0] / 3:
             self.verify()
-            self.frames = torch.from_numpy(np.array(self.frames)).to(device)
+            self.frames = on_device(self.frames, device)
         elif self.nbytes < available_memory() / 2:
             self.verify()
             self.frames = np.array(self.frames)
@@ -139,3 +139,11 @@ class TextStore(Store):
 def available_memory() -> int:
     """Bytes of RAM that are free or can be freed."""
     return psutil.virtual_memory().available
+
+
+def on_device(frames: np.ndarray, device: torch.device, block: int = 2**20) -> torch.Tensor:
+    """The frames (F, D) on a device, copied a block at a time: RAM need not hold them."""
+    held = torch.empty(frames.shape, dtype=torch.float16, device=device)
+    for start in range(0, len(frames), block):
+        held[start : start + block] = torch.from_numpy(np.array(frames[start : start + block]))
+    return held

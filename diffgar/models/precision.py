@@ -7,8 +7,10 @@ import torch
 from torch import Tensor
 
 
-def auto_precision(accelerator: str) -> str:
-    """bf16-mixed where that accelerator is a GPU with bfloat16 of its own, else 32-true."""
+def choose_precision(precision: str, accelerator: str) -> str:
+    """What Lightning is to train in: for `auto` bf16-mixed on a GPU with bfloat16 of its own, else 32-true."""
+    if precision != "auto":
+        return precision
     on_gpu = torch.cuda.is_available() and accelerator in ("auto", "gpu", "cuda")
     return "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
 

@@ -140,7 +140,7 @@ class ValidationRetrieval:
 
     def __init__(self, audio: Store, text: TextStore, sampler, num_frames: int, max_tracks: int = 1000):
         task = task_of("validation", audio, text, "validation")
-        first = task.captions.drop_duplicates("track_id").index[:max_tracks].to_numpy()
+        first = task.captions.drop_duplicates("track_id").index[:max_tracks].to_numpy(copy=True)
         self.means, self.targets = audio.means(track_rows(audio, task)), task.targets[first]
         self.text, self.rows = text, caption_rows(text, task)[first]
         self.sampler, self.num_frames = sampler, num_frames

@@ -9,6 +9,8 @@ import pandas as pd
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from diffgar.errors import InputError
+
 NOT_THE_MODEL = {  # may change on resume: a group, or a value of one
     *("paths", "logger", "evaluation", "extraction", "task", "sampler", "model_step", "publish"),
     *("datamodule.num_workers", "prepare.num_workers", "encoder_pair.weights"),
@@ -17,7 +19,7 @@ NOT_THE_MODEL = {  # may change on resume: a group, or a value of one
 }
 
 
-class CheckpointError(ValueError):
+class CheckpointError(InputError):
     """A model or step that is not there, or a folder of another config. The message has the remedy."""
 
 

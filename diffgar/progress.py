@@ -8,11 +8,12 @@ import numpy as np
 from tqdm import tqdm
 
 from diffgar.dataloading.tracks import Track
+from diffgar.errors import InputError
 
 log = logging.getLogger(__name__)
 
 
-class ExtractionError(RuntimeError):
+class ExtractionError(InputError):
     """Extraction stopped: what failed, and how to go on."""
 
 

@@ -5,10 +5,11 @@ import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from diffgar.errors import InputError
+
 FORMAT_VERSION = 1
-IDENTITY = (
+ENCODING = (  # what made the latents, whatever they are of: a model keeps it, and takes no others
     "kind",
-    "dataset",
     "encoder",
     "checkpoint_hash",
     "frontend_version",
@@ -18,11 +19,14 @@ IDENTITY = (
     "window_seconds",
     "hop_seconds",
     "resampler",
+    "short_padding",
+    "max_tokens",
     "precision",
 )
+IDENTITY = ("dataset", *ENCODING)
 
 
-class StoreError(ValueError):
+class StoreError(InputError):
     """A store that is missing, unfinished, damaged or another encoder's. The message has the remedy."""
 
 
@@ -41,6 +45,8 @@ class Card:
     window_seconds: float | None = None
     hop_seconds: float | None = None
     resampler: str | None = None
+    short_padding: str | None = None  # how a track shorter than a window fills it
+    max_tokens: int | None = None  # of a caption; None for audio
     precision: str | None = None  # of the encoder's forward pass
     dtype: str = "float16"
     format_version: int = FORMAT_VERSION
@@ -55,6 +61,10 @@ class Card:
 
     def identity(self) -> dict:
         return {name: getattr(self, name) for name in IDENTITY}
+
+    def encoding(self) -> dict:
+        """What made the latents: equal for all stores that one model may be trained and evaluated on."""
+        return {name: getattr(self, name) for name in ENCODING}
 
     def save(self, folder: Path) -> None:
         write_atomically(Path(folder) / "card.json", json.dumps(asdict(self), indent=1).encode())

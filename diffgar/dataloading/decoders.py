@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from diffgar.errors import InputError
+
 BLOCK_FRAMES = 2**18  # about 6 s at 44.1 kHz
 AV_SUFFIXES = {".m4a", ".aac", ".mp4", ".webm", ".mka", ".wma"}
 TOLERANCE_SECONDS = 0.1  # encoder delay and padding, which decoders trim differently: a few frames of 26 ms
@@ -19,7 +21,7 @@ FETCH = "fetch or convert the file again"
 UNREADABLE = "cannot be decoded ({}): truncated, damaged or not audio"
 
 
-class AudioError(ValueError):
+class AudioError(InputError):
     """A file that cannot be used: its path, the reason, and what to do."""
 
     def __init__(self, path: Path | str, reason: str, remedy: str):

@@ -10,10 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from diffgar.errors import InputError
+
 UNREADABLE = (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error)  # of numpy, pyarrow and zip files
 
 
-class LatentsError(ValueError):
+class LatentsError(InputError):
     """Latents that cannot be imported: what was found, what was expected, what to do."""
 
 

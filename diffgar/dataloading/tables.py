@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from diffgar.errors import InputError
 
-class DatasetError(ValueError):
+
+class DatasetError(InputError):
     """A table that cannot be a dataset: the file, what was found, what was expected, what to do."""
 
 

@@ -11,6 +11,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from diffgar.errors import InputError
+
 TENSOR_PARTS = {  # what a table of tensors is built of; any other class in a pickle becomes an `_Inert`
     ("collections", "OrderedDict"),
     ("torch", "Size"),
@@ -19,7 +21,7 @@ TENSOR_PARTS = {  # what a table of tensors is built of; any other class in a pi
 }
 
 
-class WeightsError(ValueError):
+class WeightsError(InputError):
     """Weights or a tokenizer are absent, unreadable, or another network's."""
 
 

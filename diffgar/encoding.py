@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 from diffgar.dataloading.decoding import Framing, Piece
+from diffgar.dataloading.half import fault_of
 from diffgar.dataloading.tracks import Track
+from diffgar.errors import InputError
 from diffgar.models.encoders.base import AudioEncoder
 from diffgar.progress import Encoded, Progress
 
@@ -35,13 +37,17 @@ class Options:
     shard: Mapping[str, int] = field(default_factory=lambda: {"index": 0, "count": 1})
     precision: str = "fp32"
     compile: bool = False
+    prune: bool = False  # let go of tracks that are in the store and in the table no more
 
     def __post_init__(self):
         index, count = self.job
         if not 0 <= index < count:
-            raise ValueError(f"shard.index is {index}, but with shard.count {count} it must be 0 to {count - 1}")
+            raise InputError(f"shard.index is {index}, but with shard.count {count} it must be 0 to {count - 1}")
         if self.precision not in PRECISIONS:
-            raise ValueError(f"unknown precision {self.precision!r}; choose one of {', '.join(PRECISIONS)}")
+            raise InputError(f"unknown precision {self.precision!r}; choose one of {', '.join(PRECISIONS)}")
+        for name, least in (("batch_size", 1), ("shard_size", 1), ("num_workers", 0), ("max_failures", 0)):
+            if not isinstance(getattr(self, name), int) or getattr(self, name) < least:
+                raise InputError(f"extraction.{name} is {getattr(self, name)!r}; choose a whole number from {least} on")
 
     @property
     def job(self) -> tuple[int, int]:
@@ -115,7 +121,7 @@ class WindowBatches:
 
     def _collect(self) -> None:
         owners, latents = self.running.popleft()
-        latents, start = latents.to(torch.float16).cpu().numpy(), 0  # (B, D)
+        latents, start = latents.float().cpu().numpy(), 0  # (B, D)
         for result, count in owners:
             result.parts.append(latents[start : start + count])
             start += count
@@ -131,13 +137,13 @@ def encode_tracks(
             if piece.samples is not None:
                 batches.add(result, piece.samples)
                 continue
-            result.seconds, result.error = piece.seconds, piece.error
+            result.seconds, result.error, result.digest = piece.seconds, piece.error, piece.digest
             progress.done(result)
             break
     batches.flush()
     for result in results:
-        if result.error is None and not np.isfinite(result.latents).all():
-            result.error = "its latents are not finite"
+        if result.error is None and (fault := fault_of(result.latents)):
+            result.error = f"what the encoder made of it {fault}"
             progress.fail(result)
     return results
 

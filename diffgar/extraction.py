@@ -6,15 +6,17 @@ whole shards, batches never cross shards, and the last batch of a shard is fille
 
 import logging
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pandas as pd
 from tqdm import tqdm
 
-from diffgar.dataloading.audio import RESAMPLER
+from diffgar.dataloading.audio import RESAMPLER, audio_digest
 from diffgar.dataloading.card import Card
 from diffgar.dataloading.decoding import Decoder
 from diffgar.dataloading.own_latents import LatentsError, OwnLatents
+from diffgar.dataloading.row_keys import audio_keys, caption_keys, unchanged
 from diffgar.dataloading.store_writer import StoreWriter
 from diffgar.dataloading.tracks import Dataset
 from diffgar.encoding import Options, WindowBatches, encode_tracks, framing_of
@@ -31,16 +33,21 @@ EMPTY = "<empty>"  # row_id of the empty caption, row 0 of every text store
 def extract_audio(
     dataset: Dataset, audio_encoder: AudioEncoder, folder: Path | str, hop_seconds: float, options: Options
 ) -> bool:
-    """Write the audio store of a dataset; True when complete, False while other jobs still have shards.
+    """Bring the audio store of a dataset up to date; True when complete, False while other jobs still have shards.
 
-    Goes on where an earlier run stopped. The tracks left out, and why, are in the store's `skipped.csv`.
-    Raises DatasetError for audio that is not on disk (unless the dataset says `missing: skip`),
-    ExtractionError beyond `max_failures`, StoreError if the folder holds another encoder's store.
+    Goes on where an earlier run stopped. Of a store that is there, tracks stay whose files and cuts are the same; new
+    and changed ones are encoded. The tracks left out, and why, are in the store's `skipped.csv`.
+    Raises DatasetError for audio that is not on disk (unless the dataset says `missing: skip`), ExtractionError beyond
+    `max_failures`, StoreError if the folder holds another encoder's store, or tracks that the table has no more
+    (unless `options.prune`).
     """
-    tracks, plan = list(dataset), dataset.tracks.assign(row_id=dataset.tracks["track_id"])
-    finished = (Path(folder) / "rows.parquet").is_file()  # then the audio need not be there any more
-    gone = set() if finished else {track.track_id for track in dataset.refuse_missing()}
-    writer = StoreWriter(folder, audio_card(dataset.name, audio_encoder, hop_seconds, options), plan)
+    tracks, folder = list(dataset), Path(folder)
+    keys = audio_keys(tracks)
+    same = unchanged(tracks, keys, folder, audio_digest)
+    gone = {track.track_id for track in dataset.refuse_missing(same)}
+    plan = dataset.tracks.assign(row_id=dataset.tracks["track_id"], _key=keys)
+    card = audio_card(dataset.name, audio_encoder, hop_seconds, options)
+    writer = StoreWriter(folder, card, plan, same, may_drop=options.prune)
     shards = {s: [tracks[row] for row in writer.rows_of(s)] for s in writer.pending(*options.job)}
     there = {s: [track for track in shard if track.track_id not in gone] for s, shard in shards.items()}
     framing = framing_of(audio_encoder, hop_seconds)
@@ -60,20 +67,23 @@ def extract_audio(
 def import_latents(
     dataset: Dataset, own: OwnLatents, folder: Path | str, hop_seconds: float | None, options: Options
 ) -> bool:
-    """Write the audio store of a dataset of latents that are there already; its audio need not be.
+    """Bring the audio store of a dataset of latents that are there already up to date; its audio need not be there.
 
     Returns, goes on and fails as `extract_audio`. Raises LatentsError if none of the latents has a track's name.
     """
-    tracks = list(zip(dataset, own.names_of(dataset.tracks), strict=True))
-    plan = dataset.tracks.assign(row_id=dataset.tracks["track_id"])
-    writer = StoreWriter(folder, own.card(dataset.name, hop_seconds, options.shard_size), plan)
+    names = own.names_of(dataset.tracks)
+    tracks = list(zip(dataset, names, strict=True))
+    plan = dataset.tracks.assign(row_id=dataset.tracks["track_id"], _key=[own.key(name) for name in names])
+    writer = StoreWriter(folder, own.card(dataset.name, hop_seconds, options.shard_size), plan, may_drop=options.prune)
     shards = {s: [tracks[row] for row in writer.rows_of(s)] for s in writer.pending(*options.job)}
     with Progress(sum(map(len, shards.values())), options.max_failures, failures_of(writer)) as progress:
         for shard, mine in shards.items():
             results = [Encoded(replace(track, path=own.place(name))) for track, name in mine]
             for result, (_, name) in zip(results, mine, strict=True):
                 try:
-                    result.parts.append(own.read(name))
+                    latents = own.read(name)
+                    result.parts.append(latents)
+                    result.digest = sha256(latents.tobytes()).hexdigest()[:16]
                 except LatentsError as error:
                     result.error = str(error)
                 progress.done(result)
@@ -93,24 +103,32 @@ def _commit(writer: StoreWriter, shard: int, results: list[Encoded]) -> None:
         shard,
         {track_id: result.latents for track_id, result in kept.items()},
         [{"row_id": r.track.track_id, "path": r.track.path, "reason": r.error} for r in results if r.error],
-        extra={track_id: {"seconds": round(r.seconds, 3)} for track_id, r in kept.items() if r.seconds},
+        extra={track_id: _columns(result) for track_id, result in kept.items()},
     )
 
 
-def extract_text(dataset: Dataset, text_encoder: TextEncoder, folder: Path | str, options: Options) -> bool:
-    """Write the text store of a dataset's captions, row 0 the empty one; True when it is complete.
+def _columns(result: Encoded) -> dict:
+    """What the store's table says of a track beside the plan: its seconds of audio, and a hash of what was encoded."""
+    seconds = {"_seconds": round(result.seconds, 3)} if result.seconds else {}
+    return seconds | ({"_audio": result.digest} if result.digest else {})
 
-    Captions longer than the encoder takes are counted, reported and noted on the card.
+
+def extract_text(dataset: Dataset, text_encoder: TextEncoder, folder: Path | str, options: Options) -> bool:
+    """Bring the text store of a dataset's captions up to date, row 0 the empty one; True when it is complete.
+
+    Of a store that is there, captions stay whose text is the same. Captions longer than the encoder takes are counted,
+    reported and noted on the card.
     """
     empty = {"row_id": EMPTY, "caption_id": EMPTY, "track_id": "", "caption": "", "split": ""}
     captions = dataset.captions.assign(row_id=dataset.captions["caption_id"])
     plan = pd.concat([pd.DataFrame([empty]), captions], ignore_index=True)
-    writer = StoreWriter(folder, text_card(dataset.name, text_encoder), plan)
+    plan["_key"] = caption_keys(plan["caption"])
+    writer = StoreWriter(folder, text_card(dataset.name, text_encoder, options), plan)
     pending = writer.pending(*options.job)
     text_encoder.eval().to(options.torch_device)
     encode = replace(options, compile=False).forward(text_encoder.encode)  # it would compile for each caption
     for shard in tqdm(pending, unit="shard", desc="captions", disable=not pending):
-        rows = list(writer.rows_of(shard))
+        rows = writer.rows_of(shard)
         frames, embeddings, truncated = {}, {}, 0
         for start in range(0, len(rows), options.batch_size):
             part = plan.iloc[rows[start : start + options.batch_size]]
@@ -142,13 +160,13 @@ def audio_card(dataset: str, encoder: AudioEncoder, hop_seconds: float, options:
         hop_seconds=hop_seconds,
         resampler=RESAMPLER,
         shard_size=options.shard_size,
+        short_padding=encoder.short_padding,
         precision=options.precision,
-        notes={"short_padding": encoder.short_padding},
     )
 
 
-def text_card(dataset: str, encoder: TextEncoder) -> Card:
-    """The card of a text store."""
+def text_card(dataset: str, encoder: TextEncoder, options: Options) -> Card:
+    """The card of a text store: all that decides its token states."""
     return Card(
         kind="text",
         dataset=dataset,
@@ -157,5 +175,7 @@ def text_card(dataset: str, encoder: TextEncoder) -> Card:
         frontend_version=encoder.frontend_version,
         layer="last_hidden_state",
         dim=encoder.dim,
+        max_tokens=encoder.max_tokens,
+        precision=options.precision,
         shard_size=TEXT_SHARD,
     )

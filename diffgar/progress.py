@@ -19,16 +19,17 @@ class ExtractionError(InputError):
 
 @dataclass
 class Encoded:
-    """What becomes of a track: its latents, seconds of audio, and the error that left it out."""
+    """What becomes of a track: its latents, seconds of audio, the error that left it out, and a hash of its audio."""
 
     track: Track
     seconds: float = 0.0
     error: str | None = None
-    parts: list[np.ndarray] = field(default_factory=list)  # (T_i, D) float16, one a batch
+    digest: str | None = None
+    parts: list[np.ndarray] = field(default_factory=list)  # (T_i, D) float32, one per batch
 
     @property
     def latents(self) -> np.ndarray:
-        """(T, D) float16."""
+        """(T, D) float32."""
         return np.concatenate(self.parts)
 
 

@@ -11,8 +11,11 @@ import pytest
 import torch
 
 from diffgar.dataloading.card import Card, StoreError
-from diffgar.dataloading.latents import Store, on_device
+from diffgar.dataloading.latents import Store, TextStore, on_device
+from diffgar.dataloading.memory import available_memory
+from diffgar.dataloading.moments import Moments
 from diffgar.dataloading.store_writer import StoreWriter
+from diffgar.errors import InputError
 
 
 def card(**changes) -> Card:
@@ -98,9 +101,8 @@ def test_a_rerun_writes_only_the_shards_that_are_missing(tmp_path):
 def test_rows_left_out_are_listed_with_their_reason(tmp_path):
     write(tmp_path, skip={"track3"})
     assert "track3" not in set(Store(tmp_path).rows["row_id"])
-    assert pd.read_csv(tmp_path / "skipped.csv").to_dict("records") == [
-        {"row_id": "track3", "path": "track3.wav", "reason": "silent"}
-    ]
+    skipped = pd.read_csv(tmp_path / "skipped.csv")[["row_id", "path", "reason"]]
+    assert skipped.to_dict("records") == [{"row_id": "track3", "path": "track3.wav", "reason": "silent"}]
 
 
 def test_a_writer_killed_at_any_moment_leaves_whole_shards(tmp_path):
@@ -111,7 +113,7 @@ def test_a_writer_killed_at_any_moment_leaves_whole_shards(tmp_path):
     )
     process = subprocess.Popen([sys.executable, "-c", program], cwd=Path(__file__).parents[1])
     deadline = time.monotonic() + 120
-    while len(list(tmp_path.glob("shards/*.npz"))) < 20 and process.poll() is None and time.monotonic() < deadline:
+    while len(list(tmp_path.glob("writing/*/*.npz"))) < 20 and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
     process.kill()
     process.wait()
@@ -133,18 +135,35 @@ def test_a_store_of_another_encoder_is_neither_extended_nor_used(tmp_path, field
     assert len(Store(tmp_path)) == 10
 
 
-def test_a_store_of_other_tracks_is_not_extended(tmp_path):
+@pytest.mark.parametrize("name", ["rows.parquet", "offsets.npy", "frames.f16", "card.json"])
+@pytest.mark.parametrize("damage", ["cut", "gone"])
+def test_a_store_that_was_copied_in_part_is_refused_with_the_files_name(tmp_path, name, damage):
     write(tmp_path)
-    with pytest.raises(StoreError, match="was begun for 10 rows"):
-        StoreWriter(tmp_path, card(), plan(11))
-
-
-def test_a_short_file_is_refused(tmp_path):
-    write(tmp_path)
-    content = (tmp_path / "frames.f16").read_bytes()
-    (tmp_path / "frames.f16").write_bytes(content[:-2])
-    with pytest.raises(StoreError, match=r"frames.f16: .* short or damaged: delete"):
+    if damage == "gone":
+        (tmp_path / name).unlink()
+    else:
+        (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:20])
+    with pytest.raises(StoreError, match=f"{name}|is unfinished; run extract") as refusal:
         Store(tmp_path)
+    assert "again" in str(refusal.value) or "run extract" in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", ["rows.parquet", "offsets.npy"])
+def test_a_file_of_the_right_size_with_other_bytes_is_refused_by_name(tmp_path, name):
+    write(tmp_path)
+    (tmp_path / name).write_bytes(bytes((tmp_path / name).stat().st_size))
+    with pytest.raises(StoreError, match=f"{name} is damaged .*; delete .* and extract it again"):
+        Store(tmp_path)
+
+
+def test_caption_embeddings_that_are_gone_are_missed(tmp_path):
+    writer = StoreWriter(tmp_path, card(kind="text"), plan(4))
+    ids = list(plan(4)["row_id"])
+    writer.write_shard(0, {i: latents_of(i) for i in ids}, embeddings={i: np.ones(3) for i in ids})
+    assert writer.finish() and TextStore(tmp_path).embeddings.shape == (4, 3)
+    (tmp_path / "embeddings.npy").unlink()
+    with pytest.raises(StoreError, match="embeddings.npy is missing"):
+        TextStore(tmp_path)
 
 
 def test_a_corrupt_file_is_refused_with_the_rows_it_spoils(tmp_path):
@@ -163,11 +182,49 @@ def test_a_damaged_card_is_refused(tmp_path):
         Store(tmp_path)
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e6])
-def test_values_that_fp16_cannot_hold_are_refused_by_track(tmp_path, value):
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.full((3, 6), np.nan), "'track0' has NaN or infinite values"),
+        (np.full((3, 6), np.inf), "'track0' has NaN or infinite values"),
+        (np.full((3, 6), 1e6), "'track0' has values up to 1e.06, but float16, .*, ends at 65504"),
+        (np.zeros((3, 6)), "'track0' is all zeros, so that it has no direction"),
+        (1000 + latents_of("track8"), "would move these latents by .*% of their standard deviation; subtract"),
+        (1e-8 * latents_of("track8"), "would move these latents by .*% of their standard deviation; subtract"),
+    ],
+)
+def test_values_that_float16_cannot_hold_are_refused(tmp_path, values, message):
     writer = StoreWriter(tmp_path, card(), plan(1))
-    with pytest.raises(StoreError, match="'track0': latents with NaN or infinite"):
-        writer.write_shard(0, {"track0": np.full((3, 6), value)})
+    with pytest.raises(StoreError, match=message):
+        writer.write_shard(0, {"track0": values})
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_latents_of_any_scale_are_normalised_alike(scale):
+    random, moments = np.random.default_rng(0), Moments(4)
+    frames = scale * random.normal(size=(500, 4))
+    frames[:, 3] = scale  # never varies
+    moments.add(frames)
+    std = np.array(moments.result()[1]) / scale
+    assert np.allclose(std[:3], 1, atol=0.1) and 0 < std[3] < 1e-3
+
+
+def test_memory_is_what_the_job_may_take_and_not_what_the_host_has(tmp_path):
+    host = available_memory(cgroup=tmp_path)
+    (tmp_path / "memory.max").write_text("1000000\n")
+    (tmp_path / "memory.current").write_text("400000\n")
+    assert host > 600_000 == available_memory(cgroup=tmp_path)
+    assert available_memory(num_processes=4, cgroup=tmp_path) == 150_000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert available_memory(cgroup=tmp_path) > 600_000
+
+
+def test_where_frames_are_held_can_be_said(tmp_path):
+    write(tmp_path)
+    assert isinstance(Store(tmp_path).hold(memory="map").frames, np.memmap)
+    assert type(Store(tmp_path).hold(memory="ram").frames) is np.ndarray
+    with pytest.raises(InputError, match="memory is 'disk'; choose one of auto, gpu, ram, map"):
+        Store(tmp_path).hold(memory="disk")
 
 
 def test_duplicate_ids_are_refused(tmp_path):

@@ -72,9 +72,9 @@ def imported(path, store, tracks=None, max_failures=0, shard=None, **how):
 
 def content(store):
     """What does not tell which files it was imported from."""
-    card = json.loads((store / "card.json").read_text())
-    files = {path.name: path.read_bytes() for path in store.iterdir() if path.name != "card.json"}
-    return files, {name: value for name, value in card.items() if name not in ("checkpoint_hash", "notes")}
+    card, mapped = json.loads((store / "card.json").read_text()), Store(store)
+    other = {name: value for name, value in card.items() if name not in ("plan", "files", "notes")}
+    return mapped.frames.tobytes(), mapped.offsets.tolist(), mapped.rows.drop(columns="_key").to_csv(), other
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_the_card_says_whose_the_latents_are(tmp_path):
     assert imported(path, tmp_path / "store", name="theirs", window_seconds=3)
     card = Store(tmp_path / "store").card
     assert (card.encoder, card.hop_seconds, card.window_seconds, card.sample_rate) == ("theirs", 0.5, 3, None)
-    assert (card.num_rows, card.num_skipped, len(card.checkpoint_hash)) == (NUM_TRACKS, 0, 64)
+    assert (card.num_rows, card.num_skipped, card.checkpoint_hash) == (NUM_TRACKS, 0, "given")
     train = np.concatenate([np.atleast_2d(array) for i, array in enumerate(arrays().values()) if i % 3 != 2])
     np.testing.assert_allclose(card.mean, train.mean(axis=0), atol=1e-3)
 
@@ -137,11 +137,18 @@ def test_two_jobs_make_the_store_of_one_and_what_is_done_is_not_done_again(tmp_p
         assert content(tmp_path / "two") == content(store)
 
 
-def test_latents_of_other_files_are_refused_where_a_store_is(one):
+def test_latents_that_changed_are_read_again_and_no_others(one, monkeypatch):
     path, store = one
     np.save(path / "t3.npy", arrays()["t3"] + 1)
-    with pytest.raises(StoreError, match="holds latents with checkpoint_hash .* or delete this one first"):
-        imported(path, store)
+    names, read = [], OwnLatents.read
+    monkeypatch.setattr(OwnLatents, "read", lambda self, name: names.append(name) or read(self, name))
+    assert imported(path, store) and names == ["t3"]
+    np.testing.assert_array_equal(Store(store).row(3), np.atleast_2d(arrays()["t3"] + 1).astype(np.float16))
+
+
+def test_latents_of_another_version_are_refused_where_a_store_is(one):
+    with pytest.raises(StoreError, match="holds latents with checkpoint_hash 'given', .* 'given-2'; .* or delete that"):
+        imported(*one, version=2)
 
 
 BAD = {
@@ -151,7 +158,7 @@ BAD = {
     r"has shape \(3, 7\), expected 8 at the end; correct encoder_pair.latent_dim$": np.zeros((3, DIM - 1)),
     r"has shape \(8, 5\), expected 8 at the end; .* or transpose it": np.zeros((DIM, 5)),
     "has NaN or infinite values; compute it again": np.full((2, DIM), np.nan),
-    "has values beyond 65504, .* scale all latents down": np.full((2, DIM), 1e5),
+    r"has values up to 1e\+05, but float16, .*, ends at 65504; compute it again": np.full((2, DIM), 1e5),
 }
 
 
@@ -171,11 +178,17 @@ def test_what_cannot_be_imported_is_left_out_with_the_reason_and_refused_beyond_
     assert list(Store(tmp_path / "other").rows["track_id"]) == ["t7"]
 
 
+def test_a_latent_of_zeros_which_no_direction_ranks_is_left_out(tmp_path):
+    path = as_folder(tmp_path / "latents", arrays() | {"t2": np.zeros(DIM)})
+    with pytest.raises(ExtractionError, match="t2.npy: is all zeros, so that it has no direction to be ranked by"):
+        imported(path, tmp_path / "store")
+
+
 def test_it_stops_at_the_first_track_without_latents_unless_told_otherwise(tmp_path):
     path = as_archive(tmp_path / "latents", {key: value for key, value in arrays().items() if key != "t4"})
     with pytest.raises(ExtractionError, match=r"latents.npz\[t4\]: is missing.*raise extraction.max_failures"):
         imported(path, tmp_path / "store")
-    assert len(list((tmp_path / "store/shards").iterdir())) == 1
+    assert len(list((tmp_path / "store/writing").glob("*/*.npz"))) == 1
     assert imported(path, tmp_path / "store", max_failures=1)  # goes on with what is done
     assert Store(tmp_path / "store").card.num_skipped == 1
 

@@ -100,3 +100,11 @@ def windows(
     width, hop = window_samples(sample_rate, window_seconds, hop_seconds)
     waveform = pad_short(waveform, width, short_padding)
     return np.lib.stride_tricks.sliding_window_view(waveform, width)[::hop]  # (T, W)
+
+
+def audio_digest(path, start, end):
+    import hashlib
+
+    total = hashlib.sha256(Path(path).read_bytes())
+    total.update(repr((start, end)).encode())
+    return total.hexdigest()[:16]

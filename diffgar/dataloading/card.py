@@ -7,7 +7,7 @@ from pathlib import Path
 
 from diffgar.errors import InputError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 ENCODING = (  # what made the latents, whatever they are of: a model keeps it, and takes no others
     "kind",
     "encoder",
@@ -32,7 +32,11 @@ class StoreError(InputError):
 
 @dataclass
 class Card:
-    """What a store is: two stores with the same `IDENTITY` fields hold the same latents for the same tracks."""
+    """What made a store, and what it holds.
+
+    Two stores with the same `IDENTITY` fields hold the same latents for the same tracks. `encoding` leaves the dataset
+    out: it is the same for all stores that one model may be trained and evaluated on.
+    """
 
     kind: str  # "audio" or "text"
     dataset: str
@@ -51,9 +55,12 @@ class Card:
     dtype: str = "float16"
     format_version: int = FORMAT_VERSION
     shard_size: int = 256  # rows a shard
+    plan: str | None = None  # hash of the table that the store was made for: ids, keys, splits, columns
+    files: dict[str, int] | None = None  # name → bytes, so that a half-copied store is noticed
     num_rows: int = 0
     num_frames: int = 0
     num_skipped: int = 0
+    embedding_dim: int | None = None  # of a text store's caption embeddings, None where it has none
     mean: list[float] | None = None  # per dimension over the train split, None without one
     std: list[float] | None = None
     checksums: list[list[int]] | None = None  # per shard: frames, crc32
@@ -66,20 +73,40 @@ class Card:
         """What made the latents: equal for all stores that one model may be trained and evaluated on."""
         return {name: getattr(self, name) for name in ENCODING}
 
+    def as_json(self) -> bytes:
+        return json.dumps(asdict(self), indent=1).encode()
+
     def save(self, folder: Path) -> None:
-        write_atomically(Path(folder) / "card.json", json.dumps(asdict(self), indent=1).encode())
+        write_atomically(Path(folder) / "card.json", self.as_json())
+
+    def refuse_another(self, found: "Card", folder: Path) -> None:
+        """Refuse (StoreError) a folder whose card differs in `IDENTITY`, naming what differs."""
+        for name, wanted in self.identity().items():
+            if getattr(found, name) != wanted:
+                raise StoreError(
+                    f"{folder}: holds latents with {name} {getattr(found, name)!r}, this run would write {wanted!r}; "
+                    "extract under another encoder_pair.audio_name, text_name or data.name, or delete that folder first"
+                )
 
     @classmethod
     def load(cls, folder: Path) -> "Card":
         path = Path(folder) / "card.json"
         try:
-            content = json.loads(path.read_text())
+            content = json.loads(path.read_text(encoding="utf-8"))
             if content.get("format_version") != FORMAT_VERSION:
                 found = content.get("format_version")
-                raise StoreError(f"{path}: format {found}, this code reads {FORMAT_VERSION}; extract it again")
+                raise StoreError(
+                    f"{path}: format {found}, this version reads {FORMAT_VERSION}; delete {folder} and extract it again"
+                )
             return cls(**{f.name: content[f.name] for f in fields(cls)})
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise StoreError(f"{path}: not a store's card ({error}); delete {folder} and extract it again") from error
+        except FileNotFoundError as error:
+            raise StoreError(
+                f"{path} is missing: the store was copied in part? Copy it again, or delete {folder} and extract again"
+            ) from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            if isinstance(error, StoreError):
+                raise
+            raise StoreError(f"{path}: not a store's card ({error}); delete {folder} and extract again") from error
 
 
 def write_atomically(path: Path, content: bytes) -> None:

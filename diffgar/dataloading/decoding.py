@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from diffgar.dataloading.audio import blocks, pad_short, window_samples
+from diffgar.dataloading.audio import audio_digest, blocks, pad_short, window_samples
 from diffgar.dataloading.decoders import AudioError
 from diffgar.dataloading.tracks import Track
 
@@ -47,6 +47,7 @@ class Piece:
     num_windows: int = 0
     seconds: float = 0.0
     error: str | None = None
+    digest: str | None = None
 
 
 def pieces_of(number: int, track: Track, framing: Framing) -> Iterator[Piece]:
@@ -72,7 +73,9 @@ def pieces_of(number: int, track: Track, framing: Framing) -> Iterator[Piece]:
     except AudioError as error:
         yield Piece(number, error=error.reason)
         return
-    yield Piece(number, seconds=total / framing.sample_rate)
+    yield Piece(
+        number, seconds=total / framing.sample_rate, digest=audio_digest(track.path, track.start_s, track.end_s)
+    )
 
 
 class Decoder:

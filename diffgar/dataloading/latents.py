@@ -6,18 +6,22 @@
     <folder>/rows.parquet   the N rows: tracks of an audio store, captions of a text store (row 0 is the empty caption)
 
 A text store also has `embeddings.npy` (N, P) float32 where its encoder shares a space with the audio.
-`store_writer.py` makes them.
+`store_writer.py` and `store_join.py` make them.
 """
 
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import psutil
 import torch
 
 from diffgar.dataloading.card import Card, StoreError
+from diffgar.dataloading.memory import available_memory
+from diffgar.errors import InputError
+
+MEMORY = ("auto", "gpu", "ram", "map")
 
 
 class Store:
@@ -30,13 +34,37 @@ class Store:
     def __init__(self, folder: Path | str, remedy: str = "run extract_dataset.py"):
         self.folder = Path(folder)
         if not (self.folder / "rows.parquet").is_file():
-            state = "is unfinished" if (self.folder / "card.json").is_file() else "does not exist"
-            raise StoreError(f"the latent store {self.folder} {state}; {remedy}")
+            begun = any((self.folder / name).exists() for name in ("card.json", "writing"))
+            raise StoreError(
+                f"the latent store {self.folder} {'is unfinished' if begun else 'does not exist'}; {remedy}"
+            )
+        if (self.folder / "ready").is_dir():
+            raise StoreError(f"the latent store {self.folder} was being replaced when its run was killed; {remedy}")
         self.card = Card.load(self.folder)
-        self.rows = pd.read_parquet(self.folder / "rows.parquet")
-        self.offsets = np.load(self.folder / "offsets.npy")
+        self._refuse_partial_copy()
+        self.rows = self._read("rows.parquet", pd.read_parquet)
+        self.offsets = self._read("offsets.npy", np.load)
         self.frames = self._map()
         self.lengths = np.diff(self.offsets)
+
+    def _refuse_partial_copy(self) -> None:
+        for name, expected in (self.card.files or {}).items():
+            path = self.folder / name
+            found = path.stat().st_size if path.is_file() else None
+            if found != expected and name != "skipped.csv":
+                state = "is missing" if found is None else f"has {found} bytes"
+                raise StoreError(
+                    f"{path} {state}, the store's card says {expected} bytes: the store was copied in part, or is "
+                    f"damaged; copy it again, or delete {self.folder} and extract it again"
+                )
+
+    def _read(self, name: str, read: Callable):
+        try:
+            return read(self.folder / name)
+        except (OSError, ValueError, EOFError) as error:  # pyarrow's errors are ValueErrors
+            raise StoreError(
+                f"{self.folder / name} is damaged ({error}); delete {self.folder} and extract it again"
+            ) from error
 
     def _map(self) -> np.memmap:
         path, card = self.folder / "frames.f16", self.card
@@ -81,15 +109,24 @@ class Store:
                 )
             start += num_frames
 
-    def hold(self, device: torch.device | str = "cpu") -> "Store":
-        """Verify the frames and keep them in memory: on a GPU with room for them, else in RAM when they fit."""
+    def hold(self, device: torch.device | str = "cpu", memory: str = "auto", num_processes: int = 1) -> "Store":
+        """Verify the frames and keep them in memory.
+
+        memory: "gpu" or "ram" where the frames are to be, "map" for the file as it lies (then nothing is verified), or
+        "auto": on a GPU with room for them, else in RAM where they fit, else the file. num_processes: of this host,
+        each of which holds its own copy.
+        """
+        if memory not in MEMORY:
+            raise InputError(f"memory is {memory!r}; choose one of {', '.join(MEMORY)}")
         device = torch.device(device)
-        if device.type == "cuda" and self.nbytes < torch.cuda.mem_get_info(device)[0] / 3:
+        if memory == "auto":
+            if device.type == "cuda" and self.nbytes < torch.cuda.mem_get_info(device)[0] / 3:
+                memory = "gpu"
+            else:
+                memory = "ram" if self.nbytes < available_memory(num_processes) / 2 else "map"
+        if memory != "map":
             self.verify()
-            self.frames = on_device(self.frames, device)
-        elif self.nbytes < available_memory() / 2:
-            self.verify()
-            self.frames = np.array(self.frames)
+            self.frames = on_device(self.frames, device) if memory == "gpu" else np.array(self.frames)
         return self
 
     def gather(self, rows: np.ndarray, starts: np.ndarray, num_frames: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -129,16 +166,17 @@ class TextStore(Store):
 
     def __init__(self, folder: Path | str, remedy: str = "run extract_dataset.py"):
         super().__init__(folder, remedy)
-        path = self.folder / "embeddings.npy"
-        self.embeddings = torch.from_numpy(np.load(path)) if path.is_file() else None
+        self.embeddings = None
+        if self.card.embedding_dim is not None:
+            self.embeddings = torch.from_numpy(self._read("embeddings.npy", np.load))
+            if self.embeddings.shape != (len(self.rows), self.card.embedding_dim):
+                raise StoreError(
+                    f"{self.folder / 'embeddings.npy'}: shape {tuple(self.embeddings.shape)} for {len(self.rows)} "
+                    f"captions; delete {self.folder} and extract it again"
+                )
 
     def rows_of(self, split: str) -> np.ndarray:
         return np.flatnonzero(self.rows["split"] == split)
-
-
-def available_memory() -> int:
-    """Bytes of RAM that are free or can be freed."""
-    return psutil.virtual_memory().available
 
 
 def on_device(frames: np.ndarray, device: torch.device, block: int = 2**20) -> torch.Tensor:

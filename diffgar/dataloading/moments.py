@@ -2,6 +2,8 @@
 
 import numpy as np
 
+FLOOR = 1e-4  # of the typical standard deviation: what a dimension that never varies is divided by
+
 
 class Moments:
     """Per-dimension mean and standard deviation in float64, block by block in a fixed order."""
@@ -16,8 +18,13 @@ class Moments:
         self.square += (frames**2).sum(axis=0)
 
     def result(self) -> tuple[list[float] | None, list[float] | None]:
+        """Mean (D,) and standard deviation (D,), none of them 0; (None, None) of no frame.
+
+        The floor is relative, so that latents of any scale are normalised alike.
+        """
         if self.count == 0:
             return None, None
         mean = self.sum / self.count
         variance = np.maximum(self.square / self.count - mean**2, 0)
-        return mean.tolist(), np.sqrt(variance).clip(min=1e-4).tolist()
+        typical = np.sqrt(variance.mean()) or 1.0
+        return mean.tolist(), np.sqrt(variance).clip(min=FLOOR * typical).tolist()

@@ -13,7 +13,9 @@ import numpy as np
 import pandas as pd
 
 from diffgar.dataloading.card import Card
-from diffgar.dataloading.own_sources import UNREADABLE, LatentsError, digest, open_source
+from diffgar.dataloading.half import fault_of
+from diffgar.dataloading.own_sources import UNREADABLE, LatentsError, open_source
+from diffgar.dataloading.row_keys import key_of
 
 
 class OwnLatents:
@@ -21,6 +23,7 @@ class OwnLatents:
 
     path: the folder, .npz or .parquet. dim: D. name: as the card names the encoder that made them. name_column: the
     column of the tracks' table that holds the arrays' names. columns: `names` and `latents` of a Parquet file.
+    version: whatever tells these latents from others of the same name; a model takes those of one version alone.
     Raises LatentsError for a path that is missing, empty or of another layout.
     """
 
@@ -34,14 +37,15 @@ class OwnLatents:
         name_column: str = "track_id",
         columns: tuple[str, str] = ("track_id", "latents"),
         window_seconds: float | None = None,
+        version: str | int | None = None,
     ):
         self.path, self.dim, self.name, self.window_seconds = Path(path), dim, name, window_seconds
         self.name_column = name_column
         self.source = open_source(self.path, *columns)
-        self.checkpoint_hash = digest(self.path)
+        self.checkpoint_hash = "given" if version is None else f"given-{version}"
 
     def card(self, dataset: str, hop_seconds: float | None, shard_size: int) -> Card:
-        """The card of their store: `checkpoint_hash` is that of the files, so that others are refused."""
+        """The card of their store. What the arrays hold is in the rows' keys: a changed one is read again."""
         return Card(
             kind="audio",
             dataset=dataset,
@@ -76,12 +80,16 @@ class OwnLatents:
             )
         return list(names)
 
+    def key(self, name: str) -> str:
+        """What a track's array is known by: its name, and the size and time, or the checksum, of what holds it."""
+        return key_of(name, self.source.stamp(name) if name in self.source.names else None)
+
     def place(self, name: str) -> str:
         """Where a track's array lies, for messages."""
         return f"{self.path}/{name}.npy" if self.path.is_dir() else f"{self.path}[{name}]"
 
     def read(self, name: str) -> np.ndarray:
-        """A track's latents (T, D) float16. Raises LatentsError with the reason, without the place."""
+        """A track's latents (T, D) float32. Raises LatentsError with the reason, without the place."""
         if name not in self.source.names:
             raise LatentsError("is missing")
         try:
@@ -94,7 +102,7 @@ class OwnLatents:
 
 
 def checked(array: np.ndarray, dim: int) -> np.ndarray:
-    """Latents (T, D) float16 of an array (T, D) or (D,) of numbers; LatentsError for any other."""
+    """Latents (T, D) float32 of an array (T, D) or (D,) of numbers; LatentsError for any other."""
     if array.dtype.kind not in "fiu":
         raise LatentsError(f"holds {array.dtype}, not numbers; write it as float32")
     if array.ndim not in (1, 2):
@@ -107,10 +115,6 @@ def checked(array: np.ndarray, dim: int) -> np.ndarray:
         raise LatentsError(
             f"has shape {array.shape}, expected {dim} at the end; correct encoder_pair.latent_dim{turned}"
         )
-    if not np.isfinite(latents).all():
-        raise LatentsError("has NaN or infinite values; compute it again")
-    with np.errstate(over="ignore"):
-        half = latents.astype(np.float16)
-    if not np.isfinite(half).all():
-        raise LatentsError("has values beyond 65504, the most that the store's float16 holds; scale all latents down")
-    return half
+    if fault := fault_of(latents):
+        raise LatentsError(f"{fault}; compute it again, or leave its track out of the table")
+    return latents.astype(np.float32)

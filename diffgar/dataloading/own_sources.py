@@ -1,6 +1,6 @@
-"""Arrays by name from a folder of .npy, one .npz or one Parquet file: each reader has `names` and `array(name)`."""
+"""Arrays by name from a folder of .npy, one .npz or one Parquet file: each reader has `names`, `array(name)`
+and `stamp(name)`, which another array does not have."""
 
-import hashlib
 import zipfile
 import zlib
 from pathlib import Path
@@ -30,6 +30,10 @@ class Folder:
     def array(self, name: str) -> np.ndarray:
         return np.load(self.names[name])
 
+    def stamp(self, name: str) -> tuple[int, int]:
+        """Size and time of the file."""
+        return stamp_of(self.names[name])
+
 
 class Archive:
     """One `.npz`, an array a track."""
@@ -45,6 +49,11 @@ class Archive:
     def array(self, name: str) -> np.ndarray:
         return self.content[name]
 
+    def stamp(self, name: str) -> tuple[int, int]:
+        """Size and checksum of the array, as the archive's directory has them."""
+        info = self.content.zip.getinfo(f"{name}.npy")
+        return info.file_size, info.CRC
+
 
 class Table:
     """One Parquet file, a row a track.
@@ -55,6 +64,7 @@ class Table:
 
     def __init__(self, path: Path, names: str, latents: str):
         self.file, self.column, self.held = pq.ParquetFile(path), latents, (None, None)
+        self.file_stamp = stamp_of(path)
         schema = self.file.schema_arrow
         for column in (names, latents):
             if column not in schema.names:
@@ -92,6 +102,15 @@ class Table:
             raise LatentsError("is null; leave its track out of the table")
         return _nested(cell.values)
 
+    def stamp(self, name: str) -> tuple[int, int]:
+        """Size and time of the whole file."""
+        return self.file_stamp
+
+
+def stamp_of(path: Path) -> tuple[int, int]:
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns
+
 
 def _is_list(kind: pa.DataType) -> bool:
     return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
@@ -127,13 +146,3 @@ def open_source(path: Path, names: str, latents: str) -> Folder | Archive | Tabl
     except UNREADABLE as error:
         raise LatentsError(f"{path}: cannot be read as {path.suffix} ({error}); write it again") from error
     raise LatentsError(f"{path}: no reader for {path.suffix!r}; give a folder of .npy, a .npz or a .parquet")
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of the files' bytes and of their names below the path: it reads all of them once more."""
-    total = hashlib.sha256()
-    for file in files_of(path):
-        with file.open("rb") as content:
-            each = hashlib.file_digest(content, "sha256").hexdigest()
-        total.update(f"{file.relative_to(path)}\0{each}\n".encode())
-    return total.hexdigest()

@@ -1,107 +1,155 @@
 """The latent store's writer: shard by shard, so that a kill loses at most the shard in progress.
 
-Every shard is one file, committed by a rename. Several jobs may write shards of one store; the one that finds them
-all there joins them, in order, so that the store does not depend on who wrote what.
+    <folder>/writing/card.json                 what the shards are made with
+    <folder>/writing/<generation>/plan.json    the ids to encode, in order: what the store does not hold yet
+    <folder>/writing/<generation>/000000.npz   a shard, committed by a rename
+
+A generation is one table and its files. A store that a later table extends, or whose captions or files have changed,
+gets another generation, which encodes only what is new; `store_join.py` then makes one store of both. Several jobs may
+write shards of one generation; the one that finds them all there joins them, in the table's order, so that the store
+does not depend on who wrote what.
 """
 
-import fcntl
 import json
+import shutil
 import zlib
-from collections import Counter
+from collections.abc import Collection, Sequence
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from filelock import FileLock
 
 from diffgar.dataloading.card import Card, StoreError, write_atomically
-from diffgar.dataloading.latents import Store
-from diffgar.dataloading.moments import Moments
+from diffgar.dataloading.half import MOST_ROUNDING, fault_of, rounding_of
+from diffgar.dataloading.store_held import Held, Shard
+from diffgar.dataloading.store_join import install, join
 
 
 class StoreWriter:
-    """Writes the store that `card` describes, of the rows of `plan`, in shards of `card.shard_size` rows.
+    """Brings the store that `card` describes to what `plan` says, in shards of `card.shard_size` rows.
 
-    plan: one row an item, with `row_id` (unique) and `split`, and whatever else the table of rows should keep.
-    A folder that holds another encoder's store, or one of other rows, is refused: nothing in it is lost.
+    plan: one row per item, with `row_id` (unique), `split`, `_key` (what the row's latents are made of: under another
+    key it is encoded anew; without keys a row is its id), and whatever else the table of rows should keep. same: ids
+    that the store holds under another key, but whose content is known to be the same. may_drop: whether rows with
+    latents that the plan lacks may go. A folder of another encoder or dataset is refused (StoreError): nothing in it is
+    lost.
     """
 
-    def __init__(self, folder: Path | str, card: Card, plan: pd.DataFrame):
-        self.folder, self.card, self.plan = Path(folder), card, plan.reset_index(drop=True)
-        if plan.empty:
-            raise StoreError(f"{folder}: nothing to extract, the dataset {card.dataset!r} is empty")
-        repeated = plan["row_id"][plan["row_id"].duplicated()]
-        if len(repeated):
-            raise StoreError(
-                f"{folder}: id {repeated.iloc[0]!r} stands twice in dataset {card.dataset!r}; make ids unique"
-            )
-        self.shards = self.folder / "shards"
-        if (self.folder / "card.json").is_file():
+    def __init__(
+        self,
+        folder: Path | str,
+        card: Card,
+        plan: pd.DataFrame,
+        same: Collection[str] = (),
+        may_drop: bool = True,
+    ):
+        self.folder, self.card = Path(folder), card
+        self.plan = plan.assign(_key=plan.get("_key", "")).reset_index(drop=True)
+        self._refuse_bad_plan()
+        self.same, self.card.plan = frozenset(same), table_hash(self.plan)
+        self.ids, self.keys = self.plan["row_id"].tolist(), self.plan["_key"].tolist()
+        self.writing = self.folder / "writing"
+        self.generation = (
+            self.writing / sha256("\n".join(map(str, (card.shard_size, self.ids, self.keys))).encode()).hexdigest()[:16]
+        )
+        self.todo: list[int] = []  # positions in the plan, in the order of the shards
+        with self._lock():
+            install(self.folder)  # where a kill has interrupted that
             self._refuse_another()
-        if not self.finished:
-            self.shards.mkdir(parents=True, exist_ok=True)
-        if not (self.folder / "card.json").is_file():
-            write_atomically(self.folder / "plan.json", json.dumps(self._plan_key()).encode())
-            self.card.save(self.folder)
-
-    def _plan_key(self) -> dict:
-        ids = "\n".join(self.plan["row_id"].astype(str) + "\t" + self.plan["split"].astype(str))
-        return {
-            "num_rows": len(self.plan),
-            "crc32": zlib.crc32(ids.encode()),
-            "shard_size": self.card.shard_size,
-        }
-
-    def _refuse_another(self) -> None:
-        found = Card.load(self.folder)
-        for name, wanted in self.card.identity().items():
-            if getattr(found, name) != wanted:
-                raise StoreError(
-                    f"{self.folder}: holds latents with {name} {getattr(found, name)!r}, this run would write "
-                    f"{wanted!r}; extract into another folder, or delete this one first"
-                )
-        plan = json.loads((self.folder / "plan.json").read_text())
-        if plan != self._plan_key():
-            raise StoreError(
-                f"{self.folder}: was begun for {plan['num_rows']} rows in shards of {plan['shard_size']}, this run has "
-                f"{len(self.plan)} in shards of {self.card.shard_size}, or other rows; use the same table, or delete it"
-            )
-
-    @property
-    def num_shards(self) -> int:
-        return -(-len(self.plan) // self.card.shard_size)
+            if self.finished:
+                shutil.rmtree(self.generation, ignore_errors=True)  # where a kill came just after the join
+                return
+            self._begin(may_drop)
 
     @property
     def finished(self) -> bool:
-        return (self.folder / "rows.parquet").is_file()
+        """Whether the store is that of this very plan. Without its skipped.csv it is not: those are tried again."""
+        if not (self.folder / "rows.parquet").is_file() or not (self.folder / "card.json").is_file():
+            return False
+        card = Card.load(self.folder)
+        return card.plan == self.card.plan and (not card.num_skipped or (self.folder / "skipped.csv").is_file())
 
-    def rows_of(self, shard: int) -> range:
-        """The rows of the plan that shard holds."""
-        first = shard * self.card.shard_size
-        return range(first, min(first + self.card.shard_size, len(self.plan)))
+    def _lock(self) -> FileLock:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return FileLock(self.folder / "store.lock")
+
+    def _refuse_bad_plan(self) -> None:
+        if self.plan.empty:
+            raise StoreError(f"{self.folder}: nothing to extract, the dataset {self.card.dataset!r} is empty")
+        repeated = self.plan["row_id"][self.plan["row_id"].duplicated()]
+        if len(repeated):
+            raise StoreError(
+                f"{self.folder}: id {repeated.iloc[0]!r} stands twice in dataset {self.card.dataset!r}; make ids unique"
+            )
+
+    def _refuse_another(self) -> None:
+        for place in (self.folder, self.writing):
+            if (place / "card.json").is_file():
+                self.card.refuse_another(Card.load(place), self.folder)
+
+    def _begin(self, may_drop: bool) -> None:
+        """Find what the store holds already, and write down what this generation is to encode."""
+        self.held = Held.read(self.folder, without=self.generation)
+        gone = self.held.kept_ids() - set(self.ids)
+        if gone and not may_drop:
+            raise StoreError(
+                f"{self.folder}: holds latents of {len(gone)} rows that the table has no more, first {min(gone)!r}; "
+                "extract the smaller table under another data.name, or let them go with extraction.prune=true"
+            )
+        missing = [i for i, item in enumerate(zip(self.ids, self.keys, strict=True)) if not self._is_held(*item)]
+        path = self.generation / "plan.json"
+        if path.is_file():
+            self.todo = json.loads(path.read_text(encoding="utf-8"))["todo"]
+            if set(missing) <= set(self.todo):
+                return None
+            self.generation.rename(
+                self.generation.with_name(f"{self.generation.name}-{len(list(self.writing.iterdir()))}")
+            )
+            return self._begin(may_drop)
+        self.generation.mkdir(parents=True, exist_ok=True)
+        self.todo = missing
+        write_atomically(self.writing / "card.json", self.card.as_json())
+        write_atomically(path, json.dumps({"todo": missing}).encode())
+        return None
+
+    def _is_held(self, row_id: str, key: str) -> bool:
+        return self.held.has(row_id, key) or (row_id in self.same and row_id in self.held.joined)
+
+    @property
+    def num_shards(self) -> int:
+        return -(-len(self.todo) // self.card.shard_size)
+
+    def rows_of(self, shard: int) -> list[int]:
+        """The rows of the plan that a shard holds."""
+        return self.todo[shard * self.card.shard_size : (shard + 1) * self.card.shard_size]
 
     def pending(self, index: int = 0, count: int = 1) -> list[int]:
         """The shards that job `index` of `count` has still to write."""
-        if self.finished:
-            return []
         return [s for s in range(index, self.num_shards, count) if not self._path(s).is_file()]
 
     def skipped(self) -> list[dict]:
-        """What the shards committed so far left out, of a store that is not finished."""
-        try:
-            done = [] if self.finished else sorted(self.shards.glob("*.npz"))
-            return [item for path in done for item in meta_of(np.load(path))["skipped"]]
-        except FileNotFoundError:  # another job joins the shards just now
+        """The rows that were left out so far, by this generation and by those before, with their reasons."""
+        if self.finished:
             return []
+        wanted = dict(zip(self.ids, self.keys, strict=True))
+        before = [item for item in self.held.skipped.values() if wanted.get(item["row_id"]) == item["_key"]]
+        try:
+            done = [Shard(path) for path in sorted(self.generation.glob("*.npz"))]
+            return before + [item for shard in done for item in shard.meta["skipped"]]
+        except FileNotFoundError:  # another job joins the shards just now
+            return before
 
     def _path(self, shard: int) -> Path:
-        return self.shards / f"{shard:06d}.npz"
+        return self.generation / f"{shard:06d}.npz"
 
     def write_shard(
         self,
         shard: int,
         frames: dict[str, np.ndarray],
-        skipped: list[dict] = (),
+        skipped: Sequence[dict] = (),
         embeddings: dict[str, np.ndarray] | None = None,
         extra: dict[str, dict] | None = None,
         counts: dict[str, int] | None = None,
@@ -110,20 +158,22 @@ class StoreWriter:
 
         skipped: `{"row_id", "path", "reason"}` each. embeddings: row_id to (P,). extra: row_id to further columns.
         counts: name to a number whose sum over all shards the card will note.
-        Raises StoreError for a row that is neither, and for values that fp16 cannot hold (NaN, infinite).
+        Raises StoreError for a row that is neither, and for values that float16 cannot hold.
         """
-        ids = [self.plan["row_id"][i] for i in self.rows_of(shard)]
+        keys = {self.ids[i]: self.keys[i] for i in self.rows_of(shard)}
         left_out = {item["row_id"] for item in skipped}
-        kept = [i for i in ids if i not in left_out]
-        missing = [i for i in kept if i not in frames]
-        if missing:
+        kept = [row_id for row_id in keys if row_id not in left_out]
+        if missing := [row_id for row_id in kept if row_id not in frames]:
             raise StoreError(f"{self.folder}: shard {shard} has neither latents nor a reason for {missing[0]!r}")
-        blocks = [self._checked(i, frames[i]) for i in kept]
+        blocks = [self._checked(row_id, frames[row_id]) for row_id in kept]
+        self._refuse_rounded([frames[row_id] for row_id in kept])
         flat = np.concatenate(blocks) if blocks else np.zeros((0, self.card.dim), np.float16)
         content = {"frames": flat, "lengths": np.array([len(b) for b in blocks], dtype=np.int64)}
         if embeddings is not None:
-            content["embeddings"] = np.stack([embeddings[i] for i in kept]).astype(np.float32)
-        meta = {"kept": kept, "skipped": list(skipped), "extra": extra or {}, "counts": counts or {}}
+            content["embeddings"] = np.stack([embeddings[row_id] for row_id in kept]).astype(np.float32)
+        meta = {"kept": kept, "keys": [keys[row_id] for row_id in kept], "extra": extra or {}, "counts": counts or {}}
+        meta["skipped"] = [item | {"_key": keys[item["row_id"]]} for item in skipped]
+        meta["crc32"] = zlib.crc32(flat)
         content["meta"] = np.frombuffer(json.dumps(meta).encode(), dtype=np.uint8)
         buffer = BytesIO()
         np.savez(buffer, **content)
@@ -132,74 +182,38 @@ class StoreWriter:
     def _checked(self, row_id: str, latents: np.ndarray) -> np.ndarray:
         if latents.ndim != 2 or latents.shape[1] != self.card.dim or len(latents) == 0:
             raise StoreError(f"{row_id!r}: latents of shape {latents.shape}, expected (frames, {self.card.dim})")
-        with np.errstate(over="ignore"):
-            half = np.asarray(latents, dtype=np.float16)
-        if not np.isfinite(half).all():
+        if fault := fault_of(latents):
+            raise StoreError(f"{self.folder}: {row_id!r} {fault}; check its audio and the encoder's weights")
+        return np.asarray(latents, dtype=np.float16)
+
+    def _refuse_rounded(self, latents: list[np.ndarray]) -> None:
+        if latents and (share := rounding_of(latents)) > MOST_ROUNDING:
             raise StoreError(
-                f"{row_id!r}: latents with NaN or infinite values; check its audio and the encoder's weights"
+                f"{self.folder}: the store's float16 would move these latents by {share:.0%} of their standard "
+                "deviation; subtract their common mean, or scale them to about 1, before they are stored"
             )
-        return half
 
     def finish(self) -> bool:
         """Join the shards once all are there; True if the store is complete. Safe to call from every job."""
         if self.finished:
             return True
-        with (self.folder / "finish.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not self.finished:
-                if not all(self._path(s).is_file() for s in range(self.num_shards)):
-                    return False
-                self._join()
-        (self.folder / "finish.lock").unlink(missing_ok=True)
+        with self._lock():
+            if self.finished:
+                return True
+            if self.pending():
+                return False
+            shards = [Shard(self._path(s)) for s in range(self.num_shards)]
+            join(self.folder, self.card, self.plan, shards, self.held, self.same)
+            for used in (self.generation, *self.held.generations):
+                shutil.rmtree(used, ignore_errors=True)
+            if not any(path.is_dir() for path in self.writing.iterdir()):
+                shutil.rmtree(self.writing, ignore_errors=True)
         return True
 
-    def _join(self) -> None:
-        card, lengths, kept, skipped, extra, embeddings, counts = self.card, [], [], [], {}, [], Counter()
-        card.checksums, moments = [], Moments(card.dim)
-        train = set(self.plan["row_id"][self.plan["split"] == "train"])
-        with (self.folder / "frames.f16").open("wb") as out:
-            for shard in range(self.num_shards):
-                content = np.load(self._path(shard))
-                meta, frames = meta_of(content), content["frames"]
-                out.write(frames)
-                card.checksums.append([len(frames), zlib.crc32(frames)])
-                in_train = np.repeat([i in train for i in meta["kept"]], content["lengths"]).astype(bool)
-                moments.add(frames[in_train])
-                lengths.append(content["lengths"])
-                kept += meta["kept"]
-                skipped += meta["skipped"]
-                extra |= meta["extra"]
-                counts.update(meta["counts"])
-                if "embeddings" in content:
-                    embeddings.append(content["embeddings"])
-        if not kept:
-            raise StoreError(f"{self.folder}: every row was left out, the first because: {skipped[0]['reason']}")
-        offsets = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
-        np.save(self.folder / "offsets.npy", offsets)
-        if embeddings:
-            np.save(self.folder / "embeddings.npy", np.concatenate(embeddings))
-        if skipped:
-            pd.DataFrame(skipped).to_csv(self.folder / "skipped.csv", index=False)
-        card.num_rows, card.num_frames, card.num_skipped = len(kept), int(offsets[-1]), len(skipped)
-        card.mean, card.std = moments.result()
-        card.notes = (card.notes or {}) | counts
-        card.save(self.folder)
-        self._save_rows(kept, extra)
-        for path in self.shards.iterdir():
-            path.unlink()
-        self.shards.rmdir()
-        Store(self.folder)  # opens, or says what is wrong
 
-    def _save_rows(self, kept: list[str], extra: dict[str, dict]) -> None:
-        """The last file to come: with it the store is complete."""
-        rows = self.plan.set_index("row_id", drop=False).loc[kept].reset_index(drop=True)
-        if extra:
-            rows = rows.join(pd.DataFrame([extra.get(i, {}) for i in kept]))
-        partial = self.folder / "rows.parquet.part"
-        rows.to_parquet(partial)
-        partial.replace(self.folder / "rows.parquet")
-
-
-def meta_of(content) -> dict:
-    """What a shard's file says of its rows."""
-    return json.loads(content["meta"].tobytes())
+def table_hash(plan: pd.DataFrame) -> str:
+    """A hash of a table's columns and cells, in their order."""
+    total = sha256("\t".join(plan.columns).encode())
+    for column in plan:
+        total.update("\n".join(map(repr, plan[column].tolist())).encode())
+    return total.hexdigest()[:16]

@@ -5,7 +5,7 @@ Tracks and captions are two tables with the columns of `Track` and `Caption`; th
 
 import dataclasses
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -77,9 +77,12 @@ class Dataset:
         there = {path: Path(path).is_file() for path in self.tracks["path"].unique()}
         return [track for track in self if not there[track.path]]
 
-    def refuse_missing(self) -> list[Track]:
-        """The tracks whose file is not on disk, to be left out; DatasetError unless `missing` is "skip"."""
-        gone = self.missing_audio()
+    def refuse_missing(self, known: Collection[str] = ()) -> list[Track]:
+        """The tracks whose file is not on disk, to be left out; DatasetError unless `missing` is "skip".
+
+        known: ids of tracks whose audio is needed no more.
+        """
+        gone = [track for track in self.missing_audio() if track.track_id not in known]
         if gone and self.missing != "skip":
             first = ", ".join(track.path for track in gone[:3])
             raise DatasetError(

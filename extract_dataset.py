@@ -3,27 +3,31 @@
     python extract_dataset.py                                                                    # the demo
     python extract_dataset.py --config config/extract_features/clap/extract_songdescriber.yaml
 
-A killed run goes on where it stopped; a finished one changes nothing. Jobs can share the work: this is one of eight,
+A killed run goes on where it stopped; of a finished one, only what has changed in the table or the files is encoded
+again. Jobs can share the work: this is one of eight,
 `extraction.shard.index=3 extraction.shard.count=8`; and `num_devices=4` is four GPUs of one host.
 """
 
 from datetime import timedelta
 from pathlib import Path
 
+import pandas as pd
 from hydra.utils import instantiate
 from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
 from omegaconf import DictConfig
 
 from diffgar import cli
+from diffgar.dataloading.card import Card
 from diffgar.dataloading.own_latents import OwnLatents
 from diffgar.encoding import Options
 from diffgar.extraction import extract_audio, extract_text, import_latents
 from diffgar.models.encoders.base import EncoderPair
 from diffgar.models.encoders.weights import RANDOM
-from diffgar.self_test import self_test
+from diffgar.self_test import self_test, warn_of_common_mean
 
-PATIENCE = timedelta(days=30)  # a process that is through waits for the others
+UNFINISHED = "unfinished until the other jobs have finished"
+PATIENCE = timedelta(days=30)  # a process that has finished waits for the others
 
 
 def prepare(cfg: DictConfig) -> None:
@@ -50,8 +54,21 @@ def extract(cfg: DictConfig, options: Options | None = None) -> None:
     complete = write_audio(dataset, pair.audio_encoder, stores["audio"], cfg.encoder_pair.hop_seconds, options)
     complete &= extract_text(dataset, pair.text_encoder, stores["text"], options)
     for kind, store in stores.items():
-        state = "" if complete else ", unfinished until the other jobs are through"
-        print(f"{kind} latents of {dataset.name}: {store}{state}")
+        print(f"{kind} latents of {dataset.name}: {store}, {what_it_holds(store) if complete else UNFINISHED}")
+    if complete and not pair.joint:
+        warn_of_common_mean(Card.load(stores["audio"]), stores["audio"])
+
+
+def what_it_holds(folder: Path) -> str:
+    """The size of a finished store, and what of it the table lacks, as it is printed."""
+    card = Card.load(folder)
+    if card.kind == "text":
+        return f"{card.num_rows - 1} captions"
+    gone = int((pd.read_parquet(folder / "rows.parquet", columns=["split"])["split"] == "").sum())
+    parts = [f"{card.num_rows - gone} tracks"]
+    parts += [f"{card.num_skipped} left out (skipped.csv says why)"] * bool(card.num_skipped)
+    parts += [f"{gone} kept that the table has no more (extraction.prune=true lets them go)"] * bool(gone)
+    return ", ".join(parts)
 
 
 @cli.main("extract_features/demo/extract_demo")

@@ -37,7 +37,7 @@ class Options:
     shard: Mapping[str, int] = field(default_factory=lambda: {"index": 0, "count": 1})
     precision: str = "fp32"
     compile: bool = False
-    prune: bool = False  # let go of tracks that are in the store and in the table no more
+    prune: bool = False  # drop tracks that the store has and the table has no more
 
     def __post_init__(self):
         index, count = self.job

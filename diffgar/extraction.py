@@ -38,8 +38,8 @@ def extract_audio(
     Goes on where an earlier run stopped. Of a store that is there, tracks stay whose files and cuts are the same; new
     and changed ones are encoded. The tracks left out, and why, are in the store's `skipped.csv`.
     Raises DatasetError for audio that is not on disk (unless the dataset says `missing: skip`), ExtractionError beyond
-    `max_failures`, StoreError if the folder holds another encoder's store, or tracks that the table has no more
-    (unless `options.prune`).
+    `max_failures`, StoreError if the folder holds another encoder's store. Tracks that the table has no more stay in
+    the store, in no split, unless `options.prune` lets them go.
     """
     tracks, folder = list(dataset), Path(folder)
     keys = audio_keys(tracks)
@@ -47,7 +47,7 @@ def extract_audio(
     gone = {track.track_id for track in dataset.refuse_missing(same)}
     plan = dataset.tracks.assign(row_id=dataset.tracks["track_id"], _key=keys)
     card = audio_card(dataset.name, audio_encoder, hop_seconds, options)
-    writer = StoreWriter(folder, card, plan, same, may_drop=options.prune)
+    writer = StoreWriter(folder, card, plan, same, keep_gone=not options.prune)
     shards = {s: [tracks[row] for row in writer.rows_of(s)] for s in writer.pending(*options.job)}
     there = {s: [track for track in shard if track.track_id not in gone] for s, shard in shards.items()}
     framing = framing_of(audio_encoder, hop_seconds)
@@ -74,7 +74,9 @@ def import_latents(
     names = own.names_of(dataset.tracks)
     tracks = list(zip(dataset, names, strict=True))
     plan = dataset.tracks.assign(row_id=dataset.tracks["track_id"], _key=[own.key(name) for name in names])
-    writer = StoreWriter(folder, own.card(dataset.name, hop_seconds, options.shard_size), plan, may_drop=options.prune)
+    writer = StoreWriter(
+        folder, own.card(dataset.name, hop_seconds, options.shard_size), plan, keep_gone=not options.prune
+    )
     shards = {s: [tracks[row] for row in writer.rows_of(s)] for s in writer.pending(*options.job)}
     with Progress(sum(map(len, shards.values())), options.max_failures, failures_of(writer)) as progress:
         for shard, mine in shards.items():

@@ -39,8 +39,8 @@ class Progress:
     failures: those of earlier runs, which count too.
     """
 
-    def __init__(self, num_tracks: int, max_failures: int, failures: Sequence[str] = ()):
-        self.bar = tqdm(total=num_tracks, unit="track", desc="extracting", mininterval=0.5, disable=num_tracks == 0)
+    def __init__(self, num_tracks: int, max_failures: int, failures: Sequence[str] = (), name: str = "extracting"):
+        self.bar = tqdm(total=num_tracks, unit="track", desc=name, mininterval=0.5, disable=num_tracks == 0)
         self.max_failures, self.failures, self.hours = max_failures, list(failures), 0.0
 
     def __enter__(self) -> "Progress":

@@ -18,16 +18,18 @@ from torch.nn import functional as F
 
 from diffgar.dataloading import decoding
 from diffgar.dataloading.audio import load, windows
+from diffgar.dataloading.card import Card
 from diffgar.dataloading.decoding import Decoder, Framing, pieces_of
 from diffgar.dataloading.latents import Store, TextStore
 from diffgar.dataloading.splits import by_name
 from diffgar.dataloading.tables import DatasetError
-from diffgar.dataloading.tracks import Track, read_dataset
+from diffgar.dataloading.tracks import Dataset, Track, read_dataset
 from diffgar.encoding import Options
+from diffgar.errors import InputError
 from diffgar.extraction import extract_audio, extract_text
 from diffgar.models.encoders.base import AudioEncoder, EncoderPair, TextEncoder, TextStates
 from diffgar.progress import ExtractionError
-from diffgar.self_test import self_test
+from diffgar.self_test import self_test, warn_of_common_mean
 
 RATE, DIM = 8000, 16
 
@@ -298,7 +300,32 @@ def test_the_self_test_tells_a_joint_pair_from_broken_weights(folder, caplog):
     assert found["z"] < 3 and "encoder_pair torn" in caplog.text and "look broken" in caplog.text
 
 
+def test_the_self_test_takes_the_tracks_that_are_there_and_leaves_a_handful_alone(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "some")
+    pair, options = EncoderPair("fine", Bands(), Words(), joint=True), Options(**OPTIONS)
+    for i in (0, 5):
+        (tmp_path / "some" / f"{i}.flac").unlink()
+    assert self_test(pair, collection(tmp_path / "some", missing="skip"), options)["z"] > 3
+    for i in range(6, 12):
+        (tmp_path / "some" / f"{i}.flac").write_bytes(b"no audio")
+    assert self_test(pair, collection(tmp_path / "some", missing="skip"), options) is None
+    dataset = collection(folder)
+    assert self_test(pair, Dataset("silent", dataset.tracks, dataset.captions[:0]), options) is None
+
+
+def test_a_mean_that_outweighs_the_spread_is_told(caplog):
+    def card(mean):
+        return Card("audio", "d", "e", "0", 1, "last", 2, mean=[mean, 0.0], std=[1.0, 1.0])
+
+    warn_of_common_mean(card(2.0), "here")
+    assert not caplog.text
+    warn_of_common_mean(card(10.0), "here")
+    assert "here: the latents' common mean is 7.1 times their standard deviation" in caplog.text
+
+
 def test_options_that_make_no_sense_are_refused():
+    with pytest.raises(InputError, match="extraction.batch_size is 0; choose a whole number from 1 on"):
+        Options(batch_size=0)
     with pytest.raises(ValueError, match="shard.index is 4, but with shard.count 4 it must be 0 to 3"):
         Options(shard={"index": 4, "count": 4})
     with pytest.raises(ValueError, match="fp8.*fp32, bf16, fp16"):

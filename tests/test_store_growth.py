@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from test_extraction import RATE, Bands, Words, collection, content, extract, write_collection
+from test_extraction import OPTIONS, RATE, Bands, Words, collection, content, extract, write_collection
 
 from diffgar.dataloading import store_join
 from diffgar.dataloading.card import StoreError
@@ -131,15 +131,36 @@ def test_another_split_needs_no_encoding_and_gives_other_statistics(folder, tmp_
     assert content(tmp_path / "store") == content(tmp_path / "fresh")
 
 
-def test_tracks_that_the_table_lost_are_kept_until_they_are_let_go(folder, tmp_path):
+def test_tracks_that_the_table_lost_are_in_no_split_until_they_come_back_or_are_let_go(folder, tmp_path):
     extract(collection(folder), tmp_path / "store")
-    table(folder)[1:].to_csv(folder / "captions.csv", index=False)
-    with pytest.raises(StoreError, match="latents of 1 rows that the table has no more, first 't0'; .*prune=true"):
-        extract(collection(folder), tmp_path / "store")
-    assert len(Store(tmp_path / "store")) == 6
+    whole = table(folder)
+    whole[1:].to_csv(folder / "captions.csv", index=False)
     encoder = Counting()
-    assert extract(collection(folder), tmp_path / "store", encoder, prune=True)
-    assert not encoder.batches
+    for _ in range(2):
+        assert extract(collection(folder), tmp_path / "store", encoder) and not encoder.batches
+        rows = Store(tmp_path / "store").rows
+        assert list(rows["row_id"]) == ["t1", "t2", "t3", "t4", "t5", "t0"]
+        assert list(rows["split"]) == ["train"] * 5 + [""]
+    whole.to_csv(folder / "captions.csv", index=False)
+    assert extract(collection(folder), tmp_path / "store", encoder) and not encoder.batches
+    assert_same(Store(tmp_path / "store"), fresh(folder, tmp_path))
+    whole[1:].to_csv(folder / "captions.csv", index=False)
+    assert extract(collection(folder), tmp_path / "store", encoder, prune=True) and not encoder.batches
+    assert_same(Store(tmp_path / "store"), fresh(folder, tmp_path, "pruned"))
+
+
+def test_shards_of_a_larger_table_outlive_a_smaller_one(folder, tmp_path):
+    whole, last = table(folder), (folder / "5.flac").read_bytes()
+    (folder / "5.flac").write_bytes(b"no audio at all, but some bytes that are not empty")
+    with pytest.raises(ExtractionError):
+        extract(collection(folder), tmp_path / "store", shard_size=1)
+    whole[2:5].to_csv(folder / "captions.csv", index=False)
+    assert extract(collection(folder), tmp_path / "store", shard_size=1)
+    (folder / "5.flac").write_bytes(last)
+    whole.to_csv(folder / "captions.csv", index=False)
+    encoder = Counting()
+    assert extract(collection(folder), tmp_path / "store", encoder, shard_size=1)
+    assert len(encoder.batches) == -(-len(Store(tmp_path / "store").row(5)) // OPTIONS["batch_size"])
     assert_same(Store(tmp_path / "store"), fresh(folder, tmp_path))
 
 

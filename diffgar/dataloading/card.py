@@ -1,9 +1,9 @@
 """A latent store's card: which encoder made it, of what, and what it holds."""
 
 import json
-import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from uuid import uuid4
 
 from diffgar.errors import InputError
 
@@ -111,6 +111,6 @@ class Card:
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write so that a kill leaves either the old file or the new one."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")  # jobs may write the same file at once
+    partial = path.with_name(f"{path.name}.{uuid4().hex}.part")  # jobs of several hosts may write it at once
     partial.write_bytes(content)
     partial.replace(path)

@@ -1,6 +1,7 @@
 """What a store's folder holds already: the joined store, and the shards of generations that were not joined."""
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -76,5 +77,7 @@ class Held:
         item = self.skipped.get(row_id)
         return item if item and item["_key"] == key else None
 
-    def kept_ids(self) -> set[str]:
-        return {*self.joined, *self.in_shards}
+    def used_up(self, ids: Collection[str]) -> list[Path]:
+        """The generations of whose latents all are in a store of these rows, so that their shards may go."""
+        rest = {shard.path.parent for row_id, (_, shard, _) in self.in_shards.items() if row_id not in set(ids)}
+        return [generation for generation in self.generations if generation not in rest]

@@ -25,7 +25,7 @@ from filelock import FileLock
 from diffgar.dataloading.card import Card, StoreError, write_atomically
 from diffgar.dataloading.half import MOST_ROUNDING, fault_of, rounding_of
 from diffgar.dataloading.store_held import Held, Shard
-from diffgar.dataloading.store_join import install, join
+from diffgar.dataloading.store_join import COMPUTED, install, join
 
 
 class StoreWriter:
@@ -33,9 +33,9 @@ class StoreWriter:
 
     plan: one row per item, with `row_id` (unique), `split`, `_key` (what the row's latents are made of: under another
     key it is encoded anew; without keys a row is its id), and whatever else the table of rows should keep. same: ids
-    that the store holds under another key, but whose content is known to be the same. may_drop: whether rows with
-    latents that the plan lacks may go. A folder of another encoder or dataset is refused (StoreError): nothing in it is
-    lost.
+    that the store holds under another key, but whose content is known to be the same. keep_gone: rows of the store that
+    the plan lacks stay in it, in no split; else they go. A folder of another encoder or dataset is refused
+    (StoreError): nothing in it is lost.
     """
 
     def __init__(
@@ -44,25 +44,26 @@ class StoreWriter:
         card: Card,
         plan: pd.DataFrame,
         same: Collection[str] = (),
-        may_drop: bool = True,
+        keep_gone: bool = False,
     ):
         self.folder, self.card = Path(folder), card
         self.plan = plan.assign(_key=plan.get("_key", "")).reset_index(drop=True)
         self._refuse_bad_plan()
-        self.same, self.card.plan = frozenset(same), table_hash(self.plan)
-        self.ids, self.keys = self.plan["row_id"].tolist(), self.plan["_key"].tolist()
-        self.writing = self.folder / "writing"
-        self.generation = (
-            self.writing / sha256("\n".join(map(str, (card.shard_size, self.ids, self.keys))).encode()).hexdigest()[:16]
-        )
+        self.same, self.writing = frozenset(same), self.folder / "writing"
         self.todo: list[int] = []  # positions in the plan, in the order of the shards
         with self._lock():
             install(self.folder)  # where a kill has interrupted that
             self._refuse_another()
+            if keep_gone:
+                self.plan = with_gone_rows(self.plan, self.folder)
+            self.ids, self.keys = self.plan["row_id"].tolist(), self.plan["_key"].tolist()
+            self.card.plan = table_hash(self.plan)
+            content = repr((card.shard_size, self.ids, self.keys))
+            self.generation = self.writing / sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:16]
             if self.finished:
                 shutil.rmtree(self.generation, ignore_errors=True)  # where a kill came just after the join
-                return
-            self._begin(may_drop)
+            else:
+                self._begin()
 
     @property
     def finished(self) -> bool:
@@ -90,30 +91,23 @@ class StoreWriter:
             if (place / "card.json").is_file():
                 self.card.refuse_another(Card.load(place), self.folder)
 
-    def _begin(self, may_drop: bool) -> None:
+    def _begin(self) -> None:
         """Find what the store holds already, and write down what this generation is to encode."""
         self.held = Held.read(self.folder, without=self.generation)
-        gone = self.held.kept_ids() - set(self.ids)
-        if gone and not may_drop:
-            raise StoreError(
-                f"{self.folder}: holds latents of {len(gone)} rows that the table has no more, first {min(gone)!r}; "
-                "extract the smaller table under another data.name, or let them go with extraction.prune=true"
-            )
         missing = [i for i, item in enumerate(zip(self.ids, self.keys, strict=True)) if not self._is_held(*item)]
         path = self.generation / "plan.json"
         if path.is_file():
             self.todo = json.loads(path.read_text(encoding="utf-8"))["todo"]
             if set(missing) <= set(self.todo):
-                return None
-            self.generation.rename(
-                self.generation.with_name(f"{self.generation.name}-{len(list(self.writing.iterdir()))}")
-            )
-            return self._begin(may_drop)
+                return
+            aside = f"{self.generation.name}-{len(list(self.writing.iterdir()))}"
+            self.generation.rename(self.writing / aside)  # the store that it was to extend is another by now
+            self._begin()
+            return
         self.generation.mkdir(parents=True, exist_ok=True)
         self.todo = missing
         write_atomically(self.writing / "card.json", self.card.as_json())
         write_atomically(path, json.dumps({"todo": missing}).encode())
-        return None
 
     def _is_held(self, row_id: str, key: str) -> bool:
         return self.held.has(row_id, key) or (row_id in self.same and row_id in self.held.joined)
@@ -204,11 +198,22 @@ class StoreWriter:
                 return False
             shards = [Shard(self._path(s)) for s in range(self.num_shards)]
             join(self.folder, self.card, self.plan, shards, self.held, self.same)
-            for used in (self.generation, *self.held.generations):
+            for used in (self.generation, *self.held.used_up(self.ids)):
                 shutil.rmtree(used, ignore_errors=True)
             if not any(path.is_dir() for path in self.writing.iterdir()):
                 shutil.rmtree(self.writing, ignore_errors=True)
         return True
+
+
+def with_gone_rows(plan: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    """The plan, and after it the rows that the folder's store holds and the plan lacks, in the split "": in none."""
+    if not (folder / "rows.parquet").is_file():
+        return plan
+    held = pd.read_parquet(folder / "rows.parquet")
+    gone = held[~held["row_id"].isin(plan["row_id"])].assign(split="")
+    if gone.empty:
+        return plan
+    return pd.concat([plan, gone.drop(columns=[c for c in COMPUTED if c in gone])], ignore_index=True)
 
 
 def table_hash(plan: pd.DataFrame) -> str:

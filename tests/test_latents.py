@@ -156,6 +156,15 @@ def test_a_file_of_the_right_size_with_other_bytes_is_refused_by_name(tmp_path, 
         Store(tmp_path)
 
 
+def test_a_store_of_an_earlier_version_is_refused_with_the_remedy(tmp_path):
+    write(tmp_path)
+    path = tmp_path / "card.json"
+    path.write_text(path.read_text().replace('"format_version": 2', '"format_version": 1'))
+    for use in (lambda: Store(tmp_path), lambda: StoreWriter(tmp_path, card(), plan())):
+        with pytest.raises(StoreError, match="format 1, this version reads 2; delete .* and extract it again"):
+            use()
+
+
 def test_caption_embeddings_that_are_gone_are_missed(tmp_path):
     writer = StoreWriter(tmp_path, card(kind="text"), plan(4))
     ids = list(plan(4)["row_id"])

@@ -1,11 +1,13 @@
 """What every backbone promises, and what only the U-Net has to."""
 
+from itertools import product
+
 import pytest
 import torch
 import torch.nn.functional as F
 
 from diffgar.models.backbones.dit import DiT
-from diffgar.models.backbones.layers import TextPooling
+from diffgar.models.backbones.layers import Attention, TextPooling
 from diffgar.models.backbones.mlp import MLP
 from diffgar.models.backbones.unet import Convolution, UNet
 
@@ -102,13 +104,55 @@ def test_the_conditions_are_heard(backbone, inputs, name):
     assert not torch.allclose(backbone(**inputs | {name: inputs[name].flip(0)}), backbone(**inputs), atol=1e-3)
 
 
+def gradients(network, inputs):
+    """The norm of each parameter's gradient, in float64: what is zero in theory is then below 1e-16 of the others."""
+    inputs = {name: x.double() if x.is_floating_point() else x for name, x in inputs.items()}
+    generator = torch.Generator().manual_seed(2)
+    target = torch.randn(inputs["noisy_latents"].shape, generator=generator, dtype=torch.float64)
+    (network.double()(**inputs) - target).square().mean().backward()
+    return {name: 0.0 if x.grad is None else x.grad.norm().item() for name, x in network.named_parameters()}
+
+
 @pytest.mark.parametrize("name", BACKBONES)
 def test_gradient_reaches_every_parameter_from_the_first_step(name, inputs):
     torch.manual_seed(0)
-    network = BACKBONES[name]()
-    (network(**inputs) - torch.randn(3, T, D)).square().mean().backward()
-    still = [key for key, value in network.named_parameters() if value.grad is None or not value.grad.any()]
-    assert not still
+    found = gradients(BACKBONES[name](), inputs)
+    assert [key for key, norm in found.items() if norm < 1e-9 * max(found.values())] == []
+
+
+@pytest.mark.parametrize("name", ["unet", "dit"])
+def test_queries_learn_from_a_single_frame(name, inputs):
+    torch.manual_seed(0)
+    single = {key: x[:, :1] if key in ("noisy_latents", "mask") else x for key, x in inputs.items()}
+    found = gradients(BACKBONES[name](), single)
+    queries = [norm for key, norm in found.items() if key.endswith("to_frames.to_query.weight")]
+    assert queries and min(queries) > 1e-9 * max(found.values())
+
+
+@torch.no_grad()
+def test_a_row_without_a_valid_frame_is_finite_and_changes_no_other(backbone, inputs):
+    empty = inputs["mask"].clone()
+    empty[1] = False
+    found = backbone(**inputs | {"mask": empty})
+    assert found.isfinite().all()
+    close(found[[0, 2]], backbone(**inputs)[[0, 2]])
+
+
+@torch.no_grad()
+def test_the_sink_is_one_more_frame_to_attend_to():
+    attention = Attention(6, num_heads=2, head_dim=3, norm=False)
+    attention.sink.normal_()
+    frames, mask = torch.randn(2, 4, 6), torch.tensor([[True] * 4, [True, False, False, True]])
+    keys, values = attention.to_keys_values(frames).chunk(2, dim=-1)
+    queries, expected = attention.to_query(frames), torch.zeros(2, 4, 6)
+    for row, frame, head in product(range(2), range(4), range(2)):
+        part, valid = slice(3 * head, 3 * head + 3), mask[row]
+        key, value = (
+            torch.cat([sink[head], x[row, valid, part]]) for sink, x in zip(attention.sink, (keys, values), strict=True)
+        )
+        weights = (key @ queries[row, frame, part] / 3**0.5).softmax(dim=0)
+        expected[row, frame, part] = weights @ value
+    close(attention(frames, mask=mask), attention.out(expected))
 
 
 @pytest.mark.parametrize("name", BACKBONES)

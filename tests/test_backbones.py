@@ -5,7 +5,10 @@ from itertools import product
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
+from diffgar.errors import InputError
+from diffgar.models.backbones.base import Backbone, check_backbone
 from diffgar.models.backbones.dit import DiT
 from diffgar.models.backbones.layers import Attention, TextPooling
 from diffgar.models.backbones.mlp import MLP
@@ -180,13 +183,44 @@ def test_text_pooling_starts_as_the_mean_over_tokens():
 
 
 @torch.no_grad()
-def test_frames_of_the_unet_see_one_another_and_those_of_the_mlp_do_not(inputs):
+def test_frames_of_unet_and_dit_see_one_another_and_those_of_the_mlp_do_not(backbone, inputs):
     changed = inputs["noisy_latents"].clone()
     changed[:, 0] += 1
-    for name, sees in {"unet": True, "dit": True, "mlp": False}.items():
-        network = BACKBONES[name]()
-        before, after = network(**inputs), network(**inputs | {"noisy_latents": changed})
-        assert torch.equal(before[0, -1], after[0, -1]) is not sees
+    before, after = (backbone(**inputs | {"noisy_latents": x})[0, -1] for x in (inputs["noisy_latents"], changed))
+    difference = (before - after).abs().max()
+    assert difference < 1e-5 if isinstance(backbone, MLP) else difference > 1e-3
+
+
+class Wordless(nn.Module):
+    def forward(self, noisy_latents, timesteps, text, text_mask=None, mask=None):
+        return noisy_latents
+
+
+class Maskless(Wordless):
+    prepare_text = Backbone.prepare_text
+
+    def forward(self, noisy_latents, timesteps, text):
+        return noisy_latents
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (Wordless, r"the backbone Wordless has no prepare_text\(text, text_mask\)"),
+        (Maskless, r"the backbone Maskless has no forward\(noisy_latents, timesteps, text, text_mask, mask\)"),
+    ],
+)
+def test_what_does_not_keep_the_contract_is_refused_by_name(other, message):
+    with pytest.raises(InputError, match=message):
+        check_backbone(other())
+    for make in BACKBONES.values():
+        check_backbone(make())
+
+
+def test_heads_that_do_not_divide_the_features_are_refused():
+    for make in (lambda: MLP(D, C, width=30, depth=1), lambda: DiT(D, C, width=30, depth=1, num_heads=4)):
+        with pytest.raises(InputError, match="must divide its features .* 30"):
+            make()
 
 
 def test_levels_of_different_count_are_refused_by_name():

@@ -7,6 +7,7 @@ from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 
+from diffgar.models.backbones.base import check_backbone
 from diffgar.models.diffusion import check_schedule, drop_captions
 from diffgar.models.precision import ClipsGradients
 from diffgar.models.processes import gather_rows
@@ -40,6 +41,7 @@ class LatentDiffusion(ClipsGradients, LightningModule):
         seed: int = 0,
     ):
         super().__init__()
+        check_backbone(backbone)
         check_schedule(noise_scheduler)
         self.backbone, self.noise_scheduler, self.objective = backbone, noise_scheduler, objective
         self.make_optimizer, self.make_lr_scheduler, self.seed = optimizer, lr_scheduler, seed

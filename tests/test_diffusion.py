@@ -100,7 +100,7 @@ def test_the_contrastive_term_does_not_hear_padding_frames(loss):
     mask = torch.arange(5) < torch.arange(1, 7).clamp(max=5).unsqueeze(1)
     garbage = torch.where(mask.unsqueeze(-1), prediction, torch.tensor(50.0))
     objective, error = Objective(contrastive_weight=2.0, contrastive_loss=loss), torch.ones(len(latents))
-    clean, dirty = (objective.losses(error, x, latents, mask, denormalise) for x in (prediction, garbage))
+    clean, dirty = (objective.losses(error, x, latents, mask, as_ranked) for x in (prediction, garbage))
     torch.testing.assert_close(dirty, clean)
     torch.testing.assert_close(clean["loss"], 1 + 2 * clean["contrastive"])
 
@@ -109,15 +109,15 @@ def test_info_nce_is_between_the_query_and_the_index_as_retrieval_has_them():
     prediction, latents, _ = batch()
     error = torch.zeros(len(latents))
     objective = Objective(contrastive_weight=1.0, contrastive_temperature=0.05, contrastive_loss="info_nce")
-    found = objective.losses(error, prediction, latents, None, denormalise)["contrastive"]
-    query, index = pool(denormalise(prediction)), pool(denormalise(latents))
+    found = objective.losses(error, prediction, latents, None, as_ranked)["contrastive"]
+    query, index = pool(as_ranked(prediction)), pool(as_ranked(latents))
     torch.testing.assert_close(found, info_nce(query, index, 0.05))
     normalised = Objective(contrastive_weight=1.0, contrastive_temperature=0.05)
-    found = normalised.losses(error, prediction, latents, None, denormalise)["contrastive"]
+    found = normalised.losses(error, prediction, latents, None, as_ranked)["contrastive"]
     torch.testing.assert_close(found, nt_xent(pool(prediction), pool(latents), 0.05))
 
 
-def denormalise(latents):
+def as_ranked(latents):
     return 0.5 * latents + 2
 
 

@@ -10,6 +10,7 @@ from trained import PUBLISHED, SOLVER, a_batch_and_draws, make, scrambled_unet
 
 from diffgar import checkpoints
 from diffgar.dataloading.datamodule import LatentDataModule
+from diffgar.errors import InputError
 from diffgar.models.backbones.mlp import MLP
 from diffgar.models.ddim import level_at
 from diffgar.models.diffusion import PREDICTION_TYPES, Objective, diffusion_target
@@ -206,6 +207,16 @@ def test_a_teacher_with_another_backbone_is_refused(datamodule):
     teacher.backbone = MLP(6, 5, width=16, depth=1)
     with pytest.raises(ValueError, match="choose the teacher's encoder_pair and backbone"):
         make(Student, datamodule).learn_from(teacher)
+
+
+def test_a_student_of_more_frames_than_its_teacher_is_refused_and_one_of_fewer_keeps_its_own(datamodule):
+    teacher, student = make(LatentDiffusion, datamodule), make(Student, datamodule)
+    teacher.frames.fill_(3)
+    with pytest.raises(InputError, match="trained on at most 3 frames, the student on 4; use num_frames=3"):
+        student.learn_from(teacher)
+    teacher.frames.fill_(9)
+    student.learn_from(teacher)
+    assert student.num_frames == 4
 
 
 def test_steps_that_do_not_meet_and_steps_not_distilled_for_are_refused(datamodule):

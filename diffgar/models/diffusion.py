@@ -103,7 +103,7 @@ class Objective:
     prediction_type: that of the noise scheduler. caption_dropout: the probability of training on the empty caption.
     min_snr_gamma (5 is usual), p2_gamma: see `loss_weights`. contrastive_weight: of the contrastive term between the
     time means of predicted and true latents. contrastive_loss: `nt_xent` of the normalised latents, or `info_nce` of
-    the latents in the encoder's own scale, where retrieval ranks them.
+    the latents in the encoder's own scale about the model's centre, as retrieval ranks them.
     """
 
     prediction_type: str = "sample"
@@ -147,22 +147,23 @@ class Objective:
         predicted: Tensor,
         latents: Tensor,
         mask: Tensor | None,
-        denormalise: Callable,
+        as_ranked: Callable,
         gather: Callable = alone,
+        groups: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Losses (B,) of each sample: "loss" and, with a contrastive term, its parts "mse" and "contrastive".
 
-        error (B,); predicted clean latents and latents (B, T, D), normalised; denormalise: latents to the encoder's
-        scale; gather: see `contrastive.py`.
+        error (B,); predicted clean latents and latents (B, T, D), normalised; as_ranked: such latents to what
+        retrieval compares; gather, groups (B,): see `contrastive.py`.
         """
         if not self.contrastive_weight:
             return {"loss": error}
         views = predicted.float(), latents.float()
         if self.contrastive_loss == "info_nce":
-            views = map(denormalise, views)
+            views = map(as_ranked, views)
         query, index = (pool(view, mask) for view in views)  # (B, D)
         loss = CONTRASTIVE_LOSSES[self.contrastive_loss]
-        contrastive = loss(query, index, self.contrastive_temperature, gather)
+        contrastive = loss(query, index, self.contrastive_temperature, gather, groups)
         return {"loss": error + self.contrastive_weight * contrastive, "mse": error, "contrastive": contrastive}
 
 

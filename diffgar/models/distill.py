@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from diffgar.errors import InputError
 from diffgar.models.ddim import Level, ddim_steps, guided, level_at
 from diffgar.models.diffusion import clean_latents, drop_captions, masked_mse
 from diffgar.models.guidance import guidance_terms
@@ -49,7 +50,7 @@ class Student(LatentDiffusion):
         super().__init__(**parts)
         count = self.noise_scheduler.config.num_train_timesteps
         if count % teacher_steps or teacher_steps % num_calls:
-            raise ValueError(
+            raise InputError(
                 f"teacher_steps {teacher_steps} and num_calls {num_calls}: the steps must divide {count}, and the "
                 "calls the steps; use module.teacher_steps=8 with module.num_calls=1, 2 or 4"
             )
@@ -79,7 +80,7 @@ class Student(LatentDiffusion):
         target = self.target(noisy_latents, timesteps, states, mask)
         prediction = self.backbone(noisy_latents, timesteps, *states, mask)
         clean = clean_latents(self.objective.prediction_type, prediction.float(), noisy_latents, *level)
-        return self._with_contrastive(masked_mse(clean, target, mask), clean, latents, mask)
+        return self._with_contrastive(masked_mse(clean, target, mask), clean, latents, batch)
 
     @torch.no_grad()
     def target(self, noisy_latents: Tensor, timesteps: Tensor, caption: States, mask: Tensor | None = None) -> Tensor:
@@ -95,7 +96,7 @@ class Student(LatentDiffusion):
     def generate(self, sampler: Sampler, *arguments, **options) -> Tensor:
         """As `LatentDiffusion.generate`; refuses other steps than those it was distilled for."""
         if sampler.num_steps != self.num_calls:
-            raise ValueError(
+            raise InputError(
                 f"a student distilled into {self.num_calls} calls cannot take {sampler.num_steps} steps; "
                 f"use sampler.num_steps={self.num_calls}, or distill another with module.num_calls"
             )
@@ -105,23 +106,28 @@ class Student(LatentDiffusion):
 def start_as(module: LatentDiffusion, trained: LatentDiffusion) -> None:
     """Copy a trained model's weights into a module.
 
-    Raises ValueError where the two differ in schedule, prediction type or backbone.
+    Raises InputError where the two differ in schedule, prediction type or backbone, or the module has more frames.
     """
     schedules = [model.noise_scheduler for model in (module, trained)]
     if not torch.equal(*(schedule.alphas_cumprod for schedule in schedules)):
-        raise ValueError("the teacher's noise schedule is another; choose its noise_scheduler for the student")
+        raise InputError("the teacher's noise schedule is another; choose its noise_scheduler for the student")
     mine, its = (schedule.config.prediction_type for schedule in schedules)
     if mine != its:
-        raise ValueError(f"the teacher predicts {its}, the student {mine}; use objective={its}")
+        raise InputError(f"the teacher predicts {its}, the student {mine}; use objective={its}")
     mine, its = ({name: x.shape for name, x in model.state_dict().items()} for model in (module, trained))
     if mine != its:
         other = sorted(name for name in mine | its if mine.get(name) != its.get(name))
-        raise ValueError(
+        raise InputError(
             f"the student's {other[0]} is {mine.get(other[0])}, its teacher's {its.get(other[0])}; choose the "
             "teacher's encoder_pair and backbone for the student"
         )
-    module.load_state_dict(trained.state_dict())
+    own, most = module.num_frames, trained.num_frames
+    if own > most:
+        raise InputError(
+            f"the teacher was trained on at most {most} frames, the student on {own}; use num_frames={most}"
+        )
+    module.load_state_dict(trained.state_dict() | {"frames": module.frames})
 
 
 def no_teacher() -> LatentDiffusion:
-    raise ValueError("a student learns from a trained model; hand it to learn_from, or set module.teacher.model_name")
+    raise InputError("a student learns from a trained model; hand it to learn_from, or set module.teacher.model_name")

@@ -7,19 +7,12 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler
 from torch import Tensor, nn
 
 from diffgar.models.diffusion import check_schedule
 from diffgar.models.guidance import Denoiser, guidance_terms
-
-
-def seed_of(*key: int) -> int:
-    """One seed for a generator from several numbers."""
-    state = np.random.SeedSequence([int(part) for part in key]).generate_state(1, np.uint64)[0]
-    return int(state >> 1)
 
 
 def draw_noise(generators: Sequence[torch.Generator], num_frames: int, dim: int, device) -> Tensor:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from diffgar.errors import InputError
 from diffgar.models.ddim import ddim_steps, guided
 from diffgar.models.diffusion import drop_captions
 from diffgar.models.distill import start_as
@@ -36,13 +37,13 @@ class Tuned(LatentDiffusion):
     ):
         super().__init__(**parts)
         if not self.objective.contrastive_weight:
-            raise ValueError(
+            raise InputError(
                 "a model is tuned by the objective's contrastive term, and its weight is 0; use "
                 "objective.contrastive_loss=info_nce objective.contrastive_weight=3"
             )
         count = self.noise_scheduler.config.num_train_timesteps
         if count % num_steps or not 1 <= gradient_steps <= num_steps:
-            raise ValueError(
+            raise InputError(
                 f"num_steps {num_steps} and gradient_steps {gradient_steps}: the steps must divide {count}, and "
                 "gradients go through 1 to all of them; use sampler.num_steps=4 with module.gradient_steps=1"
             )
@@ -61,7 +62,7 @@ class Tuned(LatentDiffusion):
         error, _ = self.objective.errors(self.backbone, self.noise_scheduler, *drawn, states, mask)
         if not self.training:
             return {"loss": error}
-        return self._with_contrastive(error, self.generated(draws["noise"], text, mask), latents, mask)
+        return self._with_contrastive(error, self.generated(draws["noise"], text, mask), latents, batch)
 
     def generated(self, noise: Tensor, caption: States, mask: Tensor | None = None) -> Tensor:
         """Latents (B, T, D) from noise, normalised, with gradients through the last steps."""

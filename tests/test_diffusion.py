@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from diffusers import DDIMScheduler, DDPMScheduler
 
+from diffgar.errors import InputError
 from diffgar.models.contrastive import info_nce, nt_xent
 from diffgar.models.diffusion import (
     CONTRASTIVE_LOSSES,
@@ -165,6 +166,25 @@ def test_an_unknown_prediction_type_is_refused_with_the_known_ones():
 def test_an_unknown_contrastive_loss_is_refused_with_the_known_ones():
     with pytest.raises(ValueError, match="contrastive_loss 'triplet'; choose one of nt_xent, info_nce"):
         Objective(contrastive_loss="triplet")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            {"caption_dropout": 1.5},
+            "caption_dropout is 1.5, which is no number from 0 to 1; set",
+        ),
+        ({"caption_dropout": -0.1}, "caption_dropout is -0.1"),
+        ({"caption_dropout": None}, "caption_dropout is None"),
+        ({"contrastive_weight": -1}, "contrastive_weight is -1, which is no number from 0 on"),
+        ({"contrastive_temperature": 0}, "contrastive_temperature is 0"),
+        ({"min_snr_gamma": "five"}, "min_snr_gamma is 'five'"),
+    ],
+)
+def test_values_that_no_objective_can_have_are_refused(values, message):
+    with pytest.raises(InputError, match=message):
+        Objective(**values)
 
 
 @pytest.mark.parametrize("schedule", [{"rescale_betas_zero_snr": True}, {"beta_schedule": "squaredcos_cap_v2"}])

@@ -6,7 +6,7 @@ import torch
 from omegaconf import OmegaConf
 from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint
 from test_datamodule import make_stores
-from trained import PUBLISHED, SOLVER, a_batch_and_draws, make, scrambled_unet
+from trained import GUIDANCES, PUBLISHED, SOLVER, a_batch_and_draws, make, scrambled_unet
 
 from diffgar import checkpoints
 from diffgar.dataloading.datamodule import LatentDataModule
@@ -45,9 +45,10 @@ def test_a_teacher_is_its_own_student_without_guidance_and_with_as_many_steps(da
 
 @pytest.mark.parametrize("prediction_type", PREDICTION_TYPES)
 @pytest.mark.parametrize("position", [0, 1])
-def test_one_step_to_the_target_lands_where_the_guided_teacher_lands(datamodule, prediction_type, position):
-    teacher, student = teacher_and_student(datamodule, prediction_type, num_calls=2, teacher_steps=8)
-    solver, fine = Sampler(SOLVER, 2).start(teacher.noise_scheduler), Sampler(SOLVER, 8, guidance_scale=3.0)
+@pytest.mark.parametrize("options", GUIDANCES, ids=["plain", "all"])
+def test_one_step_to_the_target_lands_where_the_guided_teacher_lands(datamodule, prediction_type, position, options):
+    teacher, student = teacher_and_student(datamodule, prediction_type, num_calls=2, teacher_steps=8, **options)
+    solver, fine = Sampler(SOLVER, 2).start(teacher.noise_scheduler), Sampler(SOLVER, 8, guidance_scale=3.0, **options)
     batch, _ = a_batch_and_draws(datamodule, student)
     caption, mask, timestep = (batch["text"], batch["text_mask"]), batch["mask"], solver.timesteps[position]
     noisy_latents = torch.randn(4, 4, 6, generator=torch.Generator().manual_seed(1))

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from diffgar.errors import InputError
-from diffgar.models.ddim import Level, ddim_steps, guided, level_at
+from diffgar.models.checks import check_count
+from diffgar.models.ddim import Level, ddim_steps, level_at
 from diffgar.models.diffusion import clean_latents, drop_captions, masked_mse
-from diffgar.models.guidance import guidance_terms
+from diffgar.models.guidance import Guidance
 from diffgar.models.ldm import LatentDiffusion, States
 from diffgar.models.sampling import Sampler
 
@@ -32,7 +33,8 @@ class Student(LatentDiffusion):
     """Samples in `num_calls` DDIM steps without guidance what its teacher samples in `teacher_steps` with it.
 
     teacher: the name and step under which the training script finds the trained model that it hands to `learn_from`;
-    a trained student needs it no more. guidance_scale: the teacher's, baked in. parts: as for `LatentDiffusion`.
+    a trained student needs it no more. guidance_scale, interval, rescale, parallel: the teacher's `Guidance`, baked
+    in. parts: as for `LatentDiffusion`.
     Of the objective it takes the prediction type, the caption dropout and the contrastive term; the error is of the
     clean latents, unweighted, whatever the backbone predicts.
     """
@@ -44,17 +46,23 @@ class Student(LatentDiffusion):
         num_calls: int = 2,
         teacher_steps: int = 8,
         guidance_scale: float = 3.0,
+        interval: tuple[float, float] = (0.0, 1.0),
+        rescale: float = 0.0,
+        parallel: float = 1.0,
         teacher: Mapping | None = None,
         **parts,
     ):
         super().__init__(**parts)
+        check_count("num_calls", num_calls)
+        check_count("teacher_steps", teacher_steps)
         count = self.noise_scheduler.config.num_train_timesteps
         if count % teacher_steps or teacher_steps % num_calls:
             raise InputError(
                 f"teacher_steps {teacher_steps} and num_calls {num_calls}: the steps must divide {count}, and the "
                 "calls the steps; use module.teacher_steps=8 with module.num_calls=1, 2 or 4"
             )
-        self.num_calls, self.teacher_steps, self.guidance_scale = num_calls, teacher_steps, guidance_scale
+        self.num_calls, self.teacher_steps = num_calls, teacher_steps
+        self.guidance = Guidance(guidance_scale, interval, rescale, parallel)
         self.stride, self.teacher_stride = count // num_calls, count // teacher_steps
         self.noise_levels = range(self.stride - 1, count, self.stride)  # the student's own
         self.get_teacher = no_teacher
@@ -85,11 +93,10 @@ class Student(LatentDiffusion):
     @torch.no_grad()
     def target(self, noisy_latents: Tensor, timesteps: Tensor, caption: States, mask: Tensor | None = None) -> Tensor:
         """The clean latents (B, T, D) that the student is to predict at its own levels `timesteps` (B,)."""
-        teacher = self.get_teacher()
-        terms = guidance_terms(caption, self.null_states(len(noisy_latents)), self.guidance_scale)
+        teacher, null = self.get_teacher(), self.null_states(len(noisy_latents))
         num_steps = self.teacher_steps // self.num_calls
-        predict = guided(teacher.backbone, terms, mask)
-        landed = ddim_steps(predict, self.noise_scheduler, noisy_latents, timesteps, self.teacher_stride, num_steps)
+        denoise = self.guidance.denoiser(teacher.backbone, self.noise_scheduler, caption, null, mask=mask)
+        landed = ddim_steps(denoise, self.noise_scheduler, noisy_latents, timesteps, self.teacher_stride, num_steps)
         level, below = (level_at(self.noise_scheduler, t) for t in (timesteps, timesteps - self.stride))
         return landing_target(noisy_latents, landed, level, below)
 

@@ -4,7 +4,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from omegaconf import OmegaConf
-from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint
+from pytorch_lightning.callbacks import ModelCheckpoint
 from test_datamodule import make_stores
 from trained import GUIDANCES, PUBLISHED, SOLVER, a_batch_and_draws, make, scrambled_unet
 
@@ -15,6 +15,7 @@ from diffgar.models.backbones.mlp import MLP
 from diffgar.models.ddim import level_at
 from diffgar.models.diffusion import PREDICTION_TYPES, Objective, diffusion_target
 from diffgar.models.distill import Student
+from diffgar.models.ema import WarmedUpEMA
 from diffgar.models.ldm import LatentDiffusion
 from diffgar.models.sampling import Sampler, sample
 
@@ -99,7 +100,7 @@ def fit(datamodule, out, stop_at, resume=None):
     )
     trainer = pl.Trainer(
         max_steps=stop_at,
-        callbacks=[checkpoint, EMAWeightAveraging(decay=0.9)],
+        callbacks=[checkpoint, WarmedUpEMA(decay=0.9)],
         accelerator="cpu",
         logger=False,
         enable_progress_bar=False,

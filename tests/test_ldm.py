@@ -6,7 +6,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler
-from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint
+from pytorch_lightning.callbacks import ModelCheckpoint
 from test_datamodule import make_stores
 
 from diffgar import checkpoints
@@ -14,6 +14,7 @@ from diffgar.dataloading.datamodule import LatentDataModule
 from diffgar.errors import InputError
 from diffgar.models.backbones.unet import UNet
 from diffgar.models.diffusion import Objective
+from diffgar.models.ema import WarmedUpEMA
 from diffgar.models.ldm import LatentDiffusion, warmup_cosine
 from diffgar.models.precision import choose_precision
 from diffgar.models.sampling import Sampler
@@ -60,7 +61,7 @@ def fit(folder, out, max_steps, resume=None, stop_at=None, **options):
     )
     trainer = pl.Trainer(
         max_steps=stop_at or max_steps,
-        callbacks=[checkpoint, EMAWeightAveraging(decay=0.9)],
+        callbacks=[checkpoint, WarmedUpEMA(decay=0.9)],
         accelerator="cpu",
         logger=False,
         enable_progress_bar=False,

@@ -94,7 +94,7 @@ def load_model(folder: Path, step: int, build: Callable[..., torch.nn.Module]) -
     content = torch.load(intact(folder, step), map_location="cpu", weights_only=True, mmap=True)
     weights = content["state_dict"]
     sizes = {name: torch.zeros_like(weights[name]) for name in ("latent_mean", "latent_std", "null_text")}
-    model = build(config.module, **sizes)
+    model = build(config.module, **sizes, num_frames=int(weights["frames"]))
     model.load_state_dict(weights)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return model.eval().requires_grad_(False).to(device)

@@ -1,11 +1,16 @@
 """What every backbone promises, and what only the U-Net has to."""
 
+from itertools import product
+
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
+from diffgar.errors import InputError
+from diffgar.models.backbones.base import Backbone, check_backbone
 from diffgar.models.backbones.dit import DiT
-from diffgar.models.backbones.layers import TextPooling
+from diffgar.models.backbones.layers import Attention, TextPooling
 from diffgar.models.backbones.mlp import MLP
 from diffgar.models.backbones.unet import Convolution, UNet
 
@@ -102,13 +107,55 @@ def test_the_conditions_are_heard(backbone, inputs, name):
     assert not torch.allclose(backbone(**inputs | {name: inputs[name].flip(0)}), backbone(**inputs), atol=1e-3)
 
 
+def gradients(network, inputs):
+    """The norm of each parameter's gradient, in float64: what is zero in theory is then below 1e-16 of the others."""
+    inputs = {name: x.double() if x.is_floating_point() else x for name, x in inputs.items()}
+    generator = torch.Generator().manual_seed(2)
+    target = torch.randn(inputs["noisy_latents"].shape, generator=generator, dtype=torch.float64)
+    (network.double()(**inputs) - target).square().mean().backward()
+    return {name: 0.0 if x.grad is None else x.grad.norm().item() for name, x in network.named_parameters()}
+
+
 @pytest.mark.parametrize("name", BACKBONES)
 def test_gradient_reaches_every_parameter_from_the_first_step(name, inputs):
     torch.manual_seed(0)
-    network = BACKBONES[name]()
-    (network(**inputs) - torch.randn(3, T, D)).square().mean().backward()
-    still = [key for key, value in network.named_parameters() if value.grad is None or not value.grad.any()]
-    assert not still
+    found = gradients(BACKBONES[name](), inputs)
+    assert [key for key, norm in found.items() if norm < 1e-9 * max(found.values())] == []
+
+
+@pytest.mark.parametrize("name", ["unet", "dit"])
+def test_queries_learn_from_a_single_frame(name, inputs):
+    torch.manual_seed(0)
+    single = {key: x[:, :1] if key in ("noisy_latents", "mask") else x for key, x in inputs.items()}
+    found = gradients(BACKBONES[name](), single)
+    queries = [norm for key, norm in found.items() if key.endswith("to_frames.to_query.weight")]
+    assert queries and min(queries) > 1e-9 * max(found.values())
+
+
+@torch.no_grad()
+def test_a_row_without_a_valid_frame_is_finite_and_changes_no_other(backbone, inputs):
+    empty = inputs["mask"].clone()
+    empty[1] = False
+    found = backbone(**inputs | {"mask": empty})
+    assert found.isfinite().all()
+    close(found[[0, 2]], backbone(**inputs)[[0, 2]])
+
+
+@torch.no_grad()
+def test_the_sink_is_one_more_frame_to_attend_to():
+    attention = Attention(6, num_heads=2, head_dim=3, norm=False)
+    attention.sink.normal_()
+    frames, mask = torch.randn(2, 4, 6), torch.tensor([[True] * 4, [True, False, False, True]])
+    keys, values = attention.to_keys_values(frames).chunk(2, dim=-1)
+    queries, expected = attention.to_query(frames), torch.zeros(2, 4, 6)
+    for row, frame, head in product(range(2), range(4), range(2)):
+        part, valid = slice(3 * head, 3 * head + 3), mask[row]
+        key, value = (
+            torch.cat([sink[head], x[row, valid, part]]) for sink, x in zip(attention.sink, (keys, values), strict=True)
+        )
+        weights = (key @ queries[row, frame, part] / 3**0.5).softmax(dim=0)
+        expected[row, frame, part] = weights @ value
+    close(attention(frames, mask=mask), attention.out(expected))
 
 
 @pytest.mark.parametrize("name", BACKBONES)
@@ -136,13 +183,44 @@ def test_text_pooling_starts_as_the_mean_over_tokens():
 
 
 @torch.no_grad()
-def test_frames_of_the_unet_see_one_another_and_those_of_the_mlp_do_not(inputs):
+def test_frames_of_unet_and_dit_see_one_another_and_those_of_the_mlp_do_not(backbone, inputs):
     changed = inputs["noisy_latents"].clone()
     changed[:, 0] += 1
-    for name, sees in {"unet": True, "dit": True, "mlp": False}.items():
-        network = BACKBONES[name]()
-        before, after = network(**inputs), network(**inputs | {"noisy_latents": changed})
-        assert torch.equal(before[0, -1], after[0, -1]) is not sees
+    before, after = (backbone(**inputs | {"noisy_latents": x})[0, -1] for x in (inputs["noisy_latents"], changed))
+    difference = (before - after).abs().max()
+    assert difference < 1e-5 if isinstance(backbone, MLP) else difference > 1e-3
+
+
+class Wordless(nn.Module):
+    def forward(self, noisy_latents, timesteps, text, text_mask=None, mask=None):
+        return noisy_latents
+
+
+class Maskless(Wordless):
+    prepare_text = Backbone.prepare_text
+
+    def forward(self, noisy_latents, timesteps, text):
+        return noisy_latents
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (Wordless, r"the backbone Wordless has no prepare_text\(text, text_mask\)"),
+        (Maskless, r"the backbone Maskless has no forward\(noisy_latents, timesteps, text, text_mask, mask\)"),
+    ],
+)
+def test_what_does_not_keep_the_contract_is_refused_by_name(other, message):
+    with pytest.raises(InputError, match=message):
+        check_backbone(other())
+    for make in BACKBONES.values():
+        check_backbone(make())
+
+
+def test_heads_that_do_not_divide_the_features_are_refused():
+    for make in (lambda: MLP(D, C, width=30, depth=1), lambda: DiT(D, C, width=30, depth=1, num_heads=4)):
+        with pytest.raises(InputError, match="must divide its features .* 30"):
+            make()
 
 
 def test_levels_of_different_count_are_refused_by_name():

@@ -8,6 +8,7 @@ from diffusers import DDPMScheduler
 from test_datamodule import make_stores
 
 from diffgar.dataloading.datamodule import LatentBatches
+from diffgar.errors import InputError
 from diffgar.models.backbones.mlp import MLP
 from diffgar.models.baselines import ContrastiveHeads, Regression
 from diffgar.models.contrastive import info_nce
@@ -23,15 +24,20 @@ def batch_and_constants(tmp_path_factory):
         "latent_mean": torch.tensor(card.mean),
         "latent_std": torch.tensor(card.std),
         "null_text": torch.from_numpy(text.row(0)).float(),
+        "num_frames": 4,
     }
     return LatentBatches(audio, text, "train", 4, 8)[0], constants
 
 
-def regression(constants, **objective):
+def regression(constants, joint=True, **objective):
     torch.manual_seed(0)
     schedule = DDPMScheduler(prediction_type="sample", clip_sample=False)
     return Regression(
-        MLP(6, 5, width=64, depth=2), schedule, Objective(**{"contrastive_weight": 0.1} | objective), **constants
+        MLP(6, 5, width=64, depth=2),
+        schedule,
+        Objective(**{"contrastive_weight": 0.1} | objective),
+        joint=joint,
+        **constants,
     )
 
 
@@ -63,6 +69,14 @@ def test_a_regression_refuses_negatives(batch_and_constants):
         regression(constants).generate(None, states, [], 4, negatives=[(states, 1.0)])
 
 
+def test_a_regression_refuses_more_frames_than_it_was_trained_on(batch_and_constants):
+    batch, constants = batch_and_constants
+    model, states = regression(constants), (batch["text"], batch["text_mask"])
+    assert model.generate(None, states, []).shape[1] == model.num_frames == 4
+    with pytest.raises(InputError, match="asked for 5 frames, trained on at most 4"):
+        model.generate(None, states, [], 5)
+
+
 def test_contrastive_heads_learn_which_caption_belongs_to_which_track(batch_and_constants):
     batch, constants = batch_and_constants
     torch.manual_seed(0)
@@ -75,8 +89,11 @@ def test_contrastive_heads_learn_which_caption_belongs_to_which_track(batch_and_
 
 
 def test_the_contrastive_term_is_of_what_retrieval_ranks(batch_and_constants):
-    model = regression(batch_and_constants[1], contrastive_weight=1.0, contrastive_loss="info_nce")
     prediction, latents = torch.randn(2, 4, 4, 6)
-    found = model._with_contrastive(torch.zeros(4), prediction, latents, torch.ones(4, 4, dtype=torch.bool))
-    views = (pool(x * model.latent_std + model.latent_mean) for x in (prediction, latents))
-    torch.testing.assert_close(found["loss"], info_nce(*views))
+    batch = {"mask": torch.ones(4, 4, dtype=torch.bool), "track": torch.tensor([0, 1, 0, 2])}
+    for joint in (True, False):
+        model = regression(batch_and_constants[1], joint, contrastive_weight=1.0, contrastive_loss="info_nce")
+        found = model._with_contrastive(torch.zeros(4), prediction, latents, batch)["loss"]
+        scale = model.latent_mean if joint else 0
+        views = (pool(x * model.latent_std + scale) for x in (prediction, latents))
+        torch.testing.assert_close(found, info_nce(*views, groups=batch["track"]))

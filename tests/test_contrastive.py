@@ -37,8 +37,20 @@ def test_info_nce_is_among_all_of_the_other_kind(views):
 
 
 @pytest.mark.parametrize("loss", [nt_xent, info_nce])
+def test_captions_of_one_track_are_not_each_others_negatives(loss, views):
+    groups = torch.tensor([5, 3, 5, 4])
+    found = loss(*views, groups=groups)
+    for left_out, row in ((2, 0), (0, 2)):  # as if its own pair's other caption were in no batch
+        rows = [i for i in range(4) if i != left_out]
+        alone = loss(*views[:, rows])[rows.index(row)]
+        torch.testing.assert_close(found[row], alone, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(found[[1, 3]], loss(*views)[[1, 3]], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(loss(*views, groups=torch.arange(4)), loss(*views), atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("loss", [nt_xent, info_nce])
 def test_mixed_precision_does_not_round_the_cosines(loss):
     alike = F.normalize(torch.randn(6) + 0.1 * torch.randn(2, 4, 6), dim=-1)
     with torch.autocast("cpu", torch.bfloat16):
         found = loss(*alike, 0.05)
-    assert torch.equal(found, loss(*alike, 0.05))
+    torch.testing.assert_close(found, loss(*alike, 0.05), atol=1e-5, rtol=1e-5)

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from diffusers import DDIMScheduler, DDPMScheduler
 
+from diffgar.errors import InputError
 from diffgar.models.contrastive import info_nce, nt_xent
 from diffgar.models.diffusion import (
     CONTRASTIVE_LOSSES,
@@ -100,7 +101,7 @@ def test_the_contrastive_term_does_not_hear_padding_frames(loss):
     mask = torch.arange(5) < torch.arange(1, 7).clamp(max=5).unsqueeze(1)
     garbage = torch.where(mask.unsqueeze(-1), prediction, torch.tensor(50.0))
     objective, error = Objective(contrastive_weight=2.0, contrastive_loss=loss), torch.ones(len(latents))
-    clean, dirty = (objective.losses(error, x, latents, mask, denormalise) for x in (prediction, garbage))
+    clean, dirty = (objective.losses(error, x, latents, mask, as_ranked) for x in (prediction, garbage))
     torch.testing.assert_close(dirty, clean)
     torch.testing.assert_close(clean["loss"], 1 + 2 * clean["contrastive"])
 
@@ -109,15 +110,15 @@ def test_info_nce_is_between_the_query_and_the_index_as_retrieval_has_them():
     prediction, latents, _ = batch()
     error = torch.zeros(len(latents))
     objective = Objective(contrastive_weight=1.0, contrastive_temperature=0.05, contrastive_loss="info_nce")
-    found = objective.losses(error, prediction, latents, None, denormalise)["contrastive"]
-    query, index = pool(denormalise(prediction)), pool(denormalise(latents))
+    found = objective.losses(error, prediction, latents, None, as_ranked)["contrastive"]
+    query, index = pool(as_ranked(prediction)), pool(as_ranked(latents))
     torch.testing.assert_close(found, info_nce(query, index, 0.05))
     normalised = Objective(contrastive_weight=1.0, contrastive_temperature=0.05)
-    found = normalised.losses(error, prediction, latents, None, denormalise)["contrastive"]
+    found = normalised.losses(error, prediction, latents, None, as_ranked)["contrastive"]
     torch.testing.assert_close(found, nt_xent(pool(prediction), pool(latents), 0.05))
 
 
-def denormalise(latents):
+def as_ranked(latents):
     return 0.5 * latents + 2
 
 
@@ -165,6 +166,25 @@ def test_an_unknown_prediction_type_is_refused_with_the_known_ones():
 def test_an_unknown_contrastive_loss_is_refused_with_the_known_ones():
     with pytest.raises(ValueError, match="contrastive_loss 'triplet'; choose one of nt_xent, info_nce"):
         Objective(contrastive_loss="triplet")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            {"caption_dropout": 1.5},
+            "caption_dropout is 1.5, which is no number from 0 to 1; set",
+        ),
+        ({"caption_dropout": -0.1}, "caption_dropout is -0.1"),
+        ({"caption_dropout": None}, "caption_dropout is None"),
+        ({"contrastive_weight": -1}, "contrastive_weight is -1, which is no number from 0 on"),
+        ({"contrastive_temperature": 0}, "contrastive_temperature is 0"),
+        ({"min_snr_gamma": "five"}, "min_snr_gamma is 'five'"),
+    ],
+)
+def test_values_that_no_objective_can_have_are_refused(values, message):
+    with pytest.raises(InputError, match=message):
+        Objective(**values)
 
 
 @pytest.mark.parametrize("schedule", [{"rescale_betas_zero_snr": True}, {"beta_schedule": "squaredcos_cap_v2"}])

@@ -4,16 +4,18 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from omegaconf import OmegaConf
-from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint
+from pytorch_lightning.callbacks import ModelCheckpoint
 from test_datamodule import make_stores
-from trained import PUBLISHED, SOLVER, a_batch_and_draws, make, scrambled_unet
+from trained import GUIDANCES, PUBLISHED, SOLVER, a_batch_and_draws, make, scrambled_unet
 
 from diffgar import checkpoints
 from diffgar.dataloading.datamodule import LatentDataModule
+from diffgar.errors import InputError
 from diffgar.models.backbones.mlp import MLP
 from diffgar.models.ddim import level_at
 from diffgar.models.diffusion import PREDICTION_TYPES, Objective, diffusion_target
 from diffgar.models.distill import Student
+from diffgar.models.ema import WarmedUpEMA
 from diffgar.models.ldm import LatentDiffusion
 from diffgar.models.sampling import Sampler, sample
 
@@ -44,9 +46,10 @@ def test_a_teacher_is_its_own_student_without_guidance_and_with_as_many_steps(da
 
 @pytest.mark.parametrize("prediction_type", PREDICTION_TYPES)
 @pytest.mark.parametrize("position", [0, 1])
-def test_one_step_to_the_target_lands_where_the_guided_teacher_lands(datamodule, prediction_type, position):
-    teacher, student = teacher_and_student(datamodule, prediction_type, num_calls=2, teacher_steps=8)
-    solver, fine = Sampler(SOLVER, 2).start(teacher.noise_scheduler), Sampler(SOLVER, 8, guidance_scale=3.0)
+@pytest.mark.parametrize("options", GUIDANCES, ids=["plain", "all"])
+def test_one_step_to_the_target_lands_where_the_guided_teacher_lands(datamodule, prediction_type, position, options):
+    teacher, student = teacher_and_student(datamodule, prediction_type, num_calls=2, teacher_steps=8, **options)
+    solver, fine = Sampler(SOLVER, 2).start(teacher.noise_scheduler), Sampler(SOLVER, 8, guidance_scale=3.0, **options)
     batch, _ = a_batch_and_draws(datamodule, student)
     caption, mask, timestep = (batch["text"], batch["text_mask"]), batch["mask"], solver.timesteps[position]
     noisy_latents = torch.randn(4, 4, 6, generator=torch.Generator().manual_seed(1))
@@ -97,7 +100,7 @@ def fit(datamodule, out, stop_at, resume=None):
     )
     trainer = pl.Trainer(
         max_steps=stop_at,
-        callbacks=[checkpoint, EMAWeightAveraging(decay=0.9)],
+        callbacks=[checkpoint, WarmedUpEMA(decay=0.9)],
         accelerator="cpu",
         logger=False,
         enable_progress_bar=False,
@@ -206,6 +209,16 @@ def test_a_teacher_with_another_backbone_is_refused(datamodule):
     teacher.backbone = MLP(6, 5, width=16, depth=1)
     with pytest.raises(ValueError, match="choose the teacher's encoder_pair and backbone"):
         make(Student, datamodule).learn_from(teacher)
+
+
+def test_a_student_of_more_frames_than_its_teacher_is_refused_and_one_of_fewer_keeps_its_own(datamodule):
+    teacher, student = make(LatentDiffusion, datamodule), make(Student, datamodule)
+    teacher.frames.fill_(3)
+    with pytest.raises(InputError, match="trained on at most 3 frames, the student on 4; use num_frames=3"):
+        student.learn_from(teacher)
+    teacher.frames.fill_(9)
+    student.learn_from(teacher)
+    assert student.num_frames == 4
 
 
 def test_steps_that_do_not_meet_and_steps_not_distilled_for_are_refused(datamodule):

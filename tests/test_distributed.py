@@ -109,10 +109,10 @@ class Halves:
 @pytest.mark.parametrize("loss", CONTRASTIVE_LOSSES.values())
 def test_halves_of_the_contrastive_loss_are_those_of_the_whole_batch(loss):
     queries, index = torch.randn(2, 6, 5, generator=torch.Generator().manual_seed(0))
-    seen = []
-    whole = loss(queries, index, gather=lambda rows: seen.append(rows) or rows)
+    groups, seen = torch.tensor([0, 1, 2, 0, 3, 1]), []
+    whole = loss(queries, index, gather=lambda rows: seen.append(rows) or rows, groups=groups)
     halves = [
-        loss(queries[part], index[part], gather=Halves(seen, rank))
+        loss(queries[part], index[part], gather=Halves(seen, rank), groups=groups[part])
         for rank, part in enumerate((slice(0, 3), slice(3, 6)))
     ]
     torch.testing.assert_close(torch.cat(halves), whole)
@@ -120,6 +120,7 @@ def test_halves_of_the_contrastive_loss_are_those_of_the_whole_batch(loss):
 
 def test_halves_of_contrastive_heads_average_to_the_gradient_of_the_whole_batch(monkeypatch):
     constants = {"latent_mean": torch.zeros(6), "latent_std": torch.ones(6), "null_text": torch.zeros(1, 5)}
+    constants["num_frames"] = 4
     seed_everything(0, verbose=False)
     model = ContrastiveHeads(5, width=16, dim=8, dropout=0.0, **constants)
     model.log = lambda *args, **kwargs: None
@@ -128,6 +129,7 @@ def test_halves_of_contrastive_heads_average_to_the_gradient_of_the_whole_batch(
         "mask": torch.ones(8, 4, dtype=torch.bool),
         "text": torch.randn(8, 3, 5),
         "text_mask": torch.ones(8, 3, dtype=torch.bool),
+        "track": torch.tensor([0, 1, 2, 3, 4, 0, 5, 3]),
     }
 
     def gradient(loss):

@@ -6,13 +6,15 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler
-from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint
+from pytorch_lightning.callbacks import ModelCheckpoint
 from test_datamodule import make_stores
 
 from diffgar import checkpoints
 from diffgar.dataloading.datamodule import LatentDataModule
+from diffgar.errors import InputError
 from diffgar.models.backbones.unet import UNet
 from diffgar.models.diffusion import Objective
+from diffgar.models.ema import WarmedUpEMA
 from diffgar.models.ldm import LatentDiffusion, warmup_cosine
 from diffgar.models.precision import choose_precision
 from diffgar.models.sampling import Sampler
@@ -25,17 +27,18 @@ def folder(tmp_path_factory):
     return folder
 
 
-def make_model(datamodule, seed=0, max_steps=20):
+def make_model(datamodule, seed=0, max_steps=20, backbone=None, objective=None, **options):
     torch.manual_seed(seed)
-    backbone = UNet(
+    backbone = backbone or UNet(
         6, 5, channels=[16, 16], factors=[2, 2], num_blocks=[1, 1], attentions=[0, 1], num_heads=2, dropout=0.2
     )
     schedule = DDPMScheduler(beta_schedule="scaled_linear", prediction_type="sample", clip_sample=False)
     return LatentDiffusion(
         backbone,
         schedule,
-        Objective(),
+        objective or Objective(),
         **datamodule.constants(),
+        **options,
         optimizer=partial(torch.optim.AdamW, lr=3e-3),
         lr_scheduler=partial(warmup_cosine, warmup_steps=2, max_steps=max_steps, min_lr=0),
     )
@@ -58,7 +61,7 @@ def fit(folder, out, max_steps, resume=None, stop_at=None, **options):
     )
     trainer = pl.Trainer(
         max_steps=stop_at or max_steps,
-        callbacks=[checkpoint, EMAWeightAveraging(decay=0.9)],
+        callbacks=[checkpoint, WarmedUpEMA(decay=0.9)],
         accelerator="cpu",
         logger=False,
         enable_progress_bar=False,
@@ -84,12 +87,12 @@ def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(folder, tmp
         assert all(torch.equal(whole[part][key], cut[part][key]) for key in whole[part])
 
 
-def test_a_checkpoint_holds_the_normalisation_and_no_encoder(folder, tmp_path):
+def test_a_checkpoint_holds_the_normalisation_the_length_and_no_encoder(folder, tmp_path):
     fit(folder, tmp_path, 5)
     weights = torch.load(tmp_path / "step=5.ckpt", weights_only=True)["state_dict"]
-    assert {"latent_mean", "latent_std", "null_text"} <= weights.keys()
     others = [key for key in weights if not key.startswith("backbone.")]
-    assert sorted(others) == ["latent_mean", "latent_std", "null_text"]
+    assert sorted(others) == ["frames", "latent_mean", "latent_std", "null_text"]
+    assert weights["frames"] == 4 and weights["frames"].dtype == torch.int64
 
 
 def test_the_loss_falls_when_one_batch_is_all_there_is(folder):
@@ -121,6 +124,50 @@ def test_generated_latents_come_back_in_the_encoders_scale_and_do_not_depend_on_
     together, alone = generate([0, 1, 2, 3]), torch.cat([generate([row]) for row in range(4)])
     assert torch.allclose(together, alone, atol=1e-5)
     assert torch.allclose(model.denormalise(model.normalise(together)), together, atol=1e-5)
+
+
+def test_as_many_frames_are_generated_as_were_trained_on_and_no_more(folder):
+    datamodule = make_datamodule(folder)
+    model, states = make_model(datamodule).eval(), datamodule.text.padded(torch.arange(1, 3).numpy())
+    solver = partial(DDIMScheduler.from_config, timestep_spacing="trailing", set_alpha_to_one=True)
+
+    def generate(*num_frames):
+        return model.generate(Sampler(solver, num_steps=2), states, [torch.Generator()] * 2, *num_frames)
+
+    assert generate().shape[1] == model.num_frames == 4
+    assert generate(3).shape[1] == 3
+    for asked in (5, 64, 0):
+        with pytest.raises(InputError, match=f"asked for {asked} frames, trained on at most 4"):
+            generate(asked)
+
+
+def test_latents_of_a_pair_that_is_not_joint_are_ranked_about_the_train_mean(folder):
+    datamodule = make_datamodule(folder)
+    apart, joint = make_model(datamodule, joint=False), make_model(datamodule)
+    assert torch.equal(apart.centre, apart.latent_mean) and not joint.centre.any()
+    latents = torch.randn(2, 4, 6)
+    torch.testing.assert_close(joint.as_ranked(joint.normalise(latents)), latents)
+    torch.testing.assert_close(apart.as_ranked(apart.normalise(latents)), latents - apart.latent_mean)
+
+
+def test_the_contrastive_term_does_not_hear_a_mean_that_all_latents_share(folder):
+    """Of a pair that is not joint: its latents plus a hundred times their length in common train the same."""
+    datamodule, losses = make_datamodule(folder), []
+    objective = Objective(contrastive_weight=1.0, contrastive_loss="info_nce")
+    datamodule.trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+    batch = datamodule.batches("train")[0]
+    for shift in (0.0, 100.0):
+        model = make_model(datamodule, joint=False, objective=objective)
+        model.latent_mean += shift
+        model.trainer = datamodule.trainer
+        shifted = batch | {"latents": batch["latents"].float() + shift}
+        losses.append(model.eval()._losses(shifted, model._draws(batch))["contrastive"])
+    torch.testing.assert_close(*losses, atol=1e-3, rtol=1e-3)
+
+
+def test_a_backbone_that_does_not_keep_the_contract_is_refused_before_training(folder):
+    with pytest.raises(InputError, match="the backbone Linear has no prepare_text"):
+        make_model(make_datamodule(folder), backbone=torch.nn.Linear(6, 6))
 
 
 def test_a_warm_up_longer_than_the_run_is_refused():

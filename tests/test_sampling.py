@@ -7,11 +7,12 @@ import torch
 import torch.nn.functional as F
 from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler, UniPCMultistepScheduler
 
+from diffgar.errors import InputError
 from diffgar.models.backbones.dit import DiT
 from diffgar.models.backbones.mlp import MLP
 from diffgar.models.backbones.unet import UNet
 from diffgar.models.diffusion import PREDICTION_TYPES, clean_latents, diffusion_target, signal_and_sigma
-from diffgar.models.guidance import Denoiser, guidance_terms, masked_std
+from diffgar.models.guidance import Denoiser, Guidance, guidance_terms, masked_std
 from diffgar.models.sampling import Sampler, draw_noise, sample
 
 D, C, T = 16, 12, 8
@@ -125,8 +126,9 @@ def texts(seed, size=2, length=5):
 
 
 def run(backbone, terms, num_steps=5, solver="DDIM", seeds=(0, 1), mask=None, **options):
-    solver = Sampler(SOLVERS[solver], num_steps).start(training_schedule())
-    denoise = Denoiser(backbone, terms, mask, **options)
+    schedule = training_schedule()
+    solver = Sampler(SOLVERS[solver], num_steps).start(schedule)
+    denoise = Denoiser(backbone, schedule, terms, Guidance(**options), mask)
     noise = draw_noise(generators(*seeds), T, D, "cpu")
     return sample(denoise, solver, noise, solver.timesteps, generators(*seeds))
 
@@ -156,7 +158,7 @@ def test_guidance_equals_its_formula_written_out(backbone):
             n + 3 * (c - n) - 0.5 * (a - n) + 2 * (b - n),
         ),
     ):
-        close(Denoiser(backbone, terms)(noisy_latents, 400), expected)
+        close(Denoiser(backbone, training_schedule(), terms)(noisy_latents, 400), expected)
 
 
 @pytest.mark.parametrize("form", ["replace", "compose"])
@@ -193,25 +195,26 @@ def test_padding_frames_change_nothing(backbone, options):
     mask = torch.arange(T) < torch.tensor([[T], [3]])
     noisy_latents = torch.randn(2, T, D)
     garbage = torch.where(mask.unsqueeze(-1), noisy_latents, torch.tensor(9.0))
-    terms = guidance_terms(texts(0), texts(1), 3.0)
-    denoise = Denoiser(backbone, terms, mask, noise_scheduler=training_schedule(), **options)
+    terms, schedule = guidance_terms(texts(0), texts(1), 3.0), training_schedule()
+    denoise = Denoiser(backbone, schedule, terms, Guidance(**options), mask)
     close(denoise(garbage, 500)[mask], denoise(noisy_latents, 500)[mask])
     alone = [(states[1:], text_mask[1:]) for states, text_mask in (texts(0), texts(1))]
-    short = Denoiser(backbone, guidance_terms(*alone, 3.0), noise_scheduler=training_schedule(), **options)
+    short = Denoiser(backbone, schedule, guidance_terms(*alone, 3.0), Guidance(**options))
     close(short(noisy_latents[1:, :3], 500)[0], denoise(noisy_latents, 500)[1, :3])
 
 
 def test_outside_its_interval_guidance_is_the_caption_alone(backbone):
-    terms, noisy_latents = guidance_terms(texts(0), texts(1), 3.0), torch.randn(2, T, D)
-    inside = Denoiser(backbone, terms, interval=(0.2, 0.6))
+    terms, noisy_latents, schedule = guidance_terms(texts(0), texts(1), 3.0), torch.randn(2, T, D), training_schedule()
+    inside = Denoiser(backbone, schedule, terms, Guidance(interval=(0.2, 0.6)))
     for timestep, expected in ((200, terms), (599, terms), (199, terms[:1]), (600, terms[:1])):
-        close(inside(noisy_latents, timestep), Denoiser(backbone, expected)(noisy_latents, timestep))
+        close(inside(noisy_latents, timestep), Denoiser(backbone, schedule, expected)(noisy_latents, timestep))
     close(run(backbone, terms, interval=(0.0, 0.0)), run(backbone, terms[:1]))
 
 
 def test_full_rescale_gives_the_captions_own_deviation(backbone):
     terms, noisy_latents = guidance_terms(texts(0), texts(1), 6.0), torch.randn(2, T, D)
-    own, rescaled = Denoiser(backbone, terms[:1]), Denoiser(backbone, terms, rescale=1.0)
+    own = Denoiser(backbone, training_schedule(), terms[:1])
+    rescaled = Denoiser(backbone, training_schedule(), terms, Guidance(rescale=1.0))
     close(masked_std(rescaled(noisy_latents, 300), None), masked_std(own(noisy_latents, 300), None))
 
 
@@ -223,15 +226,38 @@ def test_projected_guidance_adds_nothing_along_the_captions_clean_latents(backbo
     own, plain, projected = (
         clean_latents(prediction_type, denoise(noisy_latents, 300), noisy_latents, *levels).flatten(1)
         for denoise in (
-            Denoiser(backbone, terms[:1]),
-            Denoiser(backbone, terms),
-            Denoiser(backbone, terms, parallel=0.0, noise_scheduler=schedule),
+            Denoiser(backbone, schedule, terms[:1]),
+            Denoiser(backbone, schedule, terms),
+            Denoiser(backbone, schedule, terms, Guidance(parallel=0.0)),
         )
     )
     assert (F.cosine_similarity(projected - own, own).abs() < 1e-4).all()
     assert (F.cosine_similarity(plain - own, own).abs() > 1e-3).all()
-    whole = Denoiser(backbone, terms, parallel=1.0, noise_scheduler=schedule)
-    close(whole(noisy_latents, 300), Denoiser(backbone, terms)(noisy_latents, 300))
+    whole = Denoiser(backbone, schedule, terms, Guidance(parallel=1.0))
+    close(whole(noisy_latents, 300), Denoiser(backbone, schedule, terms)(noisy_latents, 300))
+
+
+GUIDANCES = {
+    "plain": {},
+    "interval": {"interval": (0.2, 0.6)},
+    "rescale": {"rescale": 0.7},
+    "parallel": {"parallel": 0.3},
+    "all": {"interval": (0.2, 0.9), "rescale": 0.5, "parallel": 0.5},
+}
+
+
+@pytest.mark.parametrize("options", GUIDANCES.values(), ids=GUIDANCES)
+def test_samples_at_timesteps_of_their_own_have_the_prediction_they_have_alone(backbone, options):
+    schedule, timesteps = training_schedule(), torch.tensor([50, 199, 200, 599, 600, 950])
+    caption, null, noisy_latents = texts(0, 6, 8), texts(1, 6, 8), torch.randn(6, T, D)
+    mask = torch.arange(T) < torch.tensor([[T], [3], [T], [5], [T], [1]])
+    guidance = Guidance(3.0, **options)
+    found = guidance.denoiser(backbone, schedule, caption, null, mask=mask)(noisy_latents, timesteps)
+    for row, timestep in enumerate(timesteps.tolist()):
+        one = slice(row, row + 1)
+        parts = [(states[one], text_mask[one]) for states, text_mask in (caption, null)]
+        alone = guidance.denoiser(backbone, schedule, *parts, mask=mask[one])
+        close(found[one][mask[one]], alone(noisy_latents[one], timestep)[mask[one]])
 
 
 def test_a_form_that_does_not_exist_and_two_replacing_negatives_are_refused():
@@ -242,9 +268,36 @@ def test_a_form_that_does_not_exist_and_two_replacing_negatives_are_refused():
         guidance_terms(caption, null, 2.0, [(*null, 1.0), (*null, 1.0)], "replace")
 
 
-def test_projection_without_the_schedule_is_refused(backbone):
-    with pytest.raises(ValueError, match="hand noise_scheduler in"):
-        Denoiser(backbone, guidance_terms(texts(0), texts(1), 3.0), parallel=0.5)
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"num_steps": 0}, "num_steps is 0, which is no whole number from 1 on; set num_steps to one"),
+        ({"num_steps": 2.5}, "num_steps is 2.5, which is no whole number"),
+        ({"num_samples": 0}, "num_samples is 0"),
+        ({"batch_size": -1}, "batch_size is -1"),
+        ({"batch_size": "all"}, "batch_size is 'all'"),
+        ({"guidance_scale": "high"}, "guidance_scale is 'high', which is no number; set guidance_scale to one"),
+        ({"guidance_scale": None}, "guidance_scale is None"),
+        ({"guidance_scale": float("nan")}, "guidance_scale is nan"),
+        ({"rescale": True}, "rescale is True"),
+        ({"parallel": [1]}, r"parallel is \[1\]"),
+        ({"interval": 0.5}, "interval 0.5 is no share of the noise range; give two numbers from 0 to 1"),
+        ({"interval": [0.5]}, "no share of the noise range"),
+        ({"interval": [0.9, 0.3]}, "the lower first"),
+        ({"interval": [0, 1000]}, "no share of the noise range"),
+        ({"interval": ["a", "b"]}, "no share of the noise range"),
+        ({"interval": None}, "no share of the noise range"),
+        ({"solver": "Euler"}, "solver is 'Euler', which makes no diffusers scheduler; choose sampler=ddim, ddpm"),
+    ],
+)
+def test_values_that_no_sampler_can_have_are_refused_with_the_remedy(values, message):
+    with pytest.raises(InputError, match=message):
+        Sampler(**{"solver": SOLVERS["DDIM"]} | values)
+
+
+def test_more_steps_than_were_trained_on_are_refused():
+    with pytest.raises(InputError, match="num_steps 1001 is more than the 1000"):
+        Sampler(SOLVERS["UniPC"], 1001).start(training_schedule())
 
 
 def test_a_sampler_describes_itself():

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from test_datamodule import make_stores
-from trained import SOLVER, a_batch_and_draws, make
+from trained import GUIDANCES, SOLVER, a_batch_and_draws, make
 
 from diffgar.dataloading.datamodule import LatentDataModule
 from diffgar.models.diffusion import PREDICTION_TYPES, Objective
@@ -29,11 +29,12 @@ def tuned_and_start(datamodule, prediction_type="sample", weight=3.0, **options)
 
 @pytest.mark.parametrize("prediction_type", PREDICTION_TYPES)
 @pytest.mark.parametrize("gradient_steps", [1, 4])
-def test_it_is_tuned_on_what_its_sampler_makes(datamodule, prediction_type, gradient_steps):
-    tuned, _ = tuned_and_start(datamodule, prediction_type, gradient_steps=gradient_steps)
+@pytest.mark.parametrize("options", GUIDANCES, ids=["plain", "all"])
+def test_it_is_tuned_on_what_its_sampler_makes(datamodule, prediction_type, gradient_steps, options):
+    tuned, _ = tuned_and_start(datamodule, prediction_type, gradient_steps=gradient_steps, **options)
     batch, draws = a_batch_and_draws(datamodule, tuned)
     caption, mask = (batch["text"], batch["text_mask"]), batch["mask"]
-    sampler = Sampler(SOLVER, num_steps=4, guidance_scale=3.0)
+    sampler = Sampler(SOLVER, num_steps=4, guidance_scale=3.0, **options)
     solver = sampler.start(tuned.noise_scheduler)
     with torch.no_grad():
         null = tuned.null_states(4)

@@ -12,6 +12,7 @@ from diffgar.models.ldm import warmup_cosine
 
 PUBLISHED = {"beta_schedule": "scaled_linear", "beta_start": 0.0015, "beta_end": 0.0195, "clip_sample": False}
 SOLVER = partial(DDIMScheduler.from_config, timestep_spacing="trailing", set_alpha_to_one=True)
+GUIDANCES = [{}, {"interval": (0.3, 0.9), "rescale": 0.5, "parallel": 0.5}]
 
 
 def scrambled_unet():

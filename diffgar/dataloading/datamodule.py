@@ -156,6 +156,7 @@ class LatentDataModule(LightningDataModule):
             "latent_mean": torch.tensor(card.mean),
             "latent_std": torch.tensor(card.std),
             "null_text": torch.from_numpy(self.text.row(0).astype(np.float32)),
+            "num_frames": self.num_frames,
         }
 
     def setup(self, stage: str) -> None:

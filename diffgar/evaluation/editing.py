@@ -149,7 +149,7 @@ class Editor:
 
     def generate(self, states, seed: int) -> Tensor:
         """Latents (P, T, D) from noise."""
-        generators = [sample_generator(seed, 1 << 21, i) for i in range(len(self.latents))]
+        generators = [sample_generator("edit", seed, i) for i in range(len(self.latents))]
         return self.model.generate(self.sampler, states, generators, self.setting.num_frames).cpu()
 
     @torch.no_grad()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -12,7 +13,6 @@ from diffgar.evaluation.queries import Steer
 from diffgar.models.encoders.base import TextEncoder, TextStates
 
 Phrasings = Callable[[str, str], list[str]]  # (attribute, value) → captions that say it, the plainest first
-FIRST_ROW = 1 << 20  # phrasings draw their noise as rows from here on, captions as the rows they are
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class Negatives:
     states: TextStates
     said: Tensor
     asked: Tensor
+    purpose: ClassVar[str] = "phrasing"  # what their noise is for, which is then no caption's
 
     @classmethod
     def of(
@@ -43,11 +44,10 @@ class Negatives:
     @property
     def rows(self) -> np.ndarray:
         """The phrasings as rows for `generated_queries`, which takes this in the place of a text store."""
-        return FIRST_ROW + np.arange(len(self.said))
+        return np.arange(len(self.said))
 
     def padded(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
-        places = torch.from_numpy(rows) - FIRST_ROW
-        return self.states.hidden_states[places], self.states.mask[places]
+        return self.states.hidden_states[rows], self.states.mask[rows]
 
     def of_pairs(self, vectors: Tensor) -> Tensor:
         """Vectors (..., M, D) of the phrasings to a unit one for each pair, (..., P, D): the mean of its phrasings."""

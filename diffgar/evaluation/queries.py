@@ -14,7 +14,7 @@ from diffgar.evaluation.metrics import retrieval_metrics
 from diffgar.evaluation.ranks import ranks
 from diffgar.evaluation.retrieval import make_queries
 from diffgar.evaluation.tasks import RetrievalTask
-from diffgar.models.sampling import seed_of
+from diffgar.models.noise_keys import seed_of
 
 
 def task_of(
@@ -80,14 +80,14 @@ def generated_latents(
     """Latents (Q, K, T, D) on the CPU, K = sampler.num_samples for each caption row.
 
     Every sample has its own seed, of `seed`, its caption's row and its number: a caption's latents do not depend on
-    the batch it is in.
+    the batch it is in. What stands for a text store says in `purpose` what its rows' noise is for.
     """
-    num_samples, batches = sampler.num_samples, []
+    num_samples, batches, purpose = sampler.num_samples, [], getattr(text, "purpose", "caption")
     size = max(1, sampler.batch_size // num_samples)
     for start in range(0, len(rows), size):
         part = rows[start : start + size]
         captions = text.padded(np.repeat(part, num_samples))
-        generators = [sample_generator(seed, row, k) for row in part for k in range(num_samples)]
+        generators = [sample_generator(purpose, seed, row, k) for row in part for k in range(num_samples)]
         avoided = {}
         if steer is not None:
             states = (t[start : start + size].repeat_interleave(num_samples, 0) for t in (steer.text, steer.mask))
@@ -98,9 +98,9 @@ def generated_latents(
     return torch.cat(batches)
 
 
-def sample_generator(*key: int) -> torch.Generator:
-    """A generator for one sample, on the CPU so that the same key draws the same noise on every device."""
-    return torch.Generator().manual_seed(seed_of(*key))
+def sample_generator(purpose: str, *numbers: int) -> torch.Generator:
+    """A generator for one sample, on the CPU so that the same key (`seed_of`) draws the same noise on every device."""
+    return torch.Generator().manual_seed(seed_of(purpose, *numbers))
 
 
 def generated_queries(

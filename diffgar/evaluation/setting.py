@@ -82,7 +82,7 @@ def open_evaluation(cfg: DictConfig, model_name: str, build) -> Evaluation:
     changes = {name: value for name, value in cfg.sampler.items() if asked and value is not None}
     sampler = build(OmegaConf.merge(trained, {"sampler": changes}).sampler)
     model = checkpoints.load_model(folder, step, build)
-    return Evaluation(model_name, model, step, trained, sampler, trained.num_frames, audio, text, task)
+    return Evaluation(model_name, model, step, trained, sampler, model.num_frames, audio, text, task)
 
 
 def steps_to_evaluate(cfg: DictConfig) -> list[DictConfig]:

@@ -1,17 +1,15 @@
 """Two rivals on the same data, encoders and evaluator, so that a table can say what diffusion itself brings."""
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
-from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
+from diffgar.errors import InputError
 from diffgar.models.backbones.layers import Dropout
 from diffgar.models.contrastive import info_nce
 from diffgar.models.diffusion import drop_captions, masked_mse
+from diffgar.models.latent_module import LatentModule
 from diffgar.models.ldm import LatentDiffusion, States
-from diffgar.models.precision import ClipsGradients
 from diffgar.models.processes import gather_rows
 
 
@@ -35,43 +33,30 @@ class Regression(LatentDiffusion):
         states = drop_captions(batch["text"].float(), batch["text_mask"], self.null_text, draws["dropped"])
         prediction = self._predict(states, latents.shape[1], mask)
         error = masked_mse(prediction, latents, mask)
-        return self._with_contrastive(error, prediction, latents, mask)
+        return self._with_contrastive(error, prediction, latents, batch)
 
     @torch.no_grad()
-    def generate(self, sampler, captions: States, generators, num_frames: int, negatives=(), form="compose") -> Tensor:
+    def generate(
+        self, sampler, captions: States, generators, num_frames: int | None = None, negatives=(), form="compose"
+    ) -> Tensor:
         """Latents (B, num_frames, D) in the encoder's scale; the sampler and the generators change nothing."""
+        num_frames = self.frames_of(num_frames)
         if negatives:
-            raise ValueError("a regression has no guidance, so no negative captions; steer its queries by arithmetic")
+            raise InputError("a regression has no guidance, so no negative captions; steer its queries by arithmetic")
         return self.denormalise(self._predict(self.on_device(captions), num_frames))
 
 
-class ContrastiveHeads(ClipsGradients, LightningModule):
+class ContrastiveHeads(LatentModule):
     """Projection heads on the frozen latents and text states, trained with InfoNCE: a joint space for any pair.
 
     audio: the track's mean latent (D,) through an MLP; text: the mean token state (C,) through another. The learned
-    temperature and the symmetric loss are CLIP's (Radford et al. 2021, arXiv 2103.00020).
+    temperature and the symmetric loss are CLIP's (Radford et al. 2021, arXiv 2103.00020). parts: as for `LatentModule`.
     """
 
     row, sampled = "contrastive", False
 
-    def __init__(
-        self,
-        text_dim: int,
-        latent_mean: Tensor,
-        latent_std: Tensor,
-        null_text: Tensor,
-        optimizer: Callable | None = None,
-        lr_scheduler: Callable | None = None,
-        width: int = 512,
-        dim: int = 128,
-        dropout: float = 0.1,
-    ):
-        super().__init__()
-        self.make_optimizer, self.make_lr_scheduler = optimizer, lr_scheduler
-        self.validate: Callable | None = None
-        self.register_buffer("latent_mean", torch.as_tensor(latent_mean, dtype=torch.float32))
-        self.register_buffer("latent_std", torch.as_tensor(latent_std, dtype=torch.float32))
-        self.register_buffer("null_text", torch.as_tensor(null_text, dtype=torch.float32))
+    def __init__(self, text_dim: int, width: int = 512, dim: int = 128, dropout: float = 0.1, **parts):
+        super().__init__(**parts)
         self.audio_head = head(len(self.latent_mean), width, dim, dropout)
         self.text_head = head(text_dim, width, dim, dropout)
         self.log_scale = nn.Parameter(torch.tensor(1 / 0.07).log())
@@ -92,13 +77,9 @@ class ContrastiveHeads(ClipsGradients, LightningModule):
         means = (batch["latents"].float() * weights).sum(dim=1) / weights.sum(dim=1)  # (B, D)
         text = self.embed_text(batch["text"], batch["text_mask"])
         temperature = 1 / self.log_scale.exp().clamp(max=100)
-        loss = info_nce(text, self.embed_audio(means), temperature, gather_rows).mean()
+        loss = info_nce(text, self.embed_audio(means), temperature, gather_rows, batch.get("track")).mean()
         self.log("train/loss", loss, prog_bar=True, sync_dist=True)
         return loss
-
-    on_train_batch_start = LatentDiffusion.on_train_batch_start
-    on_validation_epoch_start = LatentDiffusion.on_validation_epoch_start
-    configure_optimizers = LatentDiffusion.configure_optimizers
 
     def validation_step(self, batch: dict, batch_idx: int) -> None:
         """Nothing but retrieval is watched."""

@@ -1,7 +1,8 @@
 """Contrastive losses between paired unit vectors, among all pairs of the global batch.
 
 Row i of one belongs to row i of the other. gather: rows (B, ...) of this process to those of all (G, ...), its own
-first, as `processes.gather_rows` does.
+first, as `processes.gather_rows` does. groups (B,) int64, or None: rows of the same group, such as two captions of one
+track, are not each other's negatives.
 """
 
 from collections.abc import Callable
@@ -18,8 +19,19 @@ def alone(rows: Tensor) -> Tensor:
     return rows
 
 
+def same_group(groups: Tensor, gather: Callable) -> Tensor:
+    """Where a row (B) and another of all (G) are of one group, (B, G); a row and itself are not."""
+    return (groups.unsqueeze(1) == gather(groups)).fill_diagonal_(False)
+
+
 @in_float32
-def nt_xent(queries: Tensor, index: Tensor, temperature: float | Tensor = 0.1, gather: Callable = alone) -> Tensor:
+def nt_xent(
+    queries: Tensor,
+    index: Tensor,
+    temperature: float | Tensor = 0.1,
+    gather: Callable = alone,
+    groups: Tensor | None = None,
+) -> Tensor:
     """NT-Xent (B,) of unit vectors (B, D): each finds its partner among the 2G − 1 others of both kinds.
 
     Chen et al. 2020 (arXiv 2002.05709), eq. 1.
@@ -27,17 +39,29 @@ def nt_xent(queries: Tensor, index: Tensor, temperature: float | Tensor = 0.1, g
     pairs = torch.stack([queries, index], dim=1)  # (B, 2, D)
     similarity = pairs.flatten(0, 1) @ gather(pairs).flatten(0, 1).T / temperature  # (2B, 2G)
     partner = torch.arange(len(similarity), device=pairs.device) ^ 1  # queries are even, the index odd
-    losses = F.cross_entropy(similarity.fill_diagonal_(-torch.inf), partner, reduction="none")
+    similarity = similarity.fill_diagonal_(-torch.inf)
+    if groups is not None:
+        same = same_group(groups, gather).repeat_interleave(2, dim=0).repeat_interleave(2, dim=1)  # (2B, 2G)
+        similarity = similarity.masked_fill(same, -torch.inf)
+    losses = F.cross_entropy(similarity, partner, reduction="none")
     return losses.unflatten(0, (-1, 2)).mean(dim=1)
 
 
 @in_float32
-def info_nce(queries: Tensor, index: Tensor, temperature: float | Tensor = 0.1, gather: Callable = alone) -> Tensor:
+def info_nce(
+    queries: Tensor,
+    index: Tensor,
+    temperature: float | Tensor = 0.1,
+    gather: Callable = alone,
+    groups: Tensor | None = None,
+) -> Tensor:
     """Symmetric InfoNCE (B,) of unit vectors (B, D): each finds its partner among the G of the other kind.
 
     As CLIP has it (Radford et al. 2021, arXiv 2103.00020, figure 3).
     """
     partner = torch.arange(len(queries), device=queries.device)
-    of_queries = F.cross_entropy(queries @ gather(index).T / temperature, partner, reduction="none")
-    of_index = F.cross_entropy(index @ gather(queries).T / temperature, partner, reduction="none")
-    return (of_queries + of_index) / 2
+    similarities = [queries @ gather(index).T / temperature, index @ gather(queries).T / temperature]  # (B, G) each
+    if groups is not None:
+        same = same_group(groups, gather)
+        similarities = [similarity.masked_fill(same, -torch.inf) for similarity in similarities]
+    return sum(F.cross_entropy(similarity, partner, reduction="none") for similarity in similarities) / 2

@@ -1,15 +1,13 @@
-"""Guided DDIM steps that gradients go through, each sample from a timestep of its own.
+"""DDIM steps that gradients go through, each sample from a timestep of its own.
 
 Notation of `diffusion.py`; a level is (signal, sigma), and the clean end is (1, 0).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from diffgar.models.diffusion import clean_latents, implied_noise, signal_and_sigma
-from diffgar.models.guidance import Term, join_texts
 
 Level = tuple[Tensor, Tensor]  # signal and sigma, (B, 1, 1) each
 Predict = Callable[[Tensor, Tensor], Tensor]  # noisy latents (B, T, D) and timesteps (B,) → prediction (B, T, D)
@@ -20,23 +18,6 @@ def level_at(noise_scheduler, timesteps: Tensor) -> Level:
     signal, sigma = signal_and_sigma(noise_scheduler, timesteps.clamp(min=0))
     clean = (timesteps < 0).view(-1, 1, 1)
     return signal.masked_fill(clean, 1.0), sigma.masked_fill(clean, 0.0)
-
-
-def guided(backbone: nn.Module, terms: Sequence[Term], mask: Tensor | None = None) -> Predict:
-    """The backbone's weighted sum of predictions for `terms`, in one call, each sample at its own timestep.
-
-    `guidance.Denoiser` takes one timestep for all of them.
-    """
-    count, text = len(terms), backbone.prepare_text(*join_texts(terms))
-    masks = None if mask is None else mask.repeat(count, 1)
-
-    def predict(noisy_latents: Tensor, timesteps: Tensor) -> Tensor:
-        predictions = backbone(noisy_latents.repeat(count, 1, 1), timesteps.repeat(count), text, mask=masks)
-        predictions = predictions.to(noisy_latents.dtype).unflatten(0, (count, -1))  # (K, B, T, D)
-        weights = torch.tensor([term.weight for term in terms]).to(predictions)
-        return torch.einsum("k,kbtd->btd", weights, predictions)
-
-    return predict
 
 
 def ddim_steps(

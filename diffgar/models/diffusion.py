@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from diffgar.errors import InputError
+from diffgar.models.checks import check_number
 from diffgar.models.contrastive import alone, info_nce, nt_xent
 from diffgar.models.encoders.base import pool
 
@@ -103,7 +105,7 @@ class Objective:
     prediction_type: that of the noise scheduler. caption_dropout: the probability of training on the empty caption.
     min_snr_gamma (5 is usual), p2_gamma: see `loss_weights`. contrastive_weight: of the contrastive term between the
     time means of predicted and true latents. contrastive_loss: `nt_xent` of the normalised latents, or `info_nce` of
-    the latents in the encoder's own scale, where retrieval ranks them.
+    the latents in the encoder's own scale about the model's centre, as retrieval ranks them.
     """
 
     prediction_type: str = "sample"
@@ -117,7 +119,13 @@ class Objective:
     def __post_init__(self):
         for name, choices in (("prediction_type", PREDICTION_TYPES), ("contrastive_loss", CONTRASTIVE_LOSSES)):
             if getattr(self, name) not in choices:
-                raise ValueError(f"{name} {getattr(self, name)!r}; choose one of {', '.join(choices)}")
+                raise InputError(f"{name} {getattr(self, name)!r}; choose one of {', '.join(choices)}")
+        check_number("caption_dropout", self.caption_dropout, 0, 1)
+        check_number("p2_gamma", self.p2_gamma)
+        check_number("contrastive_weight", self.contrastive_weight, 0)
+        check_number("contrastive_temperature", self.contrastive_temperature, 1e-6)
+        if self.min_snr_gamma is not None:
+            check_number("min_snr_gamma", self.min_snr_gamma, 1e-6)
 
     def errors(
         self,
@@ -147,22 +155,23 @@ class Objective:
         predicted: Tensor,
         latents: Tensor,
         mask: Tensor | None,
-        denormalise: Callable,
+        as_ranked: Callable,
         gather: Callable = alone,
+        groups: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Losses (B,) of each sample: "loss" and, with a contrastive term, its parts "mse" and "contrastive".
 
-        error (B,); predicted clean latents and latents (B, T, D), normalised; denormalise: latents to the encoder's
-        scale; gather: see `contrastive.py`.
+        error (B,); predicted clean latents and latents (B, T, D), normalised; as_ranked: such latents to what
+        retrieval compares; gather, groups (B,): see `contrastive.py`.
         """
         if not self.contrastive_weight:
             return {"loss": error}
         views = predicted.float(), latents.float()
         if self.contrastive_loss == "info_nce":
-            views = map(denormalise, views)
+            views = map(as_ranked, views)
         query, index = (pool(view, mask) for view in views)  # (B, D)
         loss = CONTRASTIVE_LOSSES[self.contrastive_loss]
-        contrastive = loss(query, index, self.contrastive_temperature, gather)
+        contrastive = loss(query, index, self.contrastive_temperature, gather, groups)
         return {"loss": error + self.contrastive_weight * contrastive, "mse": error, "contrastive": contrastive}
 
 
@@ -170,14 +179,14 @@ def check_schedule(noise_scheduler) -> None:
     """Refuse schedules with which a perfect prediction would not step back to the clean latents."""
     config = noise_scheduler.config
     if config.prediction_type == "epsilon" and noise_scheduler.alphas_cumprod[-1] < 1e-6:
-        raise ValueError(
+        raise InputError(
             "epsilon prediction with (nearly) zero-terminal SNR divides by zero at the first step (Lin et al. 2024, "
             "arXiv 2305.08891); use objective=v_prediction or objective=sample, or noise_scheduler=scaled_linear"
         )
     if config.get("clip_sample") or config.get("thresholding"):
-        raise ValueError(
+        raise InputError(
             f"{type(noise_scheduler).__name__} clips predictions, as if latents were pixels; "
             "set clip_sample: false and thresholding: false"
         )
     if config.get("set_alpha_to_one", True) is False:
-        raise ValueError("set_alpha_to_one: false leaves noise in the last step's latents; set it to true")
+        raise InputError("set_alpha_to_one: false leaves noise in the last step's latents; set it to true")

@@ -10,9 +10,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from diffgar.models.ddim import Level, ddim_steps, guided, level_at
+from diffgar.errors import InputError
+from diffgar.models.checks import check_count
+from diffgar.models.ddim import Level, ddim_steps, level_at
 from diffgar.models.diffusion import clean_latents, drop_captions, masked_mse
-from diffgar.models.guidance import guidance_terms
+from diffgar.models.guidance import Guidance
 from diffgar.models.ldm import LatentDiffusion, States
 from diffgar.models.sampling import Sampler
 
@@ -31,7 +33,8 @@ class Student(LatentDiffusion):
     """Samples in `num_calls` DDIM steps without guidance what its teacher samples in `teacher_steps` with it.
 
     teacher: the name and step under which the training script finds the trained model that it hands to `learn_from`;
-    a trained student needs it no more. guidance_scale: the teacher's, baked in. parts: as for `LatentDiffusion`.
+    a trained student needs it no more. guidance_scale, interval, rescale, parallel: the teacher's `Guidance`, baked
+    in. parts: as for `LatentDiffusion`.
     Of the objective it takes the prediction type, the caption dropout and the contrastive term; the error is of the
     clean latents, unweighted, whatever the backbone predicts.
     """
@@ -43,17 +46,23 @@ class Student(LatentDiffusion):
         num_calls: int = 2,
         teacher_steps: int = 8,
         guidance_scale: float = 3.0,
+        interval: tuple[float, float] = (0.0, 1.0),
+        rescale: float = 0.0,
+        parallel: float = 1.0,
         teacher: Mapping | None = None,
         **parts,
     ):
         super().__init__(**parts)
+        check_count("num_calls", num_calls)
+        check_count("teacher_steps", teacher_steps)
         count = self.noise_scheduler.config.num_train_timesteps
         if count % teacher_steps or teacher_steps % num_calls:
-            raise ValueError(
+            raise InputError(
                 f"teacher_steps {teacher_steps} and num_calls {num_calls}: the steps must divide {count}, and the "
                 "calls the steps; use module.teacher_steps=8 with module.num_calls=1, 2 or 4"
             )
-        self.num_calls, self.teacher_steps, self.guidance_scale = num_calls, teacher_steps, guidance_scale
+        self.num_calls, self.teacher_steps = num_calls, teacher_steps
+        self.guidance = Guidance(guidance_scale, interval, rescale, parallel)
         self.stride, self.teacher_stride = count // num_calls, count // teacher_steps
         self.noise_levels = range(self.stride - 1, count, self.stride)  # the student's own
         self.get_teacher = no_teacher
@@ -79,23 +88,22 @@ class Student(LatentDiffusion):
         target = self.target(noisy_latents, timesteps, states, mask)
         prediction = self.backbone(noisy_latents, timesteps, *states, mask)
         clean = clean_latents(self.objective.prediction_type, prediction.float(), noisy_latents, *level)
-        return self._with_contrastive(masked_mse(clean, target, mask), clean, latents, mask)
+        return self._with_contrastive(masked_mse(clean, target, mask), clean, latents, batch)
 
     @torch.no_grad()
     def target(self, noisy_latents: Tensor, timesteps: Tensor, caption: States, mask: Tensor | None = None) -> Tensor:
         """The clean latents (B, T, D) that the student is to predict at its own levels `timesteps` (B,)."""
-        teacher = self.get_teacher()
-        terms = guidance_terms(caption, self.null_states(len(noisy_latents)), self.guidance_scale)
+        teacher, null = self.get_teacher(), self.null_states(len(noisy_latents))
         num_steps = self.teacher_steps // self.num_calls
-        predict = guided(teacher.backbone, terms, mask)
-        landed = ddim_steps(predict, self.noise_scheduler, noisy_latents, timesteps, self.teacher_stride, num_steps)
+        denoise = self.guidance.denoiser(teacher.backbone, self.noise_scheduler, caption, null, mask=mask)
+        landed = ddim_steps(denoise, self.noise_scheduler, noisy_latents, timesteps, self.teacher_stride, num_steps)
         level, below = (level_at(self.noise_scheduler, t) for t in (timesteps, timesteps - self.stride))
         return landing_target(noisy_latents, landed, level, below)
 
     def generate(self, sampler: Sampler, *arguments, **options) -> Tensor:
         """As `LatentDiffusion.generate`; refuses other steps than those it was distilled for."""
         if sampler.num_steps != self.num_calls:
-            raise ValueError(
+            raise InputError(
                 f"a student distilled into {self.num_calls} calls cannot take {sampler.num_steps} steps; "
                 f"use sampler.num_steps={self.num_calls}, or distill another with module.num_calls"
             )
@@ -105,23 +113,28 @@ class Student(LatentDiffusion):
 def start_as(module: LatentDiffusion, trained: LatentDiffusion) -> None:
     """Copy a trained model's weights into a module.
 
-    Raises ValueError where the two differ in schedule, prediction type or backbone.
+    Raises InputError where the two differ in schedule, prediction type or backbone, or the module has more frames.
     """
     schedules = [model.noise_scheduler for model in (module, trained)]
     if not torch.equal(*(schedule.alphas_cumprod for schedule in schedules)):
-        raise ValueError("the teacher's noise schedule is another; choose its noise_scheduler for the student")
+        raise InputError("the teacher's noise schedule is another; choose its noise_scheduler for the student")
     mine, its = (schedule.config.prediction_type for schedule in schedules)
     if mine != its:
-        raise ValueError(f"the teacher predicts {its}, the student {mine}; use objective={its}")
+        raise InputError(f"the teacher predicts {its}, the student {mine}; use objective={its}")
     mine, its = ({name: x.shape for name, x in model.state_dict().items()} for model in (module, trained))
     if mine != its:
         other = sorted(name for name in mine | its if mine.get(name) != its.get(name))
-        raise ValueError(
+        raise InputError(
             f"the student's {other[0]} is {mine.get(other[0])}, its teacher's {its.get(other[0])}; choose the "
             "teacher's encoder_pair and backbone for the student"
         )
-    module.load_state_dict(trained.state_dict())
+    own, most = module.num_frames, trained.num_frames
+    if own > most:
+        raise InputError(
+            f"the teacher was trained on at most {most} frames, the student on {own}; use num_frames={most}"
+        )
+    module.load_state_dict(trained.state_dict() | {"frames": module.frames})
 
 
 def no_teacher() -> LatentDiffusion:
-    raise ValueError("a student learns from a trained model; hand it to learn_from, or set module.teacher.model_name")
+    raise InputError("a student learns from a trained model; hand it to learn_from, or set module.teacher.model_name")

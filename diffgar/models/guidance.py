@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from diffgar.errors import InputError
+from diffgar.models.checks import check_number, is_number
 from diffgar.models.diffusion import clean_latents, signal_and_sigma
 
 FORMS = ("replace", "compose")
@@ -37,9 +39,9 @@ def guidance_terms(
     Terms that weigh nothing are left out, so that a scale of 1 without negatives is the caption alone.
     """
     if form not in FORMS:
-        raise ValueError(f"guidance form {form!r}; choose one of {', '.join(FORMS)}")
+        raise InputError(f"guidance form {form!r}; choose one of {', '.join(FORMS)}")
     if form == "replace" and len(negatives) > 1:
-        raise ValueError(f"the form 'replace' takes one negative, found {len(negatives)}; use 'compose'")
+        raise InputError(f"the form 'replace' takes one negative, found {len(negatives)}; use 'compose'")
     if form == "replace" and negatives:
         others = [Term(*negatives[0][:2], 1 - scale)]
     else:
@@ -48,59 +50,111 @@ def guidance_terms(
     return [Term(*caption, scale), *(term for term in others if term.weight != 0)]
 
 
+@dataclass(frozen=True)
+class Guidance:
+    """How strongly a caption is followed, where and in what form; the same in sampling and in training.
+
+    guidance_scale: w of `guidance_terms`, 1 is none. interval: the share of the noise range, (0, 1) being all of it,
+    where guidance acts; outside, the caption alone (Kynkäänniemi et al. 2024, arXiv 2404.07724). rescale: how far the
+    guided prediction is brought back to the standard deviation of the caption's own (Lin et al. 2024, arXiv 2305.08891,
+    section 3.4). parallel: how much is kept of what guidance adds along the caption's own clean latents (Sadat et al.
+    2024, arXiv 2410.02416, η).
+    """
+
+    guidance_scale: float = 1.0
+    interval: tuple[float, float] = (0.0, 1.0)
+    rescale: float = 0.0
+    parallel: float = 1.0
+
+    def __post_init__(self):
+        for name in ("guidance_scale", "rescale", "parallel"):
+            check_number(name, getattr(self, name))
+        try:
+            first, last = self.interval
+            right = is_number(first) and is_number(last) and 0 <= first <= last <= 1
+        except (TypeError, ValueError):  # no pair
+            right = False
+        if not right:
+            raise InputError(
+                f"interval {self.interval!r} is no share of the noise range; give two numbers from 0 to 1, the lower "
+                "first, such as sampler.interval=[0.3,0.9]"
+            )
+        object.__setattr__(self, "interval", (float(first), float(last)))
+
+    def denoiser(
+        self,
+        backbone: nn.Module,
+        noise_scheduler,
+        caption: tuple[Tensor, Tensor],
+        null: tuple[Tensor, Tensor],
+        negatives: Sequence[tuple[Tensor, Tensor, float]] = (),
+        form: str = "compose",
+        mask: Tensor | None = None,
+    ) -> "Denoiser":
+        """The backbone under this guidance; caption, null, negatives, form: see `guidance_terms`."""
+        terms = guidance_terms(caption, null, self.guidance_scale, negatives, form)
+        return Denoiser(backbone, noise_scheduler, terms, self, mask)
+
+
 class Denoiser:
     """The guided backbone, (noisy_latents (B, T, D), timestep) → prediction (B, T, D): one call for all terms.
 
-    mask (B, T): valid frames. interval: the share of the noise range, (0, 1) being all of it, where guidance acts;
-    outside, the caption alone (Kynkäänniemi et al. 2024, arXiv 2404.07724). rescale: how far the guided prediction is
-    brought back to the standard deviation of the caption's own (Lin et al. 2024, arXiv 2305.08891, section 3.4).
-    parallel: how much is kept of what guidance adds along the caption's own clean latents (Sadat et al. 2024, arXiv
-    2410.02416, η); below 1 it needs noise_scheduler, the training schedule.
+    timestep: of all samples, or one of its own for each, (B,). noise_scheduler: the training schedule. guidance: its
+    interval, rescale and parallel count, the terms have its scale in them. mask (B, T): valid frames.
     """
 
     def __init__(
         self,
         backbone: nn.Module,
+        noise_scheduler,
         terms: Sequence[Term],
+        guidance: Guidance = Guidance(),  # noqa: B008 (frozen)
         mask: Tensor | None = None,
-        interval: tuple[float, float] = (0.0, 1.0),
-        rescale: float = 0.0,
-        parallel: float = 1.0,
-        noise_scheduler=None,
     ):
-        if parallel != 1 and noise_scheduler is None:
-            raise ValueError(f"parallel {parallel} projects on the clean latents; hand noise_scheduler in as well")
-        self.backbone, self.terms, self.mask = backbone, terms, mask
-        self.rescale, self.parallel, self.noise_scheduler = rescale, parallel, noise_scheduler
-        num_timesteps = 1000 if noise_scheduler is None else noise_scheduler.config.num_train_timesteps
-        self.first, self.last = (edge * num_timesteps for edge in interval)
-        self.text = backbone.prepare_text(*join_texts(terms))
+        self.backbone, self.noise_scheduler, self.guidance, self.mask = backbone, noise_scheduler, guidance, mask
+        text, text_mask = join_texts(terms)
+        self.text, self.count = backbone.prepare_text(text, text_mask), len(terms)
+        self.weights = torch.tensor([term.weight for term in terms], device=text.device)
         self.num_calls = 0
 
     def __call__(self, noisy_latents: Tensor, timestep: int | Tensor) -> Tensor:
         self.num_calls += 1
-        size, guided = len(noisy_latents), len(self.terms) > 1 and self.first <= int(timestep) < self.last
-        count = len(self.terms) if guided else 1
-        timesteps = torch.full((count * size,), int(timestep), device=noisy_latents.device)
+        size, device = len(noisy_latents), noisy_latents.device
+        if isinstance(timestep, Tensor) and timestep.dim():  # decided a sample at a time, without asking the device
+            timesteps, some, every = timestep, self.count > 1, self.guidance.interval == (0, 1)
+        else:
+            timesteps = torch.full((size,), int(timestep), device=device)
+            some = every = self.count > 1 and bool(self._acts_at(int(timestep)))
+        predictions = self._predict(noisy_latents, timesteps, self.count if some else 1)  # (K, B, T, D)
+        if not some:
+            return predictions[0]
+        guided = self._combine(predictions, noisy_latents, timesteps)
+        return guided if every else torch.where(self._acts_at(timesteps)[:, None, None], guided, predictions[0])
+
+    def _acts_at(self, timestep):
+        """Whether guidance acts there; for timesteps (B,) a bool for each."""
+        first, last = (edge * self.noise_scheduler.config.num_train_timesteps for edge in self.guidance.interval)
+        return (timestep >= first) & (timestep < last)
+
+    def _predict(self, noisy_latents: Tensor, timesteps: Tensor, count: int) -> Tensor:
+        """The predictions (count, B, T, D) of the first `count` terms."""
         mask = None if self.mask is None else self.mask.repeat(count, 1)
-        text = self.text.first(count * size)
-        predictions = self.backbone(noisy_latents.repeat(count, 1, 1), timesteps, text, mask=mask)  # (K · B, T, D)
-        predictions = predictions.to(noisy_latents.dtype).unflatten(0, (count, size))  # (K, B, T, D)
-        return self._combine(predictions, noisy_latents, timesteps[:size]) if guided else predictions[0]
+        text = self.text.first(count * len(noisy_latents))
+        predictions = self.backbone(noisy_latents.repeat(count, 1, 1), timesteps.repeat(count), text, mask=mask)
+        return predictions.to(noisy_latents.dtype).unflatten(0, (count, -1))
 
     def _combine(self, predictions: Tensor, noisy_latents: Tensor, timesteps: Tensor) -> Tensor:
-        weights = torch.tensor([term.weight for term in self.terms]).to(predictions)
-        caption, guided = predictions[0], torch.einsum("k,kbtd->btd", weights, predictions)
-        if self.parallel != 1:
+        caption, guided = predictions[0], torch.einsum("k,kbtd->btd", self.weights.to(predictions), predictions)
+        if self.guidance.parallel != 1:
             prediction_type = self.noise_scheduler.config.prediction_type
             signal, sigma = (x.to(caption) for x in signal_and_sigma(self.noise_scheduler, timesteps))
             direction = clean_latents(prediction_type, caption, noisy_latents, signal, sigma)
             direction = unit(direction if self.mask is None else direction * self.mask.unsqueeze(-1))
             along = ((guided - caption) * direction).sum(dim=(1, 2), keepdim=True) * direction
-            guided = guided - (1 - self.parallel) * along
-        if self.rescale:
+            guided = guided - (1 - self.guidance.parallel) * along
+        if self.guidance.rescale:
             ratio = masked_std(caption, self.mask) / masked_std(guided, self.mask)  # (B, 1, 1)
-            guided = guided * (1 + self.rescale * (ratio - 1))
+            guided = guided * (1 + self.guidance.rescale * (ratio - 1))
         return guided
 
 

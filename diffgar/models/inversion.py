@@ -14,6 +14,7 @@ import torch
 from diffusers import DDIMScheduler
 from torch import Tensor
 
+from diffgar.errors import InputError
 from diffgar.models.diffusion import implied_noise
 from diffgar.models.sampling import sample
 
@@ -40,7 +41,7 @@ def invert(
     epsilon alone. Here both are of t_i.
     """
     if not isinstance(solver, DDIMScheduler):
-        raise ValueError(f"inversion runs DDIM backwards, found {type(solver).__name__}; use sampler=ddim")
+        raise InputError(f"inversion runs DDIM backwards, found {type(solver).__name__}; use sampler=ddim")
     below = torch.tensor(1.0)  # the ᾱ of the clean end
     for timestep in inverted_timesteps(solver, num_inverted).flip(0):
         alpha_bar = solver.alphas_cumprod[timestep]
@@ -104,7 +105,7 @@ def inverted_timesteps(solver: DDIMScheduler, num_inverted: int | None) -> Tenso
     num_steps = len(solver.timesteps)
     num_inverted = num_steps if num_inverted is None else num_inverted
     if not 0 < num_inverted <= num_steps:
-        raise ValueError(f"num_inverted {num_inverted} of {num_steps} steps; choose 1 to {num_steps}")
+        raise InputError(f"num_inverted {num_inverted} of {num_steps} steps; choose 1 to {num_steps}")
     return solver.timesteps[-num_inverted:]
 
 

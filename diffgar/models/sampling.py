@@ -7,19 +7,14 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler
-from torch import Tensor, nn
+from torch import Tensor
 
+from diffgar.errors import InputError
+from diffgar.models.checks import check_count
 from diffgar.models.diffusion import check_schedule
-from diffgar.models.guidance import Denoiser, guidance_terms
-
-
-def seed_of(*key: int) -> int:
-    """One seed for a generator from several numbers."""
-    state = np.random.SeedSequence([int(part) for part in key]).generate_state(1, np.uint64)[0]
-    return int(state >> 1)
+from diffgar.models.guidance import Denoiser, Guidance
 
 
 def draw_noise(generators: Sequence[torch.Generator], num_frames: int, dim: int, device) -> Tensor:
@@ -54,7 +49,8 @@ class Sampler:
     """How queries are sampled; `describe` is what a result's protocol says of it.
 
     solver: makes a diffusers scheduler of the training schedule's config. num_samples: of a caption, averaged.
-    interval, rescale, parallel: see `Denoiser`. batch_size: samples in one pass, which changes nothing but memory.
+    guidance_scale, interval, rescale, parallel: see `Guidance`. batch_size: samples in one pass, which changes nothing
+    but memory.
     """
 
     solver: Callable
@@ -66,27 +62,34 @@ class Sampler:
     parallel: float = 1.0
     batch_size: int = 256
 
+    def __post_init__(self):
+        if not callable(self.solver):
+            raise InputError(
+                f"solver is {self.solver!r}, which makes no diffusers scheduler; choose sampler=ddim, ddpm, "
+                "dpm_solver or unipc, or give a solver as config/sampler/ddim.yaml does"
+            )
+        for name in ("num_steps", "num_samples", "batch_size"):
+            check_count(name, getattr(self, name))
+        object.__setattr__(self, "interval", self.guidance.interval)
+
+    @property
+    def guidance(self) -> Guidance:
+        return Guidance(self.guidance_scale, self.interval, self.rescale, self.parallel)
+
     def start(self, noise_scheduler):
         """A fresh solver on the schedule that the model was trained with, its timesteps set and checked."""
         solver = self.solver(noise_scheduler.config)
         check_schedule(solver)
+        most = solver.config.num_train_timesteps
+        if self.num_steps > most:
+            raise InputError(f"num_steps {self.num_steps} is more than the {most} that were trained on; take fewer")
         solver.set_timesteps(self.num_steps)
         check_timesteps(solver)
         return solver
 
-    def denoiser(
-        self,
-        backbone: nn.Module,
-        noise_scheduler,
-        caption: tuple[Tensor, Tensor],
-        null: tuple[Tensor, Tensor],
-        negatives: Sequence[tuple[Tensor, Tensor, float]] = (),
-        form: str = "compose",
-        mask: Tensor | None = None,
-    ) -> Denoiser:
-        """The backbone under this sampler's guidance; caption, null, negatives, form: see `guidance_terms`."""
-        terms = guidance_terms(caption, null, self.guidance_scale, negatives, form)
-        return Denoiser(backbone, terms, mask, self.interval, self.rescale, self.parallel, noise_scheduler)
+    def denoiser(self, *arguments, **options) -> Denoiser:
+        """The backbone under this sampler's guidance; see `Guidance.denoiser`."""
+        return self.guidance.denoiser(*arguments, **options)
 
     def describe(self) -> dict:
         names = ("num_steps", "num_samples", "guidance_scale", "interval", "rescale", "parallel")
@@ -103,14 +106,14 @@ def check_timesteps(solver) -> None:
     """
     timesteps, count = solver.timesteps.tolist(), solver.config.num_train_timesteps
     if timesteps[0] != count - 1:
-        raise ValueError(
+        raise InputError(
             f"the first step is at timestep {timesteps[0]}, not {count - 1}; use timestep_spacing: trailing"
         )
     if not isinstance(solver, (DDIMScheduler, DDPMScheduler)):
         return  # other solvers step through their own list of levels
     stride = count // len(timesteps)
     if any(t - stride != lower for t, lower in zip(timesteps, [*timesteps[1:], -1], strict=True)):
-        raise ValueError(
+        raise InputError(
             f"num_steps {len(timesteps)} with timestep_spacing {solver.config.timestep_spacing!r} skips levels; "
             f"use timestep_spacing: trailing and a number of steps that divides {count}"
         )

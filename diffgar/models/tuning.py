@@ -9,17 +9,20 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from diffgar.models.ddim import ddim_steps, guided
+from diffgar.errors import InputError
+from diffgar.models.checks import check_count
+from diffgar.models.ddim import ddim_steps
 from diffgar.models.diffusion import drop_captions
 from diffgar.models.distill import start_as
-from diffgar.models.guidance import guidance_terms
+from diffgar.models.guidance import Guidance
 from diffgar.models.ldm import LatentDiffusion, States
 
 
 class Tuned(LatentDiffusion):
     """Keeps to the denoising error, and lets what it generates be ranked by the objective's contrastive term.
 
-    num_steps, guidance_scale: of the DDIM sampler that it is tuned with, best those that it will be used with.
+    num_steps, and guidance_scale, interval, rescale, parallel (see `Guidance`): of the DDIM sampler that it is tuned
+    with, best those that it will be used with.
     gradient_steps: how many of the last steps gradients go through. teacher: the name and step of the trained model
     that it starts as, which the training script hands to `learn_from`. parts: as for `LatentDiffusion`.
     """
@@ -30,23 +33,28 @@ class Tuned(LatentDiffusion):
         self,
         num_steps: int = 4,
         guidance_scale: float = 3.0,
+        interval: tuple[float, float] = (0.0, 1.0),
+        rescale: float = 0.0,
+        parallel: float = 1.0,
         gradient_steps: int = 1,
         teacher: Mapping | None = None,
         **parts,
     ):
         super().__init__(**parts)
         if not self.objective.contrastive_weight:
-            raise ValueError(
+            raise InputError(
                 "a model is tuned by the objective's contrastive term, and its weight is 0; use "
                 "objective.contrastive_loss=info_nce objective.contrastive_weight=3"
             )
+        check_count("num_steps", num_steps)
         count = self.noise_scheduler.config.num_train_timesteps
         if count % num_steps or not 1 <= gradient_steps <= num_steps:
-            raise ValueError(
+            raise InputError(
                 f"num_steps {num_steps} and gradient_steps {gradient_steps}: the steps must divide {count}, and "
                 "gradients go through 1 to all of them; use sampler.num_steps=4 with module.gradient_steps=1"
             )
-        self.num_steps, self.gradient_steps, self.guidance_scale = num_steps, gradient_steps, guidance_scale
+        self.num_steps, self.gradient_steps = num_steps, gradient_steps
+        self.guidance = Guidance(guidance_scale, interval, rescale, parallel)
 
     def learn_from(self, trained: LatentDiffusion) -> None:
         """Start as a copy of a trained model; see `start_as`."""
@@ -61,17 +69,17 @@ class Tuned(LatentDiffusion):
         error, _ = self.objective.errors(self.backbone, self.noise_scheduler, *drawn, states, mask)
         if not self.training:
             return {"loss": error}
-        return self._with_contrastive(error, self.generated(draws["noise"], text, mask), latents, mask)
+        return self._with_contrastive(error, self.generated(draws["noise"], text, mask), latents, batch)
 
     def generated(self, noise: Tensor, caption: States, mask: Tensor | None = None) -> Tensor:
         """Latents (B, T, D) from noise, normalised, with gradients through the last steps."""
         stride = self.noise_scheduler.config.num_train_timesteps // self.num_steps
         first = torch.full((len(noise),), stride * self.num_steps - 1, device=noise.device)
-        terms = guidance_terms(caption, self.null_states(len(noise)), self.guidance_scale)
+        parts = self.backbone, self.noise_scheduler, caption, self.null_states(len(noise))
 
         def steps(latents: Tensor, done: int, num_steps: int) -> Tensor:
-            predict = guided(self.backbone, terms, mask)
-            return ddim_steps(predict, self.noise_scheduler, latents, first - done * stride, stride, num_steps)
+            denoise = self.guidance.denoiser(*parts, mask=mask)
+            return ddim_steps(denoise, self.noise_scheduler, latents, first - done * stride, stride, num_steps)
 
         done = self.num_steps - self.gradient_steps
         with torch.no_grad():

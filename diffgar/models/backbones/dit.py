@@ -4,21 +4,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from diffgar.models.backbones.layers import (
-    Attention,
-    Dropout,
-    GatedModulation,
-    Head,
-    PreparedText,
-    TextPooling,
-    TimestepFeatures,
-    pad_frames,
-    sinusoids,
-)
+from diffgar.models.backbones.base import ModulatedBackbone
+from diffgar.models.backbones.layers import Attention, Dropout, GatedModulation, Head, PreparedText, sinusoids
 
 
-class DiT(nn.Module):
-    """(noisy_latents (B, T, D), timesteps (B,), text, text_mask, mask) → prediction (B, T, D).
+class DiT(ModulatedBackbone):
+    """A diffusion transformer over frames.
 
     `depth` transformer blocks of `num_heads` heads: self-attention over the valid frames, cross-attention to the
     tokens (as in PixArt-α, Chen et al. 2024, arXiv 2310.00426), and a feed-forward layer under adaptive layer norm
@@ -36,34 +27,15 @@ class DiT(nn.Module):
         expansion: int = 4,
         dropout: float = 0.0,
     ):
-        super().__init__()
-        if width % num_heads:
-            raise ValueError(f"a DiT's width {width} must be a multiple of its num_heads {num_heads}")
-        self.timestep_features = TimestepFeatures(width)
-        self.text_norm = nn.LayerNorm(text_dim)
-        self.text_pooling = TextPooling(text_dim, width, num_heads)
+        super().__init__(text_dim, width, num_heads)
         self.enter = nn.Linear(latent_dim, width)
         self.blocks = nn.ModuleList(Block(width, text_dim, num_heads, expansion, dropout) for _ in range(depth))
         self.head = Head(width, latent_dim, width)
 
-    def prepare_text(self, text: Tensor, text_mask: Tensor | None = None) -> PreparedText:
-        """Pooled features, and keys and values of every block, of token states (B, L, C)."""
-        text = self.text_norm(text)
-        keys_values = tuple(block.to_text.keys_values(text) for block in self.blocks)
-        return PreparedText(self.text_pooling(text, text_mask), keys_values, text_mask)
+    def cross_attentions(self) -> list[Attention]:
+        return [block.to_text for block in self.blocks]
 
-    def forward(
-        self,
-        noisy_latents: Tensor,
-        timesteps: Tensor,
-        text: Tensor | PreparedText,
-        text_mask: Tensor | None = None,
-        mask: Tensor | None = None,
-    ) -> Tensor:
-        if not isinstance(text, PreparedText):
-            text = self.prepare_text(text, text_mask)
-        noisy_latents, mask = pad_frames(noisy_latents, mask, multiple=1)
-        features = self.timestep_features(timesteps) + text.features  # (B, F)
+    def predict(self, noisy_latents: Tensor, features: Tensor, text: PreparedText, mask: Tensor | None) -> Tensor:
         frames = self.enter(noisy_latents)  # (B, T, W)
         positions = torch.arange(frames.shape[1], device=frames.device)
         frames = frames + sinusoids(positions, frames.shape[2]).to(frames.dtype)

@@ -56,7 +56,7 @@ class TimestepFeatures(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(num_sinusoids, features), nn.SiLU(), nn.Linear(features, features))
 
     def forward(self, timesteps: Tensor) -> Tensor:
-        return self.mlp(sinusoids(timesteps, self.num_sinusoids))
+        return self.mlp(sinusoids(timesteps, self.num_sinusoids).to(self.mlp[0].weight.dtype))
 
 
 class TextPooling(nn.Module):
@@ -67,14 +67,13 @@ class TextPooling(nn.Module):
 
     def __init__(self, text_dim: int, features: int, num_heads: int):
         super().__init__()
-        self.scores = nn.Linear(text_dim, num_heads)
+        self.scores = nn.Linear(text_dim, num_heads, bias=False)  # a softmax would not hear one
         self.values = nn.Linear(text_dim, features)
         self.out = nn.Linear(features, features)
         nn.init.zeros_(self.scores.weight)
-        nn.init.zeros_(self.scores.bias)
 
     def forward(self, text: Tensor, text_mask: Tensor | None) -> Tensor:
-        scores = self.scores(text).float()  # (B, L, H)
+        scores = self.scores(text)  # (B, L, H)
         if text_mask is not None:
             scores = scores.masked_fill(~text_mask.unsqueeze(-1), torch.finfo(scores.dtype).min)
         weights = scores.softmax(dim=1)  # (B, L, H)
@@ -86,6 +85,11 @@ class TextPooling(nn.Module):
 class Attention(nn.Module):
     """Frames (B, T, W) attend to themselves or, given `context_dim`, to keys and values made beforehand.
 
+    Among themselves they may always attend to one more frame as well, a learned key and value of each head (the sink
+    token of Xiao et al. 2024, arXiv 2309.17453, section 3.3; `add_bias_kv` of torch's own attention). Without it a
+    single frame's weight is 1 whatever its query says, so queries learn nothing there, and where every frame is
+    masked nothing is defined.
+
     norm: whether the frames still need a layer norm; a caller that modulates has done it.
     """
 
@@ -96,6 +100,7 @@ class Attention(nn.Module):
         self.to_query = nn.Linear(width, inner, bias=False)
         self.to_keys_values = nn.Linear(context_dim or width, 2 * inner, bias=False)
         self.out = nn.Linear(inner, width)
+        self.sink = nn.Parameter(torch.zeros(2, num_heads, 1, head_dim)) if context_dim is None else None
 
     def keys_values(self, context: Tensor) -> tuple[Tensor, Tensor]:
         keys, values = self.to_keys_values(context).chunk(2, dim=-1)
@@ -104,13 +109,19 @@ class Attention(nn.Module):
     def forward(self, frames: Tensor, keys_values: tuple[Tensor, Tensor] | None = None, mask=None) -> Tensor:
         """What the frames gather, (B, T, W); mask (B, L) is True at what may be attended to."""
         normed = self.norm(frames)
-        keys, values = self.keys_values(normed) if keys_values is None else keys_values
+        if keys_values is None:
+            keys_values, mask = self._with_sink(self.keys_values(normed), mask)
         queries = self._heads(self.to_query(normed))  # (B, H, T, head_dim)
+        keys, values = (x.to(queries.dtype) for x in keys_values)
         allowed = None if mask is None else mask[:, None, None, :]  # (B, 1, 1, L)
-        attended = F.scaled_dot_product_attention(
-            queries, keys.to(queries.dtype), values.to(queries.dtype), attn_mask=allowed
-        )
+        attended = F.scaled_dot_product_attention(queries, keys, values, attn_mask=allowed)
         return self.out(attended.transpose(1, 2).flatten(2))  # (B, T, W)
+
+    def _with_sink(self, keys_values: tuple[Tensor, Tensor], mask: Tensor | None):
+        """Keys and values (B, H, 1 + T, head_dim) with the sink's in front, and the mask (B, 1 + T) that allows it."""
+        sinks = (sink.to(x.dtype).expand(len(x), -1, -1, -1) for sink, x in zip(self.sink, keys_values, strict=True))
+        joined = tuple(torch.cat(pair, dim=2) for pair in zip(sinks, keys_values, strict=True))
+        return joined, None if mask is None else F.pad(mask, (1, 0), value=True)
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)

@@ -3,19 +3,12 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from diffgar.models.backbones.layers import (
-    Dropout,
-    GatedModulation,
-    Head,
-    PreparedText,
-    TextPooling,
-    TimestepFeatures,
-    pad_frames,
-)
+from diffgar.models.backbones.base import ModulatedBackbone
+from diffgar.models.backbones.layers import Dropout, GatedModulation, Head, PreparedText
 
 
-class MLP(nn.Module):
-    """(noisy_latents (B, T, D), timesteps (B,), text, text_mask, mask) → prediction (B, T, D).
+class MLP(ModulatedBackbone):
+    """A residual MLP over frames, each on its own.
 
     Every frame goes through the same `depth` residual blocks, whose layer norms are scaled, shifted and gated by the
     timestep and the pooled text (adaptive layer norm, Peebles & Xie 2023, arXiv 2212.09748). Frames do not see one
@@ -32,30 +25,12 @@ class MLP(nn.Module):
         num_heads: int = 8,
         dropout: float = 0.0,
     ):
-        super().__init__()
-        self.timestep_features = TimestepFeatures(width)
-        self.text_norm = nn.LayerNorm(text_dim)
-        self.text_pooling = TextPooling(text_dim, width, num_heads)
+        super().__init__(text_dim, width, num_heads)
         self.enter = nn.Linear(latent_dim, width)
         self.blocks = nn.ModuleList(Block(width, expansion, dropout) for _ in range(depth))
         self.head = Head(width, latent_dim, width)
 
-    def prepare_text(self, text: Tensor, text_mask: Tensor | None = None) -> PreparedText:
-        """Pooled features of token states (B, L, C)."""
-        return PreparedText(self.text_pooling(self.text_norm(text), text_mask))
-
-    def forward(
-        self,
-        noisy_latents: Tensor,
-        timesteps: Tensor,
-        text: Tensor | PreparedText,
-        text_mask: Tensor | None = None,
-        mask: Tensor | None = None,
-    ) -> Tensor:
-        if not isinstance(text, PreparedText):
-            text = self.prepare_text(text, text_mask)
-        noisy_latents, _ = pad_frames(noisy_latents, mask, multiple=1)
-        features = self.timestep_features(timesteps) + text.features  # (B, F)
+    def predict(self, noisy_latents: Tensor, features: Tensor, text: PreparedText, mask: Tensor | None) -> Tensor:
         frames = self.enter(noisy_latents)  # (B, T, W)
         for block in self.blocks:
             frames = block(frames, features)

@@ -7,20 +7,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from diffgar.models.backbones.layers import (
-    Attention,
-    Dropout,
-    Head,
-    ModulatedNorm,
-    PreparedText,
-    TextPooling,
-    TimestepFeatures,
-    pad_frames,
-)
+from diffgar.errors import InputError
+from diffgar.models.backbones.base import ModulatedBackbone
+from diffgar.models.backbones.layers import Attention, Dropout, Head, ModulatedNorm, PreparedText
 
 
-class UNet(nn.Module):
-    """(noisy_latents (B, T, D), timesteps (B,), text, text_mask, mask) → prediction (B, T, D).
+class UNet(ModulatedBackbone):
+    """A U-Net over frames.
 
     Level i shortens time by factors[i] into channels[i] and runs num_blocks[i] residual blocks, then, where
     attentions[i] is set, self-attention and cross-attention; the way up does the same again on top of the skip. A
@@ -43,16 +36,13 @@ class UNet(nn.Module):
         features: int = 256,
         dropout: float = 0.0,
     ):
-        super().__init__()
+        super().__init__(text_dim, features, num_heads)
         if not len(channels) == len(factors) == len(num_blocks) == len(attentions):
-            raise ValueError(
+            raise InputError(
                 "a U-Net needs as many channels, factors, num_blocks and attentions as levels, but found "
                 f"{len(channels)}, {len(factors)}, {len(num_blocks)} and {len(attentions)}"
             )
-        self.factors = tuple(factors)
-        self.timestep_features = TimestepFeatures(features)
-        self.text_norm = nn.LayerNorm(text_dim)
-        self.text_pooling = TextPooling(text_dim, features, num_heads)
+        self.factors, self.frames_multiple = tuple(factors), math.prod(factors)
         outer = [latent_dim, *channels[:-1]]
         self.shorten = nn.ModuleList(nn.Linear(f * o, c) for f, o, c in zip(factors, outer, channels, strict=True))
 
@@ -67,26 +57,10 @@ class UNet(nn.Module):
         self.lengthen = nn.ModuleList(nn.Linear(channels[i], factors[i] * channels[i - 1]) for i in reversed(depth[1:]))
         self.head = Head(channels[0], latent_dim, features, frames_each=factors[0])
 
-    def prepare_text(self, text: Tensor, text_mask: Tensor | None = None) -> PreparedText:
-        """Pooled features, and keys and values of every cross-attention, of token states (B, L, C)."""
-        text = self.text_norm(text)
-        stages = [*self.down, *self.up]
-        keys_values = tuple(stage.to_text.keys_values(text) for stage in stages if stage.attends)
-        return PreparedText(self.text_pooling(text, text_mask), keys_values, text_mask)
+    def cross_attentions(self) -> list[Attention]:
+        return [stage.to_text for stage in [*self.down, *self.up] if stage.attends]
 
-    def forward(
-        self,
-        noisy_latents: Tensor,
-        timesteps: Tensor,
-        text: Tensor | PreparedText,
-        text_mask: Tensor | None = None,
-        mask: Tensor | None = None,
-    ) -> Tensor:
-        if not isinstance(text, PreparedText):
-            text = self.prepare_text(text, text_mask)
-        length = noisy_latents.shape[1]
-        noisy_latents, mask = pad_frames(noisy_latents, mask, math.prod(self.factors))
-        features = self.timestep_features(timesteps) + text.features  # (B, F)
+    def predict(self, noisy_latents: Tensor, features: Tensor, text: PreparedText, mask: Tensor | None) -> Tensor:
         keys_values = iter(text.keys_values)
         frames, skips, masks = noisy_latents, [], []
         for shorten, stage, factor in zip(self.shorten, self.down, self.factors, strict=True):
@@ -99,7 +73,7 @@ class UNet(nn.Module):
         for lengthen, stage, factor in zip(self.lengthen, self.up[1:], self.factors[:0:-1], strict=True):
             frames = lengthen(frames).unflatten(-1, (factor, -1)).flatten(1, 2)  # (B, T * factor, C)
             frames = stage(skips.pop() + frames, features, masks.pop(), keys_values, text.mask)
-        return self.head(frames, features, noisy_latents)[:, :length]  # (B, T, D)
+        return self.head(frames, features, noisy_latents)  # (B, T, D)
 
 
 class Stage(nn.Module):

@@ -1,0 +1,62 @@
+"""What every model trained on latents has: their normalisation and length, the optimiser, how it is watched."""
+
+from collections.abc import Callable
+
+import torch
+from pytorch_lightning import LightningModule
+from torch import Tensor
+
+from diffgar.models.noise_keys import seed_of
+from diffgar.models.precision import ClipsGradients
+
+
+class LatentModule(ClipsGradients, LightningModule):
+    """A model of latents (B, T, D); what it was trained on stays in its checkpoint.
+
+    latent_mean, latent_std (D,): the train store's. null_text (L, C): the states of the empty caption. num_frames: of
+    the longest training row. optimizer, lr_scheduler: make them, of the parameters and of the optimiser.
+    validate: called with this module at every validation, returns metrics to log ("R@10" chooses the checkpoint).
+    """
+
+    def __init__(
+        self,
+        latent_mean: Tensor,
+        latent_std: Tensor,
+        null_text: Tensor,
+        num_frames: int,
+        optimizer: Callable | None = None,
+        lr_scheduler: Callable | None = None,
+    ):
+        super().__init__()
+        self.make_optimizer, self.make_lr_scheduler = optimizer, lr_scheduler
+        self.validate: Callable[[LatentModule], dict[str, float]] | None = None
+        self.register_buffer("latent_mean", torch.as_tensor(latent_mean, dtype=torch.float32))
+        self.register_buffer("latent_std", torch.as_tensor(latent_std, dtype=torch.float32))
+        self.register_buffer("null_text", torch.as_tensor(null_text, dtype=torch.float32))
+        self.register_buffer("frames", torch.tensor(num_frames, dtype=torch.int64))
+
+    @property
+    def num_frames(self) -> int:
+        """The most frames that it was trained on; a longer sequence it has never seen."""
+        return int(self.frames)
+
+    def normalise(self, latents: Tensor) -> Tensor:
+        return (latents.float() - self.latent_mean) / self.latent_std
+
+    def denormalise(self, latents: Tensor) -> Tensor:
+        return latents.float() * self.latent_std + self.latent_mean
+
+    def on_train_batch_start(self, batch: dict, batch_idx: int) -> None:
+        """Dropout follows seed and step: resuming, or more processes (see `layers.Dropout`), changes none of it."""
+        torch.manual_seed(seed_of("dropout", self.trainer.datamodule.seed, batch["step"]))
+
+    def on_validation_epoch_start(self) -> None:
+        """Retrieval is watched here because here the EMA weights are in place (they leave before epoch end)."""
+        if self.validate is not None:
+            metrics = self.validate(self)
+            self.log_dict({f"val/{name}": value for name, value in metrics.items()}, prog_bar=True, sync_dist=True)
+
+    def configure_optimizers(self) -> dict:
+        optimizer = self.make_optimizer(self.parameters())
+        scheduler = {"scheduler": self.make_lr_scheduler(optimizer), "interval": "step"}
+        return {"optimizer": optimizer, "lr_scheduler": scheduler}

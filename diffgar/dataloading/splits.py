@@ -137,9 +137,14 @@ def _groups(rows: pd.DataFrame, by: str) -> list[str]:
         else:
             groups.append(_text(cell if track is None else track, by, place))
     if num_blank:
-        log.warning("%d of %d rows have no %s: each of their tracks is split on its own", num_blank, len(rows), by)
+        log.warning(
+            "%d of %d rows have no %s: each is split as its track, or as its file where it is a part",
+            num_blank,
+            len(rows),
+            by,
+        )
     if parted:
-        log.info("%d files are cut into parts: the parts of a file are in one split", len(parted))
+        log.info("the rows of %d files are parts of them: the parts of a file stay in one split", len(parted))
     return groups
 
 

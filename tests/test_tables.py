@@ -152,6 +152,7 @@ JSON = {
     ("json", '{"track_id": "0"}\n{"track_id": "1"\n'): "line 2 is no JSON record",
     ("jsonl", '[{"track_id": "0"}]'): "line 1 is a list, expected a record",
     ("json", '[{"track_id": "0"}, 5]'): "row 2 is a number, expected a record",
+    ("json", '[{"track_id": "0"}] and more'): "cannot be read as json .Extra data",
     ("json", "5"): "expected a list of records",
     ("json", "[]"): "holds no row",
     ("json", '{"a": {"path": "x"}, "a": {"path": "y"}}'): "the name 'a' stands twice",

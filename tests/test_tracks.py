@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -169,6 +170,10 @@ BAD = {
     "row 2 has no mood, which path_template": (frame(mood=["a", None, "b"]), {"path_template": "{mood}.wav"}),
     "no column 'good'; there are .*correct `where`": (frame(), {"where": {"good": True}}),
     "no row has mood in ..none..": (frame(mood=None), {"where": {"mood": None}}),
+    "row 3: mood, which path_template needs, is a record of a, not text": (
+        frame(mood=["a", "b", {"a": 1}]),
+        {"path_template": "{mood}.wav"},
+    ),
     "row 2: path .column 'path'. is a list of 1, not text": (frame(path=["a", ["b"], "c"]), {}),
     "no column 'fold' to split by": (frame(), {"split": splits.by_column("fold")}),
     "no column 'artist' to split by; map it": (frame(), {"split": splits.by_hash({"train": 1}, by="artist")}),
@@ -226,8 +231,9 @@ def test_a_mix_names_the_dataset_of_each_track_and_leaves_a_tables_own_columns_a
     assert list(both.tracks["weight"]) == ["heavy", *map(str, range(9))]
     assert list(both.tracks["dataset"]) == ["theirs"] + [None] * 9
     both.tracks.to_parquet(io.BytesIO())  # words and numbers in one column must not end an extraction
-    with pytest.raises(DatasetError, match="positive"):
-        mix("both", {"small": read(small)}, {"large": 1})
+    for weights in ({"large": 1}, {"small": 0}, {"small": "heavy"}, {"small": float("nan")}):
+        with pytest.raises(DatasetError, match="positive"):
+            mix("both", {"small": read(small)}, weights)
 
 
 def test_columns_called_as_ours_once_were_are_a_tables_own():
@@ -295,6 +301,15 @@ def test_a_file_of_nearly_that_name_is_named(tmp_path, asked, there):
     if dataset.missing_audio():  # where the disk tells case apart
         with pytest.raises(DatasetError, match=f"{asked} .'{there}' is there: correct"):
             dataset.refuse_missing()
+
+
+def test_a_folder_that_may_not_be_read_is_told(tmp_path, monkeypatch):
+    def refuse(folder):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "listdir", refuse)
+    with pytest.raises(DatasetError, match=r"a\.wav .*\(/audio may not be read: permission denied\)"):
+        read(frame(path="a.wav", track_id="1")).refuse_missing()
 
 
 def test_an_absolute_path_is_taken_as_it_is(tmp_path):

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from string import Formatter
 
+import numpy as np
 import pandas as pd
 
-from diffgar.dataloading.cells import blank
+from diffgar.dataloading.cells import blank, written
 from diffgar.dataloading.errors import DatasetError
 
 
@@ -38,7 +39,17 @@ def _cells(rows: pd.DataFrame, name: str, template: str) -> list:
             raise DatasetError(f"{place} has no {wanted}, which path_template {template!r} needs; give it one")
     if name == "path_stem":
         return [os.path.splitext(cell)[0] for cell in cells]
-    return [int(cell) if isinstance(cell, float) and cell.is_integer() else cell for cell in cells]  # 30, not 30.0
+    return [_field(cell, name, place) for place, cell in zip(rows.index, cells, strict=True)]
+
+
+def _field(cell: object, name: str, place: str) -> object:
+    """A cell for the template: a number stays one, so that it can be formatted, a whole one without decimals."""
+    if isinstance(cell, int | float | np.number):
+        return int(cell) if np.isfinite(cell) and cell == int(cell) and not isinstance(cell, bool) else cell
+    try:
+        return written(cell)
+    except ValueError as error:
+        raise DatasetError(f"{place}: {name}, which path_template needs, {error}") from None
 
 
 def paths(audio_root: Path, names: Iterable[str]) -> list[str]:

@@ -19,7 +19,7 @@ def read_json(path: Path) -> pd.DataFrame:
     try:
         content = _parsed(text)
     except json.JSONDecodeError as error:
-        if error.msg != "Extra data":
+        if error.msg != "Extra data" or text.lstrip().startswith("["):
             raise
         return _read_lines(text)
     if isinstance(content, dict) and len(lines_of(text.strip())) == 1 and not _is_mapping(content):

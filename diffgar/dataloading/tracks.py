@@ -141,7 +141,8 @@ def mix(name: str, datasets: Mapping[str, Dataset], weights: Mapping[str, float]
 
     weights: how often training draws each dataset, by `_dataset`; checked here, used by the data module.
     """
-    if set(datasets) != set(weights) or min(weights.values(), default=0) <= 0:
+    positive = all(isinstance(weight, int | float) and weight > 0 for weight in weights.values())
+    if not datasets or set(datasets) != set(weights) or not positive:
         raise DatasetError(f"mix {name!r}: weights {dict(weights)} must be positive, one for each of {list(datasets)}")
     tracks, captions = [], []
     for key, part in datasets.items():

@@ -1,5 +1,6 @@
 """Results on disk, and the tables and figures made of them."""
 
+import io
 import json
 
 import numpy as np
@@ -11,6 +12,7 @@ import yaml
 from diffgar.evaluation import figures
 from diffgar.evaluation.maps import has_umap, latent_maps, project_pca, project_umap
 from diffgar.evaluation.paper import PUBLISHED, grid_table, paper_table, training_seeds_table
+from diffgar.evaluation.reports import render_tables
 from diffgar.evaluation.results import Result, queries_path, read_result, read_results, tidy, write_result
 from diffgar.evaluation.tables import NO_RESULT, STYLES, fidelity_table, render, retrieval_table
 
@@ -117,6 +119,13 @@ def test_rendering_twice_gives_the_same_bytes(tmp_path, style):
     first, second = (render(retrieval_table(read_results(tmp_path)), style) for _ in range(2))
     assert first.encode() == second.encode()
     assert first.endswith("\n")
+
+
+def test_tables_are_written_in_utf8_whatever_the_locale(tmp_path, monkeypatch):
+    write_result(tmp_path, result())
+    monkeypatch.setattr(io, "text_encoding", lambda encoding, level=2: encoding or "ascii")  # what open() falls back to
+    render_tables(str(tmp_path), "models")
+    assert "mean ± std" in (tmp_path / "tables/models.md").read_text(encoding="utf-8")
 
 
 def test_each_style_is_what_its_readers_take():

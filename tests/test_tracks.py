@@ -1,6 +1,8 @@
 """Datasets: every reader yields unique tracks with captions, splits are by track, what is wrong is named."""
 
+import io
 import json
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -160,6 +162,19 @@ BAD = {
     "no row has mood in .'calm'.": (frame(), {"where": {"mood": "calm"}}),
     "caption_id 'sad' stands twice": (frame(), {"columns": COLUMNS | {"caption_id": "mood"}}),
     "missing is 'ignore'; choose refuse or skip": (frame(), {"missing": "ignore"}),
+    "row 1: end_s is 3.0, not after start_s 5.0": (
+        frame(start=5, end=3),
+        {"columns": COLUMNS | {"start_s": "start", "end_s": "end"}},
+    ),
+    "row 1: start is -1, not a number of seconds": (frame(start=-1), {"columns": COLUMNS | {"start_s": "start"}}),
+    "row 2 has no mood, which path_template": (frame(mood=["a", None, "b"]), {"path_template": "{mood}.wav"}),
+    "no column 'good'; there are .*correct `where`": (frame(), {"where": {"good": True}}),
+    "no row has mood in ..none..": (frame(mood=None), {"where": {"mood": None}}),
+    "row 3: mood, which path_template needs, is a record of a, not text": (
+        frame(mood=["a", "b", {"a": 1}]),
+        {"path_template": "{mood}.wav"},
+    ),
+    "row 2: path .column 'path'. is a list of 1, not text": (frame(path=["a", ["b"], "c"]), {}),
     "no column 'fold' to split by": (frame(), {"split": splits.by_column("fold")}),
     "no column 'artist' to split by; map it": (frame(), {"split": splits.by_hash({"train": 1}, by="artist")}),
 }
@@ -204,17 +219,106 @@ def test_audio_that_is_not_on_disk_is_refused_or_left_out_as_the_dataset_says(tm
     assert "1 of 2 tracks" in caplog.text
 
 
-def test_a_mix_gives_every_dataset_its_weight_in_every_split():
+def test_a_mix_names_the_dataset_of_each_track_and_leaves_a_tables_own_columns_alone():
+    own = {"seconds": ["1"], "weight": ["heavy"], "dataset": ["theirs"]}
     small, large = (
-        frame(*ROWS[2:]),
-        frame(*({"track_id": i, "path": f"{i}", "caption": "x"} for i in range(9))),
+        frame(*ROWS[2:], **own),
+        frame(*({"track_id": i, "path": f"{i}", "caption": "x", "weight": i} for i in range(9))),
     )
     both = mix("both", {"small": read(small), "large": read(large)}, {"small": 1, "large": 3})
     assert both.tracks["track_id"].is_unique and set(both.captions["track_id"]) == set(both.tracks["track_id"])
-    weight = both.tracks.groupby("dataset")["weight"].sum()
-    assert weight["large"] == pytest.approx(3 * weight["small"])
-    with pytest.raises(DatasetError, match="positive"):
-        mix("both", {"small": read(small)}, {"large": 1})
+    assert list(both.tracks["_dataset"]) == ["small"] + ["large"] * 9
+    assert list(both.tracks["weight"]) == ["heavy", *map(str, range(9))]
+    assert list(both.tracks["dataset"]) == ["theirs"] + [None] * 9
+    both.tracks.to_parquet(io.BytesIO())  # words and numbers in one column must not end an extraction
+    for weights in ({"large": 1}, {"small": 0}, {"small": "heavy"}, {"small": float("nan")}):
+        with pytest.raises(DatasetError, match="positive"):
+            mix("both", {"small": read(small)}, weights)
+
+
+def test_columns_called_as_ours_once_were_are_a_tables_own():
+    dataset = read(frame(seconds=["12", "12", "x"], weight=[1, 1, 0], dataset="a", row_id=[5, 5, 6]))
+    assert list(dataset.tracks["seconds"]) == ["12", "x"] and list(dataset.tracks["weight"]) == [1, 0]
+    assert list(dataset.tracks["dataset"]) == ["a", "a"] and "_row" not in dataset.tracks
+
+
+@pytest.mark.parametrize("name", ["_row", "_file", "_seconds", "_key", "_audio", "_dataset"])
+def test_a_name_that_is_kept_for_our_columns_is_refused(tmp_path, name):
+    frame(**{name: 1}).to_csv(tmp_path / "table.csv", index=False)
+    for table in (frame(**{name: 1}), str(tmp_path / "table.csv")):
+        with pytest.raises(DatasetError, match=f"has a column '{name}', a name kept for a column of ours; rename it"):
+            read(table)
+
+
+def test_a_dataset_may_have_no_captions():
+    for table in (frame(), frame(caption="")):
+        dataset = read(table, COLUMNS | {"caption": None})
+        assert len(dataset) == 2 and dataset.captions.empty and "caption" not in dataset.tracks
+        assert list(dataset.captions.columns) == ["caption_id", "track_id", "caption", "split"]
+    both = mix("both", {"a": dataset, "b": read(frame())}, {"a": 1, "b": 1})
+    assert len(both) == 4 and set(both.captions["track_id"]) == {"b/007", "b/1e3"}
+
+
+def test_ids_that_are_decimals_beside_whole_numbers_are_told(caplog):
+    read(frame(track_id=["1", "1", "2.0"]))
+    assert "some track_ids are written as decimals ('2.0'), some as whole numbers ('1')" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("asked", "there"),
+    [
+        ("caf\u00e9/\u00fc.wav", "cafe\u0301/u\u0308.wav"),
+        ("cafe\u0301/u\u0308.wav", "caf\u00e9/\u00fc.wav"),
+        ("caf\u00e9/u\u0308.wav", "cafe\u0301/\u00fc.wav"),
+        ("sub\\deep\\a.wav", "sub/deep/a.wav"),
+        ("caf\u00e9\\a.wav", "cafe\u0301/a.wav"),
+        (" a.wav ", "a.wav"),
+    ],
+)
+def test_a_file_is_found_as_the_disk_spells_it(tmp_path, asked, there):
+    (tmp_path / there).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / there).touch()
+    dataset = read_dataset("some", frame(path=asked, track_id="1"), str(tmp_path), COLUMNS, splits.by_name("test"))
+    assert not dataset.missing_audio() and next(iter(dataset)).path == str(tmp_path / there)
+
+
+def test_a_file_that_is_there_twice_is_the_one_that_the_table_spells(tmp_path):
+    names = ["\u00e9.wav", "e\u0301.wav", "x\\y.wav", "x/y.wav"]
+    (tmp_path / "x").mkdir()
+    for name in names:
+        (tmp_path / name).touch()
+    if len(list(tmp_path.iterdir())) < 4:
+        pytest.skip("this disk has one spelling of a name")
+    table = pd.DataFrame({"track_id": range(4), "path": names, "caption": "x"})
+    dataset = read_dataset("some", table, str(tmp_path), COLUMNS, splits.by_name("test"))
+    assert [track.path for track in dataset] == [str(tmp_path / name) for name in names]
+
+
+@pytest.mark.parametrize(("asked", "there"), [("A.WAV", "a.wav"), ("a.wav", "a.wav "), ("\u00c9.wav", "e\u0301.wav")])
+def test_a_file_of_nearly_that_name_is_named(tmp_path, asked, there):
+    (tmp_path / there).touch()
+    dataset = read_dataset("some", frame(path=asked, track_id="1"), str(tmp_path), COLUMNS, splits.by_name("test"))
+    if dataset.missing_audio():  # where the disk tells case apart
+        with pytest.raises(DatasetError, match=f"{asked} .'{there}' is there: correct"):
+            dataset.refuse_missing()
+
+
+def test_a_folder_that_may_not_be_read_is_told(tmp_path, monkeypatch):
+    def refuse(folder):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "listdir", refuse)
+    with pytest.raises(DatasetError, match=r"a\.wav .*\(/audio may not be read: permission denied\)"):
+        read(frame(path="a.wav", track_id="1")).refuse_missing()
+
+
+def test_an_absolute_path_is_taken_as_it_is(tmp_path):
+    assert next(iter(read(frame(path=str(tmp_path / "a.wav"), track_id="1")))).path == str(tmp_path / "a.wav")
+
+
+def test_whole_numbers_fill_a_path_without_decimals():
+    table = frame(ROWS[0], number=7.0, part=3)
+    assert next(iter(read(table, path_template="{number}-{part:03d}.wav"))).path == "/audio/7-003.wav"
 
 
 JAMENDO = (
@@ -240,6 +344,22 @@ def test_jamendos_ragged_rows_become_captions_that_name_their_tags(tmp_path):
     assert all(word in whole.lower() for word in ("metal", "electricguitar", "dark", "epic"))
     again = with_captions(read_jamendo(str(tmp_path / "tags.tsv")), num_captions=3)
     assert list(again["caption"]) == list(table["caption"])
+
+
+@pytest.mark.parametrize(
+    ("tags", "found"), [("rock, pop", "'rock, pop'"), ({"a": 1}, "a record of a"), ([1], "a list of 1")]
+)
+def test_tags_that_are_no_list_of_texts_are_refused_by_row(tags, found):
+    table = pd.DataFrame({"track_id": ["a", "b", "c"], "tags": [["rock"], None, tags]})
+    with pytest.raises(DatasetError, match=f"row 3: tags is {found}, expected a list of tags"):
+        with_captions(table)
+    assert list(with_captions(table[:2], num_captions=1)["track_id"]) == ["a"]
+
+
+def test_a_short_row_of_jamendo_is_named_by_its_line(tmp_path):
+    (tmp_path / "tags.tsv").write_text(JAMENDO + "\ntrack_0000217\tartist_000015\n")
+    with pytest.raises(DatasetError, match=r"tags\.tsv: line 6 has fewer cells"):
+        read_jamendo(str(tmp_path / "tags.tsv"))
 
 
 def configured(name, monkeypatch, **variables):
@@ -316,8 +436,7 @@ def test_the_training_sets_read_and_mix(monkeypatch, tmp_path):
     dataset = configured("mix", monkeypatch, MTG_JAMENDO=tmp_path, LP_MUSICCAPS=tmp_path)
     assert set(dataset.tracks["split"]) == {"train", "validation", "test"}
     assert len(dataset) == 6 and len(dataset.captions) == 18 and dataset.tracks["track_id"].is_unique
-    shares = dataset.tracks[dataset.tracks["split"] == "train"].set_index("dataset")["weight"]
-    assert shares["mtg_jamendo"] == 2 * shares["lp_musiccaps"]
+    assert set(dataset.tracks["_dataset"]) == {"mtg_jamendo", "lp_musiccaps"} and "weight" not in dataset.tracks
 
 
 def test_muscalls_json_reads(monkeypatch, tmp_path):

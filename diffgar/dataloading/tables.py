@@ -1,76 +1,90 @@
-"""Tables on disk → DataFrames: CSV, TSV, JSON, JSON lines and Parquet."""
+"""Tables on disk → DataFrames: CSV, TSV, JSON, JSON lines and Parquet. The index names each row for messages."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 
-from diffgar.errors import InputError
+from diffgar.dataloading.errors import DatasetError
+from diffgar.dataloading.json_tables import read_json, read_jsonl
+from diffgar.dataloading.parquet_tables import read_parquet
+from diffgar.dataloading.separated import read_separated, unique_names
 
+__all__ = ["READERS", "DatasetError", "joined", "read_table", "read_tables"]
 
-class DatasetError(InputError):
-    """A table that cannot be a dataset: the file, what was found, what was expected, what to do."""
+READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
+    ".csv": lambda path: read_separated(path, ","),
+    ".tsv": lambda path: read_separated(path, "\t"),
+    ".json": read_json,
+    ".jsonl": read_jsonl,
+    ".parquet": read_parquet,
+}
 
 
 def read_table(path: Path | str) -> pd.DataFrame:
-    """The table in a file, by its suffix. Cells of CSV and TSV stay strings: the id `007` stays `007`.
+    """The table in a file, by its suffix. Cells of CSV and TSV stay texts: the id `007` stays `007`.
 
+    The index has the place of each row in the file: `line 3` (the header is line 1) or, of JSON and Parquet, `row 2`.
     Raises DatasetError naming the file when it is missing, has no row, or is of another form.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise DatasetError(f"{path}: no reader for {path.suffix!r}; there are {', '.join(READERS)}")
-    if not path.is_file():
-        raise DatasetError(f"{path}: no such table; fetch it there, or set data.table to where it is")
-    try:
-        table = reader(path)
-    except (ValueError, UnicodeDecodeError, AttributeError) as error:
-        raise DatasetError(f"{path}: cannot be read as {path.suffix[1:]} ({error}); check its form") from error
+    table = opened(path, reader, "fetch it there, or set data.table to where it is")
     if table.empty:
         raise DatasetError(f"{path}: holds no row; fetch it again")
     return table
 
 
-def _read_separated(path: Path, separator: str) -> pd.DataFrame:
-    options = {"dtype": str, "keep_default_na": False, "encoding": "utf-8-sig"}
-    return pd.read_csv(path, sep=separator, **options)
+def opened(path: Path, reader: Callable[[Path], object], remedy: str):
+    """What a reader makes of a file. Raises DatasetError naming the file and what is wrong with it.
 
-
-def _read_json(path: Path) -> pd.DataFrame:
-    """A list of records, as MusCALL's, or a mapping of ids to records (the id becomes the column `key`)."""
-    content = json.loads(path.read_text(encoding="utf-8-sig"))
-    if isinstance(content, dict) and all(isinstance(record, dict) for record in content.values()):
-        content = [{"key": key, **record} for key, record in content.items()]
-    if not isinstance(content, list) or not all(isinstance(record, dict) for record in content):
-        raise ValueError("expected a list of records, or a mapping of ids to records")
-    return pd.DataFrame(content, dtype=object)
-
-
-def _read_jsonl(path: Path) -> pd.DataFrame:
-    lines = path.read_text(encoding="utf-8-sig").splitlines()
-    return pd.DataFrame([json.loads(line) for line in lines if line.strip()], dtype=object)
-
-
-READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
-    ".csv": lambda path: _read_separated(path, ","),
-    ".tsv": lambda path: _read_separated(path, "\t"),
-    ".json": _read_json,
-    ".jsonl": _read_jsonl,
-    ".parquet": pd.read_parquet,
-}
+    remedy: what to do about a file that is not there.
+    """
+    try:
+        if path.is_dir():
+            raise DatasetError("is a folder; name a table in it")
+        if not path.is_file():
+            raise DatasetError(f"no such table; {remedy}")
+        return reader(path)
+    except DatasetError as error:
+        raise error if str(path) in str(error) else DatasetError(f"{path}: {error}") from error
+    except PermissionError as error:
+        raise DatasetError(
+            f"{path}: may not be read (permission denied); give yourself the right to read it"
+        ) from error
+    except (ValueError, OSError, RecursionError, pa.ArrowException) as error:
+        raise DatasetError(f"{path}: cannot be read as {path.suffix[1:]} ({error}); check its form") from error
 
 
 def read_tables(table: str | Path | Sequence | Mapping | pd.DataFrame) -> pd.DataFrame:
     """One table from a file, several files joined row by row, or `{split: file}`, which adds `split`.
 
-    A DataFrame passes through.
+    A DataFrame passes through, its rows named `row 1` and so on unless a reader of ours has named them.
     """
     if isinstance(table, pd.DataFrame):
-        return table
+        table = table.set_axis(unique_names([str(name) for name in table.columns]), axis="columns")
+        named = len(table) and isinstance(table.index[0], str)
+        return table if named else table.set_axis([f"row {number}" for number in range(1, len(table) + 1)])
     if isinstance(table, str | Path):
         return read_table(table)
+    if not table:
+        raise DatasetError("`table` names no file; name one")
     if isinstance(table, Mapping):
-        return pd.concat([read_table(path).assign(split=split) for split, path in table.items()], ignore_index=True)
-    return pd.concat([read_table(path) for path in table], ignore_index=True)
+        return joined([_placed(path).assign(split=split) for split, path in table.items()])
+    return joined([_placed(path) for path in table])
+
+
+def _placed(path: str | Path | Sequence) -> pd.DataFrame:
+    """A table whose rows are named with their file."""
+    table = read_tables(path)
+    return table.set_axis([f"{path}: {place}" for place in table.index]) if isinstance(path, str | Path) else table
+
+
+def joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Tables one below the other. Cells keep their types: an integer stays one beside decimals and missing values."""
+    names = list(dict.fromkeys(name for table in tables for name in table.columns))
+    same = {name: len({table[name].dtype if name in table else None for table in tables}) == 1 for name in names}
+    return pd.concat([table.astype({name: object for name in table.columns if not same[name]}) for table in tables])

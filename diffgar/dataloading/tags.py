@@ -7,7 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from diffgar.dataloading.tables import DatasetError
+from diffgar.dataloading.cells import blank, shown
+from diffgar.dataloading.errors import DatasetError
+from diffgar.dataloading.tables import joined, opened, read_tables
+from diffgar.dataloading.text_files import lines_of, read_text
 
 KINDS = ("genre", "instrument", "mood/theme")
 
@@ -16,35 +19,46 @@ def read_jamendo(table: str | Path | Mapping[str, str]) -> pd.DataFrame:
     """MTG-Jamendo's `autotagging*.tsv`, or `{split: file}`: its columns in lower case, `tags` a list.
 
     The rows are ragged: from the sixth on every cell is one more tag, `kind---tag` (Bogdanov et al., 2019).
+    The index names each row by its line, for messages.
     """
     if isinstance(table, Mapping):
-        parts = [read_jamendo(path).assign(split=split) for split, path in table.items()]
-        return pd.concat(parts, ignore_index=True)
-    path = Path(table)
-    if not path.is_file():
-        raise DatasetError(f"{path}: no such table; it is in the folder data/ of MTG's mtg-jamendo-dataset")
-    header, *lines = path.read_text(encoding="utf-8-sig").splitlines() or [""]
+        return joined([read_jamendo(path).assign(split=split) for split, path in table.items()])
+    path = Path(table).expanduser()
+    text = opened(path, read_text, "it is in the folder data/ of MTG's mtg-jamendo-dataset")
+    header, *lines = lines_of(text)
     names = header.lower().split("\t")
-    if names[-1] != "tags" or not lines:
+    rows = {number: line.split("\t") for number, line in enumerate(lines, start=2) if line.strip()}
+    if names[-1] != "tags" or not rows:
         raise DatasetError(f"{path}: expected rows under a header that ends with TAGS, found {names}")
-    rows = [line.split("\t") for line in lines if line.strip()]
-    if short := [number for number, row in enumerate(rows, start=1) if len(row) < len(names) - 1]:
-        raise DatasetError(f"{path}: row {short[0]} has fewer cells than {names[:-1]}; fetch the table again")
     fixed = len(names) - 1
-    frame = pd.DataFrame([row[:fixed] for row in rows], columns=names[:fixed])
-    return frame.assign(tags=[row[fixed:] for row in rows])
+    if short := [number for number, row in rows.items() if len(row) < fixed]:
+        raise DatasetError(f"{path}: line {short[0]} has fewer cells than {names[:-1]}; fetch the table again")
+    index = [f"{path}: line {number}" for number in rows]
+    frame = pd.DataFrame([row[:fixed] for row in rows.values()], index=index, columns=names[:fixed], dtype=object)
+    return frame.assign(tags=[[tag for tag in map(str.strip, row[fixed:]) if tag] for row in rows.values()])
 
 
 def with_captions(table: pd.DataFrame, column: str = "tags", num_captions: int = 3) -> pd.DataFrame:
     """A tagged table with a column `caption`: `num_captions` sentences a row, each naming some of its tags.
 
-    The same table gives the same captions. Rows without a tag are left out.
+    The same table gives the same captions. Rows without a tag are left out. Raises DatasetError naming the row whose
+    tags are no list of texts.
     """
     if column not in table:
         raise DatasetError(f"no column {column!r} of tags; there are {list(table.columns)}")
-    table = table[[len(tags) > 0 for tags in table[column]]].reset_index(drop=True)
-    captions = [captions_of(tags, num_captions, key=str(row)) for row, tags in enumerate(table[column])]
+    table = read_tables(table)  # names its rows
+    tags = [_tags(cell, column, place) for place, cell in zip(table.index, table[column], strict=True)]
+    table = table[[len(each) > 0 for each in tags]]
+    captions = [captions_of(each, num_captions, key=str(row)) for row, each in enumerate(filter(None, tags))]
     return table.assign(caption=captions)
+
+
+def _tags(cell: object, column: str, place: str) -> list[str]:
+    if blank(cell):
+        return []
+    if not isinstance(cell, list | tuple | np.ndarray) or not all(isinstance(tag, str) for tag in cell):
+        raise DatasetError(f"{place}: {column} is {shown(cell)}, expected a list of tags; write it as JSON or Parquet")
+    return [tag for tag in cell if tag.strip()]
 
 
 def captions_of(tags: Sequence[str], num_captions: int, key: str) -> list[str]:

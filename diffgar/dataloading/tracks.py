@@ -5,6 +5,7 @@ Tracks and captions are two tables with the columns of `Track` and `Caption`; th
 
 import dataclasses
 import logging
+import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,8 +13,12 @@ from pathlib import Path
 import pandas as pd
 
 from diffgar.dataloading import columns as mapping
-from diffgar.dataloading.splits import SplitRule
-from diffgar.dataloading.tables import DatasetError, read_tables
+from diffgar.dataloading.audio_paths import file_names, hint, paths
+from diffgar.dataloading.cells import storable
+from diffgar.dataloading.errors import DatasetError
+from diffgar.dataloading.splits import SplitRule, standard
+from diffgar.dataloading.tables import joined, read_tables
+from diffgar.dataloading.track_tables import refuse_conflicts, tracks_and_captions, warn_of_doubts
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +79,7 @@ class Dataset:
 
     def missing_audio(self) -> list[Track]:
         """The tracks whose file is not on disk."""
-        there = {path: Path(path).is_file() for path in self.tracks["path"].unique()}
+        there = {path: os.path.isfile(path) for path in self.tracks["path"].unique()}
         return [track for track in self if not there[track.path]]
 
     def refuse_missing(self, known: Collection[str] = ()) -> list[Track]:
@@ -84,7 +89,7 @@ class Dataset:
         """
         gone = [track for track in self.missing_audio() if track.track_id not in known]
         if gone and self.missing != "skip":
-            first = ", ".join(track.path for track in gone[:3])
+            first = ", ".join(track.path + hint(track.path) for track in gone[:3])
             raise DatasetError(
                 f"{self.source or self.name}: the audio of {len(gone)} of {len(self)} tracks is not on disk, "
                 f"the first {first}; check audio_root and path_template, or set data.missing=skip"
@@ -107,45 +112,46 @@ def read_dataset(
     """Read a dataset from a table: CSV, TSV, JSON, JSON lines or Parquet, several of them, or a DataFrame.
 
     columns: our column → the table's; `track_id` must be there, `caption` may be a list of columns or a
-    column of lists, and null is a column that the table lacks. path_template is filled with the row's
-    columns, ours and the table's, and with `path_stem`, the path without its suffix:
-    "{path_stem}.2min.mp3". where: {column: value, or list of values} keeps those rows. Raises DatasetError
-    naming the table, the row and the remedy.
+    column of lists, and null is a column that the table lacks: without `caption` the dataset has tracks alone.
+    path_template is filled with the row's columns, ours and the table's, and with `path_stem`, the path without its
+    suffix: "{path_stem}.2min.mp3". where: {column: value, or list of values} keeps those rows (`cells.matches`).
+    Raises DatasetError naming the table, the row and the remedy.
     """
     source = str(table) if isinstance(table, str | Path) else name
     if missing not in ("refuse", "skip"):
         raise DatasetError(f"{name}: missing is {missing!r}; choose refuse or skip")
     try:
-        cells = mapping.keep(read_tables(table), where or {})
+        cells = read_tables(table)
+        mapping.refuse_reserved(cells)
+        cells = mapping.keep(cells, where or {})
         rows = mapping.rename(cells, columns)
-        rows["split"] = split(rows)
         fields = rows.assign(**cells.filter(items=["start_s", "end_s"]))  # "30" as the table writes it, not 30.0
-        rows["path"] = mapping.paths(fields, Path(audio_root), path_template)
-        mapping.refuse_conflicts(rows)
-        tracks, captions = mapping.tracks_and_captions(rows)
+        if "{split" not in path_template:  # so that a rule can keep the parts of a file together
+            rows["_file"] = file_names(fields, path_template)
+        rows["split"] = standard(split(rows), name)
+        if "_file" not in rows:
+            rows["_file"] = file_names(fields.assign(split=rows["split"]), path_template)
+        rows["path"] = paths(Path(audio_root), rows.pop("_file"))
+        refuse_conflicts(rows)
+        warn_of_doubts(name, rows)
+        return Dataset(name, *tracks_and_captions(rows), missing, source)
     except DatasetError as error:
-        raise error if source in str(error) else DatasetError(f"{source}: {error}") from error
-    return Dataset(name, tracks, captions, missing, source)
+        raise error if str(error).startswith(f"{source}: ") else DatasetError(f"{source}: {error}") from error
 
 
 def mix(name: str, datasets: Mapping[str, Dataset], weights: Mapping[str, float]) -> Dataset:
-    """Several datasets as one, ids prefixed `<dataset>/`, with a sampling `weight` a track.
+    """Several datasets as one: ids prefixed `<dataset>/`, and a column `_dataset` of the tracks.
 
-    In every split the tracks of a dataset together weigh `weights[dataset]`, however many they are.
+    weights: how often training draws each dataset, by `_dataset`; checked here, used by the data module.
     """
-    if set(datasets) != set(weights) or min(weights.values(), default=0) <= 0:
+    positive = all(isinstance(weight, int | float) and weight > 0 for weight in weights.values())
+    if not datasets or set(datasets) != set(weights) or not positive:
         raise DatasetError(f"mix {name!r}: weights {dict(weights)} must be positive, one for each of {list(datasets)}")
     tracks, captions = [], []
     for key, part in datasets.items():
-        size = part.tracks.groupby("split")["track_id"].transform("size")
-        named = {
-            "track_id": key + "/" + part.tracks["track_id"],
-            "dataset": key,
-            "weight": weights[key] / size,
-        }
-        tracks.append(part.tracks.assign(**named))
+        tracks.append(part.tracks.assign(track_id=key + "/" + part.tracks["track_id"], _dataset=key))
         ids = {column: key + "/" + part.captions[column] for column in ("caption_id", "track_id")}
         captions.append(part.captions.assign(**ids))
     missing = "skip" if all(part.missing == "skip" for part in datasets.values()) else "refuse"
-    joined = (pd.concat(frames, ignore_index=True) for frames in (tracks, captions))
-    return Dataset(name, *joined, missing, name)
+    frames = [joined(parts).reset_index(drop=True).apply(storable) for parts in (tracks, captions)]
+    return Dataset(name, *frames, missing, name)

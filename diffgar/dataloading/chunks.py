@@ -30,9 +30,12 @@ class Sound:
     mpeg: bool = False
 
     def view(self, file: BinaryIO, begin: int, size: int) -> View:
-        """The file as it would be with the edits, and with its true length where it promised none."""
+        """The file as it would be with the edits, and with its true length where it promised none or more.
+
+        Where it promised less the view ends with its samples: libsndfile reads on in a W64.
+        """
         edits = list(self.edits)
-        if self.promised is None:
+        if self.promised is None or self.promised > size - self.start:
             offset, form, addend = self.length
             most = 2 ** (8 * struct.calcsize(form) - (form[1] == "q")) - 1
             edits.append((offset, struct.calcsize(form), struct.pack(form, min(size - self.start + addend, most))))
@@ -40,7 +43,8 @@ class Sound:
         for offset, removed, added in sorted(edits):
             pieces += [(begin, offset), added]
             begin = offset + removed
-        return View(file, *pieces, (begin, size))
+        end = size if self.promised is None else min(size, self.start + self.promised)
+        return View(file, *pieces, (begin, end))
 
 
 def sound(kind: str, file: BinaryIO, begin: int, size: int) -> Sound | None:
@@ -50,7 +54,7 @@ def sound(kind: str, file: BinaryIO, begin: int, size: int) -> Sound | None:
 
 def stated(length: int, following: int) -> int | None:
     """A length that a header states; None where it stands for unknown, with `following` bytes behind it."""
-    if length < 0 or length >= 2**63 - 2**16 or (length == 0 and following > 0):
+    if length < 0 or length >= 2**63 - 2**16 or length == 2**32 - 1 or (length == 0 and following > 0):
         return None
     if length > following and any(abs(length - mark) <= 2**16 for mark in UNKNOWN_NEAR):
         return None
@@ -61,7 +65,7 @@ def is_tail(file: BinaryIO, position: int, size: int) -> bool:
     """Whether what follows the samples at `position` is known to be none: a chunk, a tag, or zeros alone."""
     file.seek(position)
     head = file.read(2**16)
-    if head.startswith((b"ID3", b"TAG", b"APETAGEX", b"LYRICSBEGIN")):
+    if head.startswith((b"ID3", b"TAG", b"APETAGEX", b"LYRICSBEGIN")) or W64_DATA[4:] in head[:24]:
         return True
     for offset in (0, 1):  # a pad byte may lie before a chunk
         name, length = head[offset : offset + 4], head[offset + 4 : offset + 8]

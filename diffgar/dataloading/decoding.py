@@ -114,7 +114,8 @@ class Decoder:
         self.tracks, self.framing = tracks, framing
         self.num_workers = min(num_workers, len(tracks))
         self.context = multiprocessing.get_context(START_METHOD)
-        self.queues, self.workers = [], []
+        self.queues: list[multiprocessing.queues.Queue[Piece]] = []
+        self.workers: list[multiprocessing.process.BaseProcess] = []
 
     def __enter__(self) -> "Decoder":
         for k in range(self.num_workers):

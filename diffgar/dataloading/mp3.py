@@ -3,12 +3,14 @@
 It is shown no header's count and only one stream at a time, for it believes the one and stops after the other.
 """
 
+import contextlib
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+import soundfile
 
 from diffgar.dataloading.audio_parts import FETCH, AudioError, Part, Sequential, View
 from diffgar.dataloading.mp3_scan import Mp3Fault, Stream, scan
@@ -55,10 +57,11 @@ def _open(alone: Path | None, file: BinaryIO, stream: Stream, size: int, first: 
     """
     with quiet():
         if alone and first == 0:
-            opened = Sequential(alone)
-            if opened.frames == stream.trimmed:
-                return opened, 0
-            opened.close()
+            with contextlib.suppress(soundfile.LibsndfileError):  # of what stands before the first frame
+                opened = Sequential(alone)
+                if opened.frames == stream.trimmed:
+                    return opened, 0
+                opened.close()
         enter = _enter(file, stream, (first + stream.delay) // stream.frame_samples)
         opened = Sequential(_view(file, stream, enter, size))
     return opened, first + stream.delay - enter * stream.frame_samples

@@ -82,7 +82,7 @@ def view(file: BinaryIO, link: Link) -> View:
     page = bytearray(file.read(link.end - link.last_page))
     page[5] |= 4
     page[22:26] = bytes(4)
-    page[22:26] = crc(page, 0x04C11DB7, 32).to_bytes(4, "little")
+    page[22:26] = crc(bytes(page), 0x04C11DB7, 32).to_bytes(4, "little")
     return View(file, (link.start, link.last_page), bytes(page))
 
 

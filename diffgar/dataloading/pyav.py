@@ -27,12 +27,12 @@ def av_blocks(path: Path, kind: str | None, file: BinaryIO, begin: int) -> Itera
         raise AudioError(path, f"is {AV[kind]}, which PyAV decodes", remedy) from None
     promised, seconds = _promised(path, kind, file, begin), 0.0
     try:
-        with av.open(file) as container:
+        with av.open(file, "r") as container:
             if not container.streams.audio:
                 raise AudioError(path, "has no audio stream", FETCH)
             if promised is None:
                 promised = float(container.duration or 0) / av.time_base
-            resampler, form = None, None
+            resampler, form = av.AudioResampler(format="fltp"), None
             for frame in container.decode(container.streams.audio[0]):
                 if form != (form := (frame.rate, frame.layout.name, frame.format.name)):
                     resampler = av.AudioResampler(format="fltp", layout=frame.layout.name, rate=frame.rate)

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 
 _lock = threading.Lock()
-_state = {"depth": 0, "before": None}
+_state: dict[str, int] = {"depth": 0, "before": 0}
 SYMBOL = {"linux": "stderr", "darwin": "__stderrp"}.get(sys.platform)
 
 
@@ -33,7 +33,7 @@ def _turn(by: int) -> None:
     with _lock:
         before, _state["depth"] = _state["depth"], _state["depth"] + by
         if before == 0:
-            _state["before"], stream.value = stream.value, _nowhere()
+            _state["before"], stream.value = stream.value or 0, _nowhere()
         elif _state["depth"] == 0:
             stream.value = _state["before"]
 

@@ -14,6 +14,8 @@ from diffgar.dataloading import chunks, flac, ogg
 from diffgar.dataloading.audio_parts import FETCH, TOLERANCE_SECONDS, AudioError, Part, Sequential, View
 from diffgar.dataloading.mp3 import mp3_parts
 
+OPUS_SECONDS = 10  # its decoder sounds as if it had read all after so much of what is before; the others do at once
+
 
 def chunk_parts(path: Path, kind: str, file: BinaryIO, begin: int) -> Iterator[Part]:
     """The one part of a WAV, W64, AIFF, AU or CAF. Raises AudioError where its length is not what its header says."""
@@ -27,7 +29,8 @@ def chunk_parts(path: Path, kind: str, file: BinaryIO, begin: int) -> Iterator[P
     if sound.mpeg:
         yield from mp3_parts(path, file, sound.start)
         return
-    whole = begin == 0 and not sound.edits and sound.promised is not None
+    as_it_is = sound.promised == there or (kind != "W64" and sound.promised is not None and sound.promised < there)
+    whole = begin == 0 and not sound.edits and as_it_is
     with Sequential(path if whole else sound.view(file, begin, size)) as opened:
         promised = there if sound.promised is None else sound.promised
         seconds_a_byte = opened.frames / opened.samplerate / max(1, min(there, promised))
@@ -72,12 +75,16 @@ def _sndfile_parts(path: Path, views: list[View | None]) -> Iterator[Part]:
 
 
 def _read(opened: Sequential, first: int, last: int | None, count: int) -> Iterator[np.ndarray]:
-    position = min(first, opened.frames)
+    last = opened.frames if last is None else min(last, opened.frames)
+    before = OPUS_SECONDS * opened.samplerate if opened.subtype == "OPUS" else 0
+    position = max(0, min(first, opened.frames) - before)
     if position:
         opened.seek(position)
-    while last is None or position < last:
-        block = opened.read(count if last is None else min(count, last - position), dtype="float32", always_2d=True)
+    while position < last:
+        block = opened.read(min(count, last - position), dtype="float32", always_2d=True)
         if len(block) == 0:
             return
+        sound = block[max(0, first - position) :]
         position += len(block)
-        yield block
+        if len(sound):
+            yield sound

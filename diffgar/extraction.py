@@ -12,9 +12,9 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from diffgar.dataloading.audio import RESAMPLER, audio_digest
+from diffgar.dataloading.audio import RESAMPLER
 from diffgar.dataloading.card import Card
-from diffgar.dataloading.decoding import Decoder
+from diffgar.dataloading.decoding import Decoder, audio_digest
 from diffgar.dataloading.own_latents import LatentsError, OwnLatents
 from diffgar.dataloading.row_keys import audio_keys, caption_keys, unchanged
 from diffgar.dataloading.store_writer import StoreWriter

@@ -11,12 +11,14 @@ from pathlib import Path
 import numpy as np
 import soxr
 
-from diffgar.dataloading.decoders import AudioError, decode
+from diffgar.dataloading.audio_parts import AudioError
+from diffgar.dataloading.decoders import decode
 
 # Linear-phase FIR at soxr's "HQ" setting: 20-bit precision, pass band to 0.91 of the lower Nyquist frequency.
 # It is librosa's default too.
 QUALITY = "HQ"
 RESAMPLER = f"soxr-{QUALITY.lower()}-{soxr.__version__}"  # goes on the store's card
+SHORTEST = 0.01  # seconds; one sample may resample to none, and is no music
 SILENCE = 10 ** (-90 / 20)  # -90 dBFS: under it lies only the last bit of sixteen
 
 
@@ -26,29 +28,60 @@ def blocks(
     """Blocks (S_i,) float32 of the file, or of its seconds `start` to `end`, at `sample_rate` Hz.
 
     A clip whose `end` lies beyond the file ends with the file. Joined, the blocks are bitwise the whole
-    file resampled at once. Raises AudioError for a file that is missing, empty, truncated, not audio,
-    silent or not finite; what only the end of the file tells (truncation, silence) is raised after its last
-    block.
+    file resampled at once; where streams of several rates were joined in a file, each is resampled by itself.
+    Raises AudioError for a file that is missing, empty, truncated, not audio, under 10 ms, silent or not
+    finite; what only the end of the file tells (its length, silence) is raised after its last block.
     """
-    path, resampler, peak, seconds = Path(path), None, 0.0, 0.0
+    path, peak, loudest, seconds = Path(path), 0.0, 0.0, 0.0
+    resampler, before = None, None
     for rate, block in decode(path, start or 0.0, end):
         if not np.isfinite(block).all():
             raise AudioError(path, f"has NaN or infinite samples near {seconds:.1f} s", "render or convert it again")
-        peak = max(peak, float(np.abs(block).max(initial=0.0)))
-        seconds += len(block) / rate
-        if rate == sample_rate:
-            yield block
-            continue
-        if resampler is None:
-            resampler = soxr.ResampleStream(rate, sample_rate, 1, dtype="float32", quality=QUALITY)
-        yield resampler.resample_chunk(block)
+        mono = mix(block)
+        peak = max(peak, float(np.abs(mono).max(initial=0.0)))
+        if peak < SILENCE:
+            loudest = max(loudest, float(np.abs(block).max(initial=0.0)))
+        seconds += len(mono) / rate
+        if rate != before:
+            if resampler is not None:
+                yield _rest(resampler)
+            resampler = None if rate == sample_rate else _resampler(rate, sample_rate)
+            before = rate
+        yield mono if resampler is None else resampler.resample_chunk(mono)
     if resampler is not None:
-        yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+        yield _rest(resampler)
+    _refuse_nothing(path, seconds, start, peak, loudest)
+
+
+def _resampler(rate: int, sample_rate: int) -> soxr.ResampleStream:
+    return soxr.ResampleStream(rate, sample_rate, 1, dtype="float32", quality=QUALITY)
+
+
+def _rest(resampler: soxr.ResampleStream) -> np.ndarray:
+    return resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+
+
+def _refuse_nothing(path: Path, seconds: float, start: float | None, peak: float, loudest: float) -> None:
+    """Raise AudioError for what has no sound: too short, silent, or silent in the mean of its channels."""
+    where = "" if not start else f" from {start:g} s on"
     if seconds == 0:
-        where = "" if not start else f" from {start:g} s on"
         raise AudioError(path, f"holds no sample{where}", "fetch it again, or correct start_s in the table")
+    if seconds < SHORTEST:
+        reason = f"holds {1000 * seconds:.2g} ms{where}, less than {1000 * SHORTEST:g} ms"
+        raise AudioError(path, reason, "correct start_s and end_s, or leave its row out of the table")
+    if peak < SILENCE <= loudest:
+        reason = "has channels that cancel each other: their mean is silent, they are not"
+        raise AudioError(path, reason, "turn one of them over, or keep one channel")
     if peak < SILENCE:
         raise AudioError(path, "is silent (no sample above -90 dBFS)", "replace it, or leave its row out of the table")
+
+
+def mix(block: np.ndarray) -> np.ndarray:
+    """The mean over the channels of a block (S, channels) → (S,), added in order: the same in any block."""
+    mono = block[:, 0].copy()
+    for channel in range(1, block.shape[1]):
+        mono += block[:, channel]
+    return mono if block.shape[1] == 1 else mono / np.float32(block.shape[1])
 
 
 def load(path: Path | str, sample_rate: int, start: float | None = None, end: float | None = None) -> np.ndarray:
@@ -100,11 +133,3 @@ def windows(
     width, hop = window_samples(sample_rate, window_seconds, hop_seconds)
     waveform = pad_short(waveform, width, short_padding)
     return np.lib.stride_tricks.sliding_window_view(waveform, width)[::hop]  # (T, W)
-
-
-def audio_digest(path, start, end):
-    import hashlib
-
-    total = hashlib.sha256(Path(path).read_bytes())
-    total.update(repr((start, end)).encode())
-    return total.hexdigest()[:16]

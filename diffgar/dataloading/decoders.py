@@ -1,148 +1,120 @@
-"""Decoding: a file → blocks of mono samples at its own rate, and the checks that a decoder does not make.
+"""Decoding: a file → blocks of its samples at its own rate. What a file is its bytes tell, not its name.
 
-WAV, FLAC, OGG (Vorbis, Opus), MP3 and AIFF through libsndfile; M4A, AAC, MP4 and WebM through PyAV where
-that is installed. libsndfile reads a cut WAV, OGG or MP3 without a word, so what its header or last page
-promises is compared with what is there.
+WAV, FLAC, OGG (Vorbis, Opus), AIFF, AU and CAF through libsndfile; M4A, AAC, WebM, WMA and
+more through PyAV where that is installed. Each reader holds what a header promises against what is there: a file is
+read whole, all of its streams where it has several, or refused.
 """
 
-import struct
+import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
 
-from diffgar.errors import InputError
+from diffgar.dataloading.audio_parts import FETCH, TOLERANCE_SECONDS, UNREADABLE, AudioError, Part
+from diffgar.dataloading.containers import OTHER, sniff
+from diffgar.dataloading.mp3 import mp3_parts
+from diffgar.dataloading.ogg import OtherCodec
+from diffgar.dataloading.pyav import av_blocks
+from diffgar.dataloading.sndfile import chunk_parts, flac_parts, ogg_parts
 
 BLOCK_FRAMES = 2**18  # about 6 s at 44.1 kHz
-AV_SUFFIXES = {".m4a", ".aac", ".mp4", ".webm", ".mka", ".wma"}
-TOLERANCE_SECONDS = 0.1  # encoder delay and padding, which decoders trim differently: a few frames of 26 ms
-FETCH = "fetch or convert the file again"
-UNREADABLE = "cannot be decoded ({}): truncated, damaged or not audio"
-
-
-class AudioError(InputError):
-    """A file that cannot be used: its path, the reason, and what to do."""
-
-    def __init__(self, path: Path | str, reason: str, remedy: str):
-        super().__init__(f"{path}: {reason}; {remedy}")
-        self.path, self.reason = str(path), reason
+READ_AHEAD = 2**16  # bytes
 
 
 def decode(path: Path, start: float, end: float | None) -> Iterator[tuple[int, np.ndarray]]:
-    """(rate in Hz, mono block (S,) float32) from second `start` to `end` or the file's end.
+    """(rate in Hz, block (S, channels) float32) from second `start` to `end` or the file's end.
 
-    Raises AudioError for a file that is missing, empty, truncated or not audio.
+    Raises AudioError for a file that is missing, may not be read, is empty, truncated or not audio, whatever the
+    library that decodes it has raised.
     """
-    if not path.is_file():
-        raise AudioError(path, "is missing", "check audio_root and path_template, or set missing: skip")
-    if path.stat().st_size == 0:
-        raise AudioError(path, "is empty (0 bytes)", FETCH)
-    if end is not None and end <= start:
-        raise AudioError(path, f"is to be read from {start:g} s to {end:g} s", "correct start_s and end_s")
-    if path.suffix.lower() in AV_SUFFIXES:
-        yield from _decode_av(path, start, end)
-    else:
-        yield from _decode_sndfile(path, start, end)
-
-
-def _decode_sndfile(path: Path, start: float, end: float | None) -> Iterator[tuple[int, np.ndarray]]:
     try:
-        with soundfile.SoundFile(path) as file:
-            rate, wanted = file.samplerate, file.frames
-            wanted = wanted if end is None else min(round(end * rate), wanted)
-            _refuse_cut(path, file.format)
-            position = min(round(start * rate), file.frames)
-            if position:
-                file.seek(position)
-            while end is None or position < wanted:
-                count = BLOCK_FRAMES if end is None else min(BLOCK_FRAMES, wanted - position)
-                block = file.read(count, dtype="float32", always_2d=True)  # (S, channels)
-                if len(block) == 0:
-                    break
-                position += len(block)
-                yield rate, mix(block)
+        _refuse_no_file(path)
+        if end is not None and end <= start:
+            raise AudioError(path, f"is to be read from {start:g} s to {end:g} s", "correct start_s and end_s")
+        with path.open("rb", buffering=READ_AHEAD) as file:
+            yield from _decode(path, file, start, end)
+    except AudioError:
+        raise
+    except PermissionError as error:
+        raise AudioError(path, "may not be read (permission denied)", "let this user read it") from error
+    except OSError as error:
+        raise AudioError(path, f"cannot be read ({error.strerror or error})", "check the path and the disk") from error
     except soundfile.LibsndfileError as error:
         raise AudioError(path, UNREADABLE.format(error.error_string.strip().rstrip(".")), FETCH) from error
-    missing = (wanted - position) / rate
-    if missing > TOLERANCE_SECONDS and _promise_holds(path, file.format):
-        raise AudioError(path, f"is truncated: {missing:.1f} s of {wanted / rate:.1f} s are not there", FETCH)
+    except Exception as error:  # a bad file may raise anything in a decoder; it must not end the extraction
+        raise AudioError(path, UNREADABLE.format(f"{type(error).__name__}: {error}"), FETCH) from error
 
 
-def mix(block: np.ndarray) -> np.ndarray:
-    """The mean over the channels of a block (S, channels) → (S,), added in order: the same in any block."""
-    mono = block[:, 0].copy()
-    for channel in range(1, block.shape[1]):
-        mono += block[:, channel]
-    return mono if block.shape[1] == 1 else mono / np.float32(block.shape[1])
-
-
-def _refuse_cut(path: Path, container: str) -> None:
-    """Refuse a WAV shorter than its data chunk, and an OGG that does not end with its last page."""
-    with path.open("rb") as file:
-        if container in ("WAV", "WAVEX"):
-            missing = _missing_wav_bytes(file, path.stat().st_size)
-            if missing > 0:
-                raise AudioError(path, f"is truncated: {missing} bytes of samples are not there", FETCH)
-        if container == "OGG":
-            file.seek(max(0, path.stat().st_size - 2**17))  # an OGG page has at most 65,307 bytes
-            tail = file.read()
-            page = tail[tail.rfind(b"OggS") :]
-            if len(page) < 27 or not page[5] & 4 or len(page) < 27 + page[26] + sum(page[27 : 27 + page[26]]):
-                raise AudioError(path, "is truncated: its last page is not there", FETCH)
-
-
-def _missing_wav_bytes(file, size: int) -> int:
-    """The bytes that a RIFF file lacks of its data chunk; 0 where a streamed header does not say."""
-    if file.read(4) != b"RIFF":
-        return 0
-    position = 12
-    while position + 8 <= size:
-        file.seek(position)
-        name, length = struct.unpack("<4sI", file.read(8))
-        if name == b"data":
-            return 0 if length in (0, 0xFFFFFFFF) else position + 8 + length - size
-        position += 8 + length + length % 2
-    return 0
-
-
-def _promise_holds(path: Path, container: str) -> bool:
-    """Whether the number of frames is the file's own: without a Xing or VBRI header an MP3's is a guess."""
-    if container not in ("MP3", "MPEG"):
-        return True
-    with path.open("rb") as file:
-        head = file.read(10)
-        if head[:3] == b"ID3":  # its length in four bytes of seven bits
-            file.seek(10 + sum(byte << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True)))
-        else:
-            file.seek(0)
-        frame = file.read(256)
-    return any(mark in frame for mark in (b"Xing", b"Info", b"VBRI"))
-
-
-def _decode_av(path: Path, start: float, end: float | None) -> Iterator[tuple[int, np.ndarray]]:
+def _refuse_no_file(path: Path) -> None:
     try:
-        import av
-    except ImportError as error:
-        raise AudioError(path, f"{path.suffix} is decoded by PyAV", "pip install av, or convert it") from error
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.audio:
-                raise AudioError(path, "has no audio stream", FETCH)
-            stream = container.streams.audio[0]
-            rate, planar = stream.rate, av.AudioResampler(format="fltp")
-            promised = float(container.duration or 0) / av.time_base
-            position, first, last = 0, round(start * rate), None if end is None else round(end * rate)
-            for frame in container.decode(stream):
-                for part in planar.resample(frame):
-                    block = mix(part.to_ndarray().T)[max(0, first - position) :]
-                    position += part.samples
-                    block = block if last is None else block[: max(0, len(block) - (position - last))]
-                    if len(block):
-                        yield rate, block
-                if last is not None and position >= last:
-                    return
-    except av.FFmpegError as error:
-        raise AudioError(path, UNREADABLE.format(error), FETCH) from error
-    if promised - position / rate > 2 * TOLERANCE_SECONDS:
-        raise AudioError(path, f"is truncated: {position / rate:.1f} s of {promised:.1f} s are there", FETCH)
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        remedy = "check audio_root and path_template, or set missing: skip"
+        raise AudioError(path, "is missing", remedy) from None
+    if stat.S_ISDIR(status.st_mode):
+        raise AudioError(path, "is a folder, not a file", "correct its path in the table")
+    if not stat.S_ISREG(status.st_mode):
+        raise AudioError(path, "is a pipe or a device, not a file", "save it to a file first")
+    if status.st_size == 0:
+        raise AudioError(path, "is empty (0 bytes)", FETCH)
+
+
+def _decode(path: Path, file: BinaryIO, start: float, end: float | None) -> Iterator[tuple[int, np.ndarray]]:
+    kind, begin = sniff(file)
+    if kind in OTHER:
+        raise AudioError(path, *OTHER[kind])
+    if kind == "MP3":
+        yield from _cut_parts(path, mp3_parts(path, file, begin), start, end)
+    elif kind == "FLAC":
+        yield from _cut_parts(path, flac_parts(path, file, begin), start, end)
+    elif kind == "OGG":
+        try:
+            yield from _cut_parts(path, ogg_parts(path, file, begin), start, end)
+        except OtherCodec:  # raised before the first block
+            yield from _cut_blocks(av_blocks(path, kind, file, begin), start, end)
+    elif kind in ("WAV", "W64", "AIFF", "AU", "CAF"):
+        yield from _cut_parts(path, chunk_parts(path, kind, file, begin), start, end)
+    else:
+        yield from _cut_blocks(av_blocks(path, kind, file, begin), start, end)
+
+
+def _cut_parts(path: Path, parts: Iterator[Part], start: float, end: float | None) -> Iterator[tuple[int, np.ndarray]]:
+    """The seconds `start` to `end` of parts that follow each other. Raises AudioError for one that holds too little."""
+    elapsed = 0.0
+    for part in parts:
+        first = position = min(part.frames, max(0, round((start - elapsed) * part.rate)))
+        last = None if end is None else max(first, round((end - elapsed) * part.rate))
+        if last is None or last > first:
+            for block in part.read(first, last, BLOCK_FRAMES):
+                position += len(block)
+                yield part.rate, block
+        wanted = part.frames if last is None else min(last, part.frames)
+        missing = (wanted - position) / part.rate
+        if missing > TOLERANCE_SECONDS:
+            raise AudioError(path, f"is truncated: {missing:.1f} s of {wanted / part.rate:.1f} s are not there", FETCH)
+        elapsed += part.frames / part.rate
+        if end is not None and elapsed >= end:
+            return
+
+
+def _cut_blocks(
+    blocks: Iterator[tuple[int, np.ndarray]], start: float, end: float | None
+) -> Iterator[tuple[int, np.ndarray]]:
+    """The seconds `start` to `end` of blocks that follow each other."""
+    elapsed, position, before = 0.0, 0, None  # seconds of earlier rates, samples of this one
+    for rate, block in blocks:
+        if before not in (None, rate):
+            elapsed, position = elapsed + position / before, 0
+        before = rate
+        first, last = round((start - elapsed) * rate) - position, None
+        if end is not None:
+            last = max(0, round((end - elapsed) * rate) - position)
+        kept = block[max(0, first) : last]
+        position += len(block)
+        if len(kept):
+            yield rate, kept
+        if last is not None and last <= len(block):
+            return

@@ -1,23 +1,27 @@
 """Decoding ahead: worker processes turn tracks into pieces of waveform before they are asked for."""
 
+import functools
+import hashlib
 import multiprocessing
 import os
 import queue
 import signal
 import sys
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from diffgar.dataloading.audio import audio_digest, blocks, pad_short, window_samples
-from diffgar.dataloading.decoders import AudioError
+from diffgar.dataloading.audio import blocks, pad_short, window_samples
+from diffgar.dataloading.audio_parts import AudioError
 from diffgar.dataloading.tracks import Track
 
 PIECE_SECONDS = 60  # audio a message: long enough to be cheap, short enough for a two-hour file to stay flat
 AHEAD = 2  # pieces that each worker keeps ready
+# fork where it is the system's way: workers touch neither torch nor the GPU, and start at once
+START_METHOD = "fork" if sys.platform == "linux" else "spawn"
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,8 @@ class Framing:
 class Piece:
     """A part of a track: samples (S,) that hold whole windows, `num_windows` of them; or the track's end.
 
-    The last piece of a track has no samples, but its `seconds` of audio, or the `error` that ended it.
+    The last piece of a track has no samples, but its `seconds` of audio and the `digest` of what it was read from, or
+    the `error` that ended it.
     """
 
     track: int
@@ -48,6 +53,23 @@ class Piece:
     seconds: float = 0.0
     error: str | None = None
     digest: str | None = None
+
+
+def audio_digest(path: str | Path, start_s: float | None = None, end_s: float | None = None) -> str:
+    """16 hexadecimal digits that tell the audio of a track from any other: a hash of its file's bytes and its cut.
+
+    The same bytes under another name have the same digest. Raises OSError for a file that cannot be read.
+    """
+    status = os.stat(path)
+    content = file_digest(str(path), status.st_size, status.st_mtime_ns)
+    return hashlib.sha256(f"{content} {float(start_s or 0)} {end_s and float(end_s)}".encode()).hexdigest()[:16]
+
+
+@functools.lru_cache(maxsize=64)  # a file's parts come one after the other
+def file_digest(path: str, size: int, changed: int) -> str:
+    """SHA-256 of a file's bytes; its size and the time of its last change (ns) say whether it is the same file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def pieces_of(number: int, track: Track, framing: Framing) -> Iterator[Piece]:
@@ -70,12 +92,14 @@ def pieces_of(number: int, track: Track, framing: Framing) -> Iterator[Piece]:
         elif length >= width:
             rest = (length - width) // hop + 1
             yield Piece(number, samples[: (rest - 1) * hop + width], rest)
+        digest = audio_digest(track.path, track.start_s, track.end_s)
     except AudioError as error:
         yield Piece(number, error=error.reason)
         return
-    yield Piece(
-        number, seconds=total / framing.sample_rate, digest=audio_digest(track.path, track.start_s, track.end_s)
-    )
+    except OSError as error:
+        yield Piece(number, error=f"cannot be read ({error.strerror or error})")
+        return
+    yield Piece(number, seconds=total / framing.sample_rate, digest=digest)
 
 
 class Decoder:
@@ -89,15 +113,15 @@ class Decoder:
     def __init__(self, tracks: Sequence[Track], framing: Framing, num_workers: int):
         self.tracks, self.framing = tracks, framing
         self.num_workers = min(num_workers, len(tracks))
-        # fork where it is the system's way: workers touch neither torch nor the GPU, and start at once
-        self.context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-        self.queues, self.workers = [], []
+        self.context = multiprocessing.get_context(START_METHOD)
+        self.queues: list[multiprocessing.queues.Queue[Piece]] = []
+        self.workers: list[multiprocessing.process.BaseProcess] = []
 
     def __enter__(self) -> "Decoder":
         for k in range(self.num_workers):
             share = [(i, self.tracks[i]) for i in range(k, len(self.tracks), self.num_workers)]
             pieces = self.context.Queue(maxsize=AHEAD)
-            worker = self.context.Process(target=_work, args=(share, self.framing, pieces, os.getpid()), daemon=True)
+            worker = self.context.Process(target=_work, args=(share, self.framing, pieces), daemon=True)
             worker.start()
             pieces._writer.close()  # now only the worker can write: if it dies within a message, `get` ends
             self.queues.append(pieces)
@@ -140,16 +164,18 @@ class Decoder:
                 ) from None
 
 
-def _work(share: list[tuple[int, Track]], framing: Framing, pieces, parent: int) -> None:
+def _work(share: list[tuple[int, Track]], framing: Framing, pieces) -> None:
     """A worker: decode its tracks one by one into its queue, which holds it back when it is ahead."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     for number, track in share:
         for piece in pieces_of(number, track, framing):
             pieces.put(piece)
 
 
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(1.0)
+def _end_with_parent() -> None:
+    """End this process when the one that started it has ended, however that did: on any system."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
     os._exit(1)

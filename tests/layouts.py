@@ -85,6 +85,15 @@ def word_tokenizer(folder: Path, kind: str) -> int:
     return len(tokens)
 
 
+def clap_sizes(vocab_size: int) -> dict:
+    """Those of a CLAP of few parameters, for `ClapConfig`."""
+    text = {"vocab_size": vocab_size, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    text |= {"intermediate_size": 64, "max_position_embeddings": 90, "layer_norm_eps": 1e-5}
+    audio = {"patch_embeds_hidden_size": 16, "hidden_size": 128, "depths": [1, 1, 2, 1]}
+    audio |= {"num_attention_heads": [2, 2, 4, 4]}
+    return {"text_config": text, "audio_config": audio, "projection_dim": 24}
+
+
 def tiny_t5(folder: Path) -> Path:
     """Save a whole T5 of few parameters, decoder included, with its tokenizer."""
     vocab_size = word_tokenizer(folder, "t5")

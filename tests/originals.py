@@ -27,9 +27,15 @@ def draw(name: str, shape: tuple) -> Tensor:
 
 def drawn(network: torch.nn.Module) -> dict[str, Tensor]:
     """A state dict for a network, each tensor drawn by its name; constants of a front end are kept."""
-    state = network.state_dict()
-    kept = {name for name in state if name.startswith("frontend.") or ".spec." in name or "num_batches" in name}
-    return {name: tensor if name in kept else draw(name, tuple(tensor.shape)) for name, tensor in state.items()}
+    constants = {
+        name
+        for name, tensor in network.state_dict().items()
+        if name.startswith("frontend.") or ".spec." in name or not tensor.is_floating_point()
+    }
+    return {
+        name: tensor if name in constants else draw(name, tuple(tensor.shape))
+        for name, tensor in network.state_dict().items()
+    }
 
 
 def mel_power(audio: np.ndarray, n_fft: int, hop: int, width: int, bands: int, top: float, norm: float | None):

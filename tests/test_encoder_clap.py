@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from layouts import DAMAGES, damaged, published, randomise, shapes, tones, word_tokenizer
+from layouts import DAMAGES, clap_sizes, damaged, published, randomise, shapes, tones, word_tokenizer
 from safetensors.torch import load_file, save_file
 from transformers import ClapConfig, ClapFeatureExtractor, ClapModel
 
@@ -54,12 +54,7 @@ def _hf(name: str, part: str) -> str:
 def tiny(tmp_path_factory):
     """A ClapModel of few parameters, saved in both layouts, with a tokenizer: model, sizes, and the three paths."""
     root = tmp_path_factory.mktemp("clap")
-    vocab_size = word_tokenizer(root / "tokenizer", "roberta")
-    text = {"vocab_size": vocab_size, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
-    text |= {"intermediate_size": 64, "max_position_embeddings": 90, "layer_norm_eps": 1e-5}
-    audio = {"patch_embeds_hidden_size": 16, "hidden_size": 128, "depths": [1, 1, 2, 1]}
-    audio |= {"num_attention_heads": [2, 2, 4, 4]}
-    sizes = {"text_config": text, "audio_config": audio, "projection_dim": 24}
+    sizes = clap_sizes(word_tokenizer(root / "tokenizer", "roberta"))
     model = randomise(ClapModel(ClapConfig(**sizes)))
     model.save_pretrained(root / "folder")
     config = json.loads((root / "folder/config.json").read_text())

@@ -51,6 +51,8 @@ def test_shards_are_read_as_one(tmp_path):
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
     checkpoint = find_checkpoint(tmp_path, "")
     assert checkpoint.state().keys() == STATE.keys() and len(checkpoint.files) == 2
+    with pytest.raises(WeightsError, match=f"name the folder, {tmp_path}"):
+        find_checkpoint(tmp_path / "model.safetensors.index.json", "")
     (tmp_path / "model-1.safetensors").unlink()
     with pytest.raises(WeightsError, match="model-1.safetensors, which is missing"):
         find_checkpoint(tmp_path, "")

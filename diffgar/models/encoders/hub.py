@@ -93,7 +93,7 @@ def open_model(repo: str) -> HubModel:
         info = HfApi().model_info(repo, revision="main", timeout=TIMEOUT)
         return HubModel(repo, frozenset(file.rfilename for file in info.siblings or ()))
     except OfflineModeIsEnabled:
-        failure = "HF_HUB_OFFLINE is set, so that the hub was not asked, and its cache lacks it"
+        failure = "the hub was not asked, for HF_HUB_OFFLINE is set (unset it to download), and its cache here lacks it"
     except GatedRepoError:
         failure = f"the hub gives {repo} to those alone who have asked its owner and logged in with hf auth login"
     except RepositoryNotFoundError:

@@ -82,6 +82,8 @@ def find_checkpoint(weights: str | Path, remedy: str) -> Checkpoint | None:
         raise WeightsError(f"weights is {weights!r}: it must name a file, a folder or a hub's model. {remedy}")
     path, name = Path(weights).expanduser(), str(weights).rstrip("/")
     if path.is_file():
+        if path.suffix == ".json":
+            raise WeightsError(f"{path} holds names or settings, no weights: name the folder, {path.parent}")
         return Checkpoint((path,))
     if path.is_dir():
         found = _checkpoint(lambda file: path / file if (path / file).is_file() else None, None, remedy)

@@ -23,6 +23,7 @@ from diffgar.models.encoders.demo import (
     LogMel,
     save_pair,
 )
+from diffgar.models.encoders.weights import WeightsError
 from diffgar.models.towers import ContrastiveTowers, masked_bands, recalls
 
 CAPTIONS = [
@@ -133,7 +134,7 @@ def test_the_shipped_weights_are_small_and_their_hash_is_the_files(audio_encoder
 
 
 def test_missing_weights_are_refused_with_the_remedy(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"gone\.safetensors.*train_ldm\.py"):
+    with pytest.raises(WeightsError, match=r"gone\.safetensors.*train_ldm\.py"):
         DemoAudioEncoder(tmp_path / "gone.safetensors")
 
 
@@ -142,7 +143,7 @@ def test_a_file_that_lacks_a_tensor_is_refused(tmp_path):
     tensors.pop("audio.tower.projection.bias")
     with safe_open(WEIGHTS, "pt") as file:
         save_file(tensors, tmp_path / "short.safetensors", metadata=file.metadata())
-    with pytest.raises(RuntimeError, match="projection.bias"):
+    with pytest.raises(WeightsError, match="projection.bias is missing"):
         DemoAudioEncoder(tmp_path / "short.safetensors")
     DemoTextEncoder(tmp_path / "short.safetensors")
 

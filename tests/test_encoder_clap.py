@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from layouts import DAMAGES, damaged, published, randomise, shapes, tones, word_tokenizer
+from layouts import DAMAGES, clap_sizes, damaged, published, randomise, shapes, tones, word_tokenizer
 from safetensors.torch import load_file, save_file
 from transformers import ClapConfig, ClapFeatureExtractor, ClapModel
 
@@ -54,12 +54,7 @@ def _hf(name: str, part: str) -> str:
 def tiny(tmp_path_factory):
     """A ClapModel of few parameters, saved in both layouts, with a tokenizer: model, sizes, and the three paths."""
     root = tmp_path_factory.mktemp("clap")
-    vocab_size = word_tokenizer(root / "tokenizer", "roberta")
-    text = {"vocab_size": vocab_size, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
-    text |= {"intermediate_size": 64, "max_position_embeddings": 90, "layer_norm_eps": 1e-5}
-    audio = {"patch_embeds_hidden_size": 16, "hidden_size": 128, "depths": [1, 1, 2, 1]}
-    audio |= {"num_attention_heads": [2, 2, 4, 4]}
-    sizes = {"text_config": text, "audio_config": audio, "projection_dim": 24}
+    sizes = clap_sizes(word_tokenizer(root / "tokenizer", "roberta"))
     model = randomise(ClapModel(ClapConfig(**sizes)))
     model.save_pretrained(root / "folder")
     config = json.loads((root / "folder/config.json").read_text())
@@ -255,5 +250,27 @@ def test_the_adapter_says_which_architecture_it_found(tiny, caplog):
 def test_a_missing_checkpoint_tells_the_download_and_the_place(tmp_path):
     with pytest.raises(WeightsError) as error:
         ClapAudioEncoder(str(tmp_path / "music_audioset_epoch_15_esc_90.14.pt"))
+    assert f"and set encoder_pair.weights={tmp_path}/larger_clap_music" in str(error.value)
     assert "hf download lukewys/laion_clap music_audioset_epoch_15_esc_90.14.pt" in str(error.value)
     assert f"--local-dir {tmp_path}" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (
+            ["encoder.slow_stem.layers.0.weight", "heads.0.0.weight"],
+            "looks like one of MuLOOC, for encoder_pair=mulooc_t5",
+        ),
+        (["audio_backbone.conv1.weight", "logit_scale"], "looks like one of MusCALL, for encoder_pair=muscall or"),
+        (["backbone.slow_stem.convs.0.gain"], "looks like one of MULE"),
+        (["encoder.block.0.layer.0.SelfAttention.q.weight"], "looks like one of T5"),
+        (["bert.pooler.bias", "a.b"], "nor of another encoder here; its first tensors: a.b, bert.pooler.bias"),
+    ],
+)
+def test_another_networks_checkpoint_is_refused_by_what_it_looks_like(tmp_path, names, words):
+    path = str(tmp_path / "last.ckpt")
+    torch.save({"state_dict": {name: torch.zeros(1) for name in names}}, path)
+    for encoder in (ClapAudioEncoder, ClapTextEncoder):
+        with pytest.raises(WeightsError, match=f"{path} is no checkpoint of CLAP.*{words}"):
+            encoder(path)

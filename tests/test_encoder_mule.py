@@ -1,55 +1,17 @@
 """MULE and its relative MuLOOC: the published names, the front ends by hand, the networks against slower code."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from layouts import DAMAGES, damaged, published, randomise, shapes, tones
-from safetensors.torch import save_file
+from layouts import DAMAGES, MULOOC, damaged, published, randomise, save_mule, save_mulooc, shapes, tones
 
 from diffgar.models.encoders import mule_network, mulooc_network
-from diffgar.models.encoders.mule import FIXED, MuleAudioEncoder
+from diffgar.models.encoders.mule import MuleAudioEncoder
 from diffgar.models.encoders.mule_network import GELU_GAIN, Mule, SqueezeExcite, WSConv2d, pad_same
 from diffgar.models.encoders.mulooc import MuloocAudioEncoder
 from diffgar.models.encoders.mulooc_network import Mulooc
 from diffgar.models.encoders.weights import WeightsError
-
-CONFIG = {
-    "slow_stem_channels": [4, 4, 4, 8],
-    "fast_stem_channels": [2, 2, 2, 4],
-    "slow_stage_out": [16, 16, 16, 16],
-    "fast_stage_out": [8, 8, 8, 8],
-    "fusion_input_channels": [4, 4, 4, 4],
-    "fusion_output_channels": [8, 8, 8, 8],
-    "slow_group_size": 8,
-    "fast_group_size": 4,
-}
-MULOOC = {
-    "slow_stem": (4, 4, 4, 8),
-    "fast_stem": (2, 2, 2, 4),
-    "slow": (16,) * 4,
-    "fast": (8,) * 4,
-    "group_sizes": (8, 4),
-}
-
-
-def save_mule(folder, change=lambda state: state, **config) -> str:
-    """A random small MULE as the published conversion is laid out."""
-    sizes = {name: size for name, size in CONFIG.items() if "group" not in name}
-    state = randomise(Mule(**sizes, group_sizes=(8, 4))).state_dict()
-    state["frontend.stft.fwd_real"], state["frontend.stft.fwd_imag"] = torch.zeros(2, 1025, 1, 8)
-    save_file(change(state), folder / "model.safetensors")
-    (folder / "config.json").write_text(json.dumps({**FIXED, **CONFIG, **config}))
-    return str(folder)
-
-
-def save_mulooc(path, change=lambda state: state) -> str:
-    """A random small MuLOOC as Lightning saves it."""
-    state = randomise(Mulooc(heads=[(12, 6), (10, 5)], **MULOOC)).state_dict()
-    torch.save({"state_dict": change(state), "hyper_parameters": {}, "epoch": 1}, path)
-    return str(path)
 
 
 def test_mules_names_and_shapes_are_those_of_the_published_conversion():
@@ -88,15 +50,16 @@ def test_a_conversion_with_another_front_end_is_refused(tmp_path):
         MuleAudioEncoder(save_mule(tmp_path, mel_norm=1.0))
 
 
-def test_a_slice_of_mel_equals_a_fourier_transform_by_hand():
+@pytest.mark.parametrize("level", [1.0, 0.5])
+def test_a_slice_of_mel_equals_a_fourier_transform_by_hand(level):
     window = tones(16_000, 3, 1)
-    frame, time = 0.5 * window[0, 160 * 101 - 200 : 160 * 101 + 200].double().numpy(), np.arange(400)
+    frame, time = level * window[0, 160 * 101 - 200 : 160 * 101 + 200].double().numpy(), np.arange(400)
     frame = frame * (0.5 - 0.5 * np.cos(2 * np.pi * time / 400))
     power = [abs(np.sum(frame * np.exp(-2j * np.pi * k * time / 2048))) ** 2 for k in range(1025)]
     expected = [np.log10(10_000 * float(htk_filter(band) @ power) + 1) for band in range(96)]
-    frontend = mule_network.FrontEnd()
+    frontend = mule_network.FrontEnd(level)
     slices = frontend(window)[0, 0]  # (96, 300); its frame 100 is the spectrogram's 101
-    mel = torch.log10(10_000 * (frontend.mel_fb @ power_of(0.5 * window))[0, :, 1:] + 1)
+    mel = torch.log10(10_000 * (frontend.mel_fb @ power_of(level * window))[0, :, 1:] + 1)
     np.testing.assert_allclose(mel[:, 100], expected, rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(slices, (mel - mel.mean()) / mel.std(correction=0), rtol=1e-3, atol=1e-4)
 
@@ -234,6 +197,45 @@ def test_mule_hears_loudness_because_its_compression_is_not_scale_invariant(tmp_
     assert (latents - quieter).norm() > 1e-3 * latents.norm()
 
 
+def test_a_level_is_part_of_what_made_the_latents_and_half_of_it_is_half_the_waveform(tmp_path):
+    folder, windows = save_mule(tmp_path), tones(16_000, 3)
+    full, half = MuleAudioEncoder(folder), MuleAudioEncoder(folder, level=0.5)
+    assert torch.equal(half.encode(windows), full.encode(0.5 * windows))  # a half is exact in any float
+    assert (full.layer, half.layer, full.frontend_version) == ("pooled", "pooled at level 0.5", 2)
+    for level in (0, -1.0, 2, "0.5", True, None):
+        with pytest.raises(WeightsError, match="MULE's level is"):
+            MuleAudioEncoder(folder, level=level)
+
+
+def test_all_heads_are_the_single_ones_one_after_the_other(tmp_path):
+    path, windows = save_mulooc(tmp_path / "last.ckpt"), tones(16_000, 3)
+    heads = [MuloocAudioEncoder(path, layer, model_config=MULOOC) for layer in ("head_0", "head_1", "heads")]
+    single = torch.cat([head.encode(windows) for head in heads[:2]], dim=1)
+    assert torch.equal(heads[2].encode(windows), single) and [head.dim for head in heads] == [6, 5, 11]
+
+
+def test_a_checkpoint_with_parallel_last_blocks_is_refused_as_such(tmp_path):
+    name = "encoder.slow_layers.3.blocks.2.parallels.0.residual_path.1.scalar"
+    path = save_mulooc(tmp_path / "plus.ckpt", lambda state: state | {name: torch.ones(())})
+    with pytest.raises(WeightsError, match="parallel last blocks .*which are not supported"):
+        MuloocAudioEncoder(path, model_config=MULOOC)
+
+
+def test_a_checkpoint_with_its_front_end_inside_loads_where_that_is_the_same(tmp_path):
+    frontend = mulooc_network.FrontEnd()
+    inside = {"encoder.frontend.mel.spectrogram.window": frontend.window}
+    inside |= {"encoder.frontend.mel.mel_scale.fb": frontend.bank}
+    plain = MuloocAudioEncoder(save_mulooc(tmp_path / "plain.ckpt"), model_config=MULOOC)
+    state = plain.network.state_dict()
+    path = save_mulooc(tmp_path / "inside.ckpt", lambda _: state | inside)
+    windows = tones(16_000, 3, 1)
+    assert torch.equal(MuloocAudioEncoder(path, model_config=MULOOC).encode(windows), plain.encode(windows))
+    inside["encoder.frontend.mel.mel_scale.fb"] = torch.zeros(1025, 64)
+    path = save_mulooc(tmp_path / "other.ckpt", lambda state: state | inside)
+    with pytest.raises(WeightsError, match=r"another front end: its mel bank \(1025, 64\)"):
+        MuloocAudioEncoder(path, model_config=MULOOC)
+
+
 def test_an_unknown_head_is_refused_with_those_there_are(tmp_path):
     with pytest.raises(ValueError, match="encoder, head_0, head_1"):
         MuloocAudioEncoder(save_mulooc(tmp_path / "last.ckpt"), "head_2", model_config=MULOOC)
@@ -241,8 +243,10 @@ def test_an_unknown_head_is_refused_with_those_there_are(tmp_path):
 
 def test_neither_relative_loads_the_others_weights(tmp_path):
     (tmp_path / "mule").mkdir()
-    with pytest.raises(WeightsError, match="encoder.slow_stem.layers.0.weight is missing"):
+    with pytest.raises(WeightsError, match="no checkpoint of MuLOOC: it looks like one of MULE.*encoder_pair=mule_t5"):
         MuloocAudioEncoder(save_mule(tmp_path / "mule") + "/model.safetensors", model_config=MULOOC)
+    with pytest.raises(WeightsError, match="no checkpoint of MULE: it looks like one of MuLOOC"):
+        MuleAudioEncoder(save_mulooc(tmp_path / "last.ckpt"))
 
 
 def test_a_missing_checkpoint_tells_the_download_and_the_place(tmp_path):

@@ -3,18 +3,24 @@
 import json
 import os
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
 from layouts import word_tokenizer
 from safetensors.torch import save_file
 from torch import nn
 
+from diffgar.models.encoders.base import EncoderPair
+from diffgar.models.encoders.demo import DemoAudioEncoder
 from diffgar.models.encoders.muscall import MuscallAudioEncoder
 from diffgar.models.encoders.tokens import load_tokenizer, tokenize
 from diffgar.models.encoders.weights import WeightsError, find_checkpoint, load_strict
 
+CONFIG = Path(__file__).parents[1] / "config/encoder_pair"
 STATE = {"weight": torch.arange(6.0).reshape(2, 3), "bias": torch.ones(2)}
 
 
@@ -45,6 +51,8 @@ def test_shards_are_read_as_one(tmp_path):
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
     checkpoint = find_checkpoint(tmp_path, "")
     assert checkpoint.state().keys() == STATE.keys() and len(checkpoint.files) == 2
+    with pytest.raises(WeightsError, match=f"name the folder, {tmp_path}"):
+        find_checkpoint(tmp_path / "model.safetensors.index.json", "")
     (tmp_path / "model-1.safetensors").unlink()
     with pytest.raises(WeightsError, match="model-1.safetensors, which is missing"):
         find_checkpoint(tmp_path, "")
@@ -78,9 +86,12 @@ def test_a_file_of_something_else_is_refused(tmp_path):
 
 
 def test_absent_weights_are_refused_with_the_remedy(tmp_path):
-    for weights in (tmp_path / "absent.pt", "somebody/absent", tmp_path):
-        with pytest.raises(WeightsError, match=f"no weights at {weights}.*put it into"):
-            find_checkpoint(weights, "Download, and put it into {folder}")
+    for weights in (tmp_path / "absent.pt", "somebody/absent", tmp_path, f"{tmp_path}/"):
+        with pytest.raises(WeightsError, match=f"no weights at {str(weights).rstrip('/')}.*Ask its authors"):
+            find_checkpoint(weights, "Ask its authors")
+    for weights in (None, "", " "):
+        with pytest.raises(WeightsError, match="it must name a file, a folder or a hub's model. Ask its authors"):
+            find_checkpoint(weights, "Ask its authors")
 
 
 def test_every_fault_is_named_and_the_whitelist_is_kept():
@@ -155,3 +166,62 @@ def test_a_checkpoint_pickled_by_hand_runs_nothing(tmp_path, monkeypatch):
     with pytest.raises(WeightsError):
         find_checkpoint("weights.bin", "").state()
     assert not (tmp_path / "harm").exists()
+
+
+def test_a_home_folder_and_a_trailing_slash_are_understood(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    save_file(STATE, tmp_path / "model.safetensors")
+    for weights in ("~/model.safetensors", "~", "~/", f"{tmp_path}/"):
+        assert find_checkpoint(weights, "").files == (tmp_path / "model.safetensors",)
+
+
+@pytest.mark.parametrize("names", [("module.weight", "module.bias"), ("_orig_mod.module.weight", "_orig_mod.bias")])
+def test_what_parallel_and_compiled_training_put_before_names_is_left_out(tmp_path, names):
+    torch.save({"state_dict": dict(zip(names, STATE.values(), strict=True))}, tmp_path / "last.ckpt")
+    state = find_checkpoint(tmp_path / "last.ckpt", "").state()
+    assert list(state) == ["weight", "bias"] and torch.equal(state["weight"], STATE["weight"])
+    torch.save({"inner._orig_mod.weight": STATE["bias"], "inner.weight": STATE["bias"]}, tmp_path / "twice.pt")
+    with pytest.raises(WeightsError, match="holds inner.weight twice"):
+        find_checkpoint(tmp_path / "twice.pt", "").state()
+
+
+def test_a_folder_with_weights_of_another_form_tells_their_names(tmp_path):
+    torch.save(STATE, tmp_path / "music.pt")
+    with pytest.raises(WeightsError, match=f"it holds music.pt: set the weights to {tmp_path}/music.pt"):
+        find_checkpoint(tmp_path, "")
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", "<html>"])
+def test_a_damaged_config_is_refused_by_its_path(tmp_path, content):
+    save_file(STATE, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(WeightsError, match="config.json .*download it again"):
+        find_checkpoint(tmp_path, "").config()
+
+
+def test_a_tokenizers_file_in_the_place_of_its_folder_is_told(tmp_path):
+    size = word_tokenizer(tmp_path, "t5")
+    with pytest.raises(WeightsError, match="that is a file; set encoder_pair.tokenizer to its folder"):
+        load_tokenizer(str(tmp_path / "tokenizer.json"), size, published=True)
+    assert load_tokenizer(f"{tmp_path}/", size, published=True).pad_token == "<pad>"
+
+
+@pytest.mark.parametrize("pair", sorted({path.stem for path in CONFIG.glob("*.yaml")} - {"demo"}))
+def test_every_pair_takes_random_weights_and_its_names_and_widths_are_its_encoders(pair, monkeypatch):
+    """On the meta device, so that the published sizes cost nothing."""
+    monkeypatch.setattr("diffgar.models.encoders.t5.load_tokenizer", lambda *args: None)
+    monkeypatch.setattr("diffgar.models.encoders.clap.load_tokenizer", lambda *args: None)
+    monkeypatch.setattr("diffgar.models.encoders.muscall.load_tokenizer", lambda *args: None)
+    keys = [key for key in ("weights", "text_weights") if f"\n{key}:" in (CONFIG / f"{pair}.yaml").read_text()]
+    with initialize_config_dir(str(CONFIG.parent), version_base="1.3"):
+        cfg = compose("extract_dataset", [f"encoder_pair={pair}", *(f"encoder_pair.{key}=random" for key in keys)])
+    cfg = cfg.encoder_pair
+    with torch.device("meta"):
+        text = instantiate(cfg.text_encoder)
+        audio = DemoAudioEncoder("random") if pair == "own" else instantiate(cfg.audio_encoder)
+    found = EncoderPair(pair, audio, text, cfg.joint)
+    own = {"latent_dim": 128, "audio_name": "demo_audio"} if pair == "own" else {}
+    said = {key: cfg[key] for key in ("latent_dim", "text_dim", "audio_name", "text_name")}
+    found.check(**said | own)
+    assert text.checkpoint_hash == "random" and text.max_tokens == cfg.text_length
+    assert pair == "own" or audio.window_seconds == cfg.window_seconds

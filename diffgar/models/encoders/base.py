@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from diffgar.models.encoders.contract import GIVEN, PairError, check_audio, check_text, kind_of
+
 
 @dataclass(frozen=True)
 class TextStates:
@@ -30,7 +32,7 @@ class AudioEncoder(nn.Module):
 
     name: str  # as the store's card names it
     checkpoint_hash: str  # of the weights' bytes, or "random"
-    frontend_version: int  # bumped by hand when the front end's numbers change
+    frontend_version: int  # bumped by hand when the same weights give other latents
     layer: str = "projection"  # which output the latents are
     sample_rate: int  # Hz
     window_seconds: float
@@ -59,7 +61,11 @@ class TextEncoder(nn.Module):
 
 @dataclass(frozen=True)
 class EncoderPair:
-    """One audio and one text encoder. Only a joint pair has a teacher: caption embedding against pooled audio."""
+    """One audio and one text encoder. Only a joint pair has a teacher: caption embedding against pooled audio.
+
+    audio_encoder: an `AudioEncoder`, or latents that were computed elsewhere (`layer` "given"), which need no `encode`.
+    Raises PairError for one that lacks what the contract asks, by its class and the attribute.
+    """
 
     name: str
     audio_encoder: AudioEncoder
@@ -67,11 +73,33 @@ class EncoderPair:
     joint: bool
 
     def __post_init__(self):
+        check_audio(self.audio_encoder, AudioEncoder)
+        check_text(self.text_encoder, TextEncoder)
+        given = getattr(self.audio_encoder, "layer", None) == GIVEN
         if self.joint and self.text_encoder.embedding_dim != self.audio_encoder.dim:
-            raise ValueError(
+            raise PairError(
                 f"encoder_pair {self.name!r} says joint, but its audio latents have {self.audio_encoder.dim} "
                 f"dimensions and its caption embeddings {self.text_encoder.embedding_dim}; set joint: false"
+                + (" or name the text encoder that was trained with what made the latents" if given else "")
             )
+
+    def check(self, *, latent_dim: int, text_dim: int, audio_name: str, text_name: str) -> None:
+        """Raises PairError where the pair's YAML says another width or name than the encoders have: the stores lie
+        under these names, and training takes these widths, long after everything has been encoded."""
+        said = {
+            "latent_dim": (latent_dim, self.audio_encoder, "dim"),
+            "text_dim": (text_dim, self.text_encoder, "dim"),
+            "audio_name": (audio_name, self.audio_encoder, "name"),
+            "text_name": (text_name, self.text_encoder, "name"),
+        }
+        for key, (value, encoder, attribute) in said.items():
+            found = getattr(encoder, attribute)
+            if value != found:
+                raise PairError(
+                    f"encoder_pair {self.name!r} says {key}: {value}, but the {attribute} of its {kind_of(encoder)} is "
+                    f"{found}, and the two must be equal. Set {key}: {found} in the pair's YAML, or "
+                    f"encoder_pair.{key}={found}"
+                )
 
 
 def pool(latents: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -17,24 +17,26 @@ from transformers import ClapConfig
 from transformers.models.clap.modeling_clap import ClapAudioModelWithProjection, ClapTextModelWithProjection
 
 from diffgar.models.encoders.base import AudioEncoder, TextEncoder, TextStates
+from diffgar.models.encoders.downloads import Published, remedy
 from diffgar.models.encoders.frozen import Frozen
 from diffgar.models.encoders.mel import decibels, mel_bank, power_spectrogram
+from diffgar.models.encoders.recognise import refuse_others
 from diffgar.models.encoders.tokens import load_tokenizer, tokenize
 from diffgar.models.encoders.weights import RANDOM, Checkpoint, WeightsError, build, find_checkpoint
 
 log = logging.getLogger(__name__)
 
-REMEDY = (
-    "Download the published file: hf download lukewys/laion_clap music_audioset_epoch_15_esc_90.14.pt "
-    "--local-dir {folder}, or a folder: hf download laion/larger_clap_music --local-dir {folder}"
+PUBLISHED = (
+    Published("lukewys/laion_clap", ("music_audioset_epoch_15_esc_90.14.pt",)),
+    Published("laion/larger_clap_music", ("config.json", "model.safetensors")),
 )
+TOKENIZER = "roberta-base"
 HTSAT = {  # by the width of the patch embedding: LAION's names, and the depths of the four stages
     96: ("HTSAT-tiny", (2, 2, 6, 2)),
     128: ("HTSAT-base", (2, 2, 12, 2)),
     256: ("HTSAT-large", (2, 2, 12, 2)),
 }
 RENAMINGS = (  # from LAION's names to Hugging Face's
-    (r"^module\.", ""),
     (r"^text_branch\.", "text_model."),
     (r"^audio_branch\.", "audio_model.audio_encoder."),
     (r"\.attn\.proj\.", ".attention.output.dense."),
@@ -97,7 +99,7 @@ class ClapAudioEncoder(Frozen, AudioEncoder):
         compile: bool = False,
     ):
         super().__init__()
-        checkpoint = find_checkpoint(weights, REMEDY)
+        checkpoint = find_checkpoint(weights, remedy(weights, *PUBLISHED))
         config, state = _open(checkpoint, model_config or {})
         if config.audio_config.enable_fusion:
             raise WeightsError(f"{checkpoint} fuses several crops of long audio; take a checkpoint without fusion")
@@ -130,18 +132,18 @@ class ClapTextEncoder(Frozen, TextEncoder):
     def __init__(
         self,
         weights: str,
-        tokenizer: str = "roberta-base",
+        tokenizer: str = TOKENIZER,
         model_config: Mapping | None = None,
         name: str = "clap_text",
         dtype: str | None = None,
         compile: bool = False,
     ):
         super().__init__()
-        checkpoint = find_checkpoint(weights, REMEDY)
+        checkpoint = find_checkpoint(weights, remedy(weights, *PUBLISHED))
         config, state = _open(checkpoint, model_config or {})
         self.name, self.dim, self.embedding_dim = name, config.text_config.hidden_size, config.projection_dim
         self.checkpoint_hash = checkpoint.hash if checkpoint else RANDOM
-        self.tokenizer = load_tokenizer(tokenizer, config.text_config.vocab_size, published=checkpoint is not None)
+        self.tokenizer = load_tokenizer(tokenizer, config.text_config.vocab_size, checkpoint is not None, TOKENIZER)
         self.network = build(
             lambda: ClapTextModelWithProjection(config.text_config),
             checkpoint,
@@ -179,7 +181,9 @@ def to_hugging_face(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _open(checkpoint: Checkpoint | None, sizes: Mapping) -> tuple[ClapConfig, dict[str, Tensor]]:
     """The sizes and tensors of a checkpoint of either layout; of HTSAT-base where there is none."""
     state = checkpoint.state() if checkpoint else {}
-    if checkpoint is None or any(name.removeprefix("module.").startswith("audio_branch.") for name in state):
+    if checkpoint:
+        refuse_others(state, "CLAP", str(checkpoint))
+    if checkpoint is None or any(name.startswith(("audio_branch.", "text_branch.")) for name in state):
         state = to_hugging_face(state)
         patches = state.get("audio_model.audio_encoder.patch_embed.proj.weight")
         width = 128 if patches is None else len(patches)

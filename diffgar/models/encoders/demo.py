@@ -14,15 +14,16 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from diffgar.models.encoders.base import AudioEncoder, TextEncoder, TextStates
 from diffgar.models.encoders.demo_towers import DIM, AudioTower, Block, LogMel
+from diffgar.models.encoders.recognise import refuse_others
+from diffgar.models.encoders.weights import RANDOM, WeightsError, find_checkpoint, load_strict
 
 WEIGHTS = Path(__file__).with_suffix(".safetensors")
-RANDOM = "random"  # as `weights`: fresh ones, for training
 
 
 class DemoAudioEncoder(AudioEncoder):
@@ -119,8 +120,12 @@ def save_pair(path: str | Path, audio_encoder: DemoAudioEncoder, text_encoder: D
 
 
 def read_vocabulary(weights: str | Path | None) -> list[str]:
-    with safe_open(_file(weights), "pt") as file:
-        return json.loads(file.metadata()["vocabulary"])
+    path = _file(weights)
+    try:
+        with safe_open(path, "pt") as file:
+            return json.loads((file.metadata() or {})["vocabulary"])
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise WeightsError(f"{path} is no file of the demo pair: its vocabulary cannot be read ({error})") from error
 
 
 def load_weights(tower: nn.Module, name: str, weights: str | Path | None) -> str:
@@ -128,15 +133,17 @@ def load_weights(tower: nn.Module, name: str, weights: str | Path | None) -> str
     if weights == RANDOM:
         return RANDOM
     path, prefix = _file(weights), f"{name}."
-    state = {key.removeprefix(prefix): value for key, value in load_file(path).items() if key.startswith(prefix)}
-    tower.load_state_dict(state, strict=True)
+    state = find_checkpoint(path, "").state()
+    refuse_others(state, "the demo pair", str(path))
+    own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+    load_strict(tower, own, str(path))
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 def _file(weights: str | Path | None) -> Path:
-    path = Path(weights or WEIGHTS)
+    path = Path(weights or WEIGHTS).expanduser()
     if not path.is_file():
-        raise FileNotFoundError(
+        raise WeightsError(
             f"{path}: no weights of the demo pair; restore the file from the repository, or train it: "
             "python train_ldm.py --config config/train_ldm/model/encoder_pair/demo/train_demo_encoder.yaml"
         )

@@ -10,14 +10,13 @@ import torch
 from torch import Tensor
 
 from diffgar.models.encoders.base import AudioEncoder
+from diffgar.models.encoders.downloads import Published, remedy
 from diffgar.models.encoders.frozen import Frozen
 from diffgar.models.encoders.mule_network import SAMPLE_RATE, SECONDS, Mule
+from diffgar.models.encoders.recognise import refuse_others
 from diffgar.models.encoders.weights import RANDOM, WeightsError, build, find_checkpoint
 
-REMEDY = (
-    "Download the published conversion (CC BY-NC 4.0): hf download matteospanio/mule model.safetensors config.json "
-    "--local-dir {folder}"
-)
+CONVERSION = Published("matteospanio/mule", ("model.safetensors", "config.json"))
 SIZES = (  # of config.json, as `SlowFastNFNet` takes them
     "slow_stem_channels",
     "fast_stem_channels",
@@ -57,26 +56,35 @@ class MuleAudioEncoder(Frozen, AudioEncoder):
     """3 s windows at 16 kHz → the pooled activations of both paths, not normalised, as MULE's own users take them.
 
     weights: a folder, `model.safetensors` file or hub name, or "random". model_config: arguments of `SlowFastNFNet`
-    that differ from what the checkpoint's config.json says. dtype, compile: as `Frozen.freeze` says.
+    that differ from what the checkpoint's config.json says. level: what the waveform is multiplied by; MULE's reader
+    summed the channels of 16-bit samples over 2^16, so that it took stereo, averaged, at full scale (1.0, the default)
+    and mono at half of it (0.5, for a collection of mono files). dtype, compile: as `Frozen.freeze` says.
     """
 
-    sample_rate, window_seconds, short_padding, frontend_version = SAMPLE_RATE, float(SECONDS), "reflect", 1
-    layer = "pooled"
+    sample_rate, window_seconds, short_padding, frontend_version = SAMPLE_RATE, float(SECONDS), "reflect", 2
 
     def __init__(
         self,
-        weights: str = "matteospanio/mule",
+        weights: str = CONVERSION.repo,
         model_config: Mapping | None = None,
         name: str = "mule",
+        level: float = 1.0,
         dtype: str | None = None,
         compile: bool = False,
     ):
         super().__init__()
-        checkpoint = find_checkpoint(weights, REMEDY)
-        sizes = {**(_sizes(checkpoint.config(), str(checkpoint)) if checkpoint else {}), **(model_config or {})}
-        state = checkpoint.state() if checkpoint else {}
-        self.network = build(lambda: Mule(**sizes), checkpoint, state, may_remain=UNUSED)
+        if isinstance(level, bool) or not isinstance(level, int | float) or not 0 < level <= 1:
+            raise WeightsError(f"MULE's level is {level!r}; it must be above 0 and at most 1, such as 1.0 or 0.5")
+        checkpoint = find_checkpoint(weights, f"{remedy(weights, CONVERSION)}; their licence is CC BY-NC 4.0")
+        state, sizes = {}, {}
+        if checkpoint:
+            state = checkpoint.state()
+            refuse_others(state, "MULE", str(checkpoint))
+            sizes = _sizes(checkpoint.config(), str(checkpoint))
+        sizes |= model_config or {}
+        self.network = build(lambda: Mule(level, **sizes), checkpoint, state, may_remain=UNUSED)
         self.name, self.dim = name, self.network.backbone.dim
+        self.layer = "pooled" if level == 1 else f"pooled at level {level:g}"
         self.checkpoint_hash = checkpoint.hash if checkpoint else RANDOM
         self.freeze(self.network.backbone, dtype, compile)
 
@@ -92,7 +100,7 @@ def _sizes(config: Mapping, source: str) -> dict:
     """The network's sizes; raises WeightsError for a conversion whose front end is another."""
     others = [f"{key} {config[key]} (here {value})" for key, value in FIXED.items() if config.get(key, value) != value]
     if others:
-        raise WeightsError(f"the config.json beside {source} tells of another MULE than this one: {', '.join(others)}")
+        raise WeightsError(f"the config.json beside {source} describes another MULE than this one: {', '.join(others)}")
     sizes = {key: config[key] for key in SIZES if key in config}
     groups = (config.get("slow_group_size", 128), config.get("fast_group_size", 16))
     return {**sizes, "group_sizes": groups}

@@ -26,17 +26,20 @@ def activation(x: Tensor) -> Tensor:
 class FrontEnd(nn.Module):
     """16 kHz waveforms (N, 48000) in [-1, 1] to slices (N, 1, 96, 300), each of zero mean and unit deviation.
 
-    The original read 16-bit samples as n / 2^16, so full scale was 0.5; log10(10000 x + 1) is not scale invariant,
-    hence the half. Of 301 frames the first is left out. `mel_fb` (96, 1025): HTK bands to 8 kHz, each of unit L2 norm.
+    level: what the waveform is multiplied by, for log10(10000 x + 1) is not scale invariant. The original read 16-bit
+    samples as n / 2^16 and then summed the channels: a stereo file, as almost all music is, was seen as the mean of its
+    channels at full scale, a mono file at half of it. Of 301 frames the first is left out. `mel_fb` (96, 1025): HTK
+    bands to 8 kHz, each of unit L2 norm.
     """
 
-    def __init__(self):
+    def __init__(self, level: float = 1.0):
         super().__init__()
+        self.level = level
         self.register_buffer("mel_fb", mel_bank(96, 2048, SAMPLE_RATE, 0, 8000, scale="htk", norm="l2").T.contiguous())
         self.register_buffer("window", torch.hann_window(400), persistent=False)
 
     def forward(self, waveforms: Tensor) -> Tensor:
-        power = power_spectrogram(0.5 * waveforms, 2048, 160, self.window)[..., 1:]  # (N, 1025, 300)
+        power = power_spectrogram(self.level * waveforms, 2048, 160, self.window)[..., 1:]  # (N, 1025, 300)
         mel = torch.log10(10_000 * (self.mel_fb @ power) + 1)  # (N, 96, 300)
         deviation = mel.std(dim=(1, 2), keepdim=True, correction=0).clamp(min=0.01)
         return ((mel - mel.mean(dim=(1, 2), keepdim=True)) / deviation).unsqueeze(1)
@@ -195,6 +198,6 @@ class SlowFastNFNet(nn.Module):
 class Mule(nn.Module):
     """The front end and the network, as one checkpoint holds them."""
 
-    def __init__(self, **sizes):
+    def __init__(self, level: float = 1.0, **sizes):
         super().__init__()
-        self.frontend, self.backbone = FrontEnd(), SlowFastNFNet(**sizes)
+        self.frontend, self.backbone = FrontEnd(level), SlowFastNFNet(**sizes)

@@ -13,22 +13,25 @@ from diffgar.models.encoders.base import AudioEncoder
 from diffgar.models.encoders.frozen import Frozen
 from diffgar.models.encoders.mule_network import SAMPLE_RATE, SECONDS
 from diffgar.models.encoders.mulooc_network import FrontEnd, Mulooc
+from diffgar.models.encoders.recognise import refuse_others
 from diffgar.models.encoders.weights import RANDOM, WeightsError, build, find_checkpoint
 
 REMEDY = (
-    "The weights are not published: train them with Pliploop/MuLOVR, or ask its authors, and put the Lightning "
-    "checkpoint into {folder}"
+    "The weights are not published: train them with Pliploop/MuLOVR, or ask its authors, and set encoder_pair.weights "
+    "to the Lightning checkpoint"
 )
+FRONT_END = "encoder.frontend.mel."  # two constants, in checkpoints that were trained with the front end inside
 
 
 class MuloocAudioEncoder(Frozen, AudioEncoder):
-    """3 s windows at 16 kHz → the encoder's pooled activations, or a projection head's output; not normalised.
+    """3 s windows at 16 kHz → the encoder's pooled activations, or projection heads' outputs; not normalised.
 
-    weights: a Lightning checkpoint or "random". layer: "encoder", or "head_0" and so on. model_config: arguments of
+    weights: a Lightning checkpoint or "random". layer: "encoder"; or "head_0" and so on, or "heads" for all of them one
+    after the other, which is what MuLOOC's own code returns unless told otherwise. model_config: arguments of
     `Mulooc`; the heads are the checkpoint's. dtype, compile: as `Frozen.freeze` says.
     """
 
-    sample_rate, window_seconds, short_padding, frontend_version = SAMPLE_RATE, float(SECONDS), "reflect", 1
+    sample_rate, window_seconds, short_padding, frontend_version = SAMPLE_RATE, float(SECONDS), "reflect", 2
 
     def __init__(
         self,
@@ -42,15 +45,17 @@ class MuloocAudioEncoder(Frozen, AudioEncoder):
         super().__init__()
         checkpoint = find_checkpoint(weights, REMEDY)
         state, sizes = checkpoint.state() if checkpoint else {}, dict(model_config or {})
-        if checkpoint:
-            sizes["heads"] = head_sizes(state, str(checkpoint))
-        self.network = build(lambda: Mulooc(**sizes), checkpoint, state)
-        layers = {"encoder": None, **{f"head_{i}": i for i in range(len(self.network.heads))}}
-        if layer not in layers:
-            raise ValueError(f"layer {layer!r} is not in {checkpoint or weights}; choose one of {', '.join(layers)}")
-        self.name, self.layer, self.head = name, layer, layers[layer]
-        self.dim = self.network.encoder.dim if self.head is None else self.network.heads[self.head][2].out_features
         self.frontend = FrontEnd()
+        if checkpoint:
+            check_layout(state, self.frontend, str(checkpoint))
+            sizes["heads"] = head_sizes(state, str(checkpoint))
+        self.network = build(lambda: Mulooc(**sizes), checkpoint, state, may_remain=(f"{FRONT_END}*",))
+        numbers = list(range(len(self.network.heads)))
+        layers = {"encoder": [], **{f"head_{i}": [i] for i in numbers}, **({"heads": numbers} if numbers else {})}
+        if layer not in layers:
+            raise WeightsError(f"layer {layer!r} is not in {checkpoint or weights}; choose one of {', '.join(layers)}")
+        self.name, self.layer, self.heads = name, layer, layers[layer]
+        self.dim = sum(self.network.heads[i][2].out_features for i in self.heads) or self.network.encoder.dim
         self.checkpoint_hash = checkpoint.hash if checkpoint else RANDOM
         self.freeze(self.network, dtype, compile)
 
@@ -59,7 +64,25 @@ class MuloocAudioEncoder(Frozen, AudioEncoder):
         with self.full_precision():
             mel = self.frontend(self.waveforms(windows))  # (N, 1, 96, 301)
         with self.precision():
-            return self.network(mel, self.head).float()  # (N, D)
+            return self.network(mel, self.heads).float()  # (N, D)
+
+
+def check_layout(state: Mapping[str, Tensor], frontend: FrontEnd, source: str) -> None:
+    """Raises WeightsError for another network's checkpoint, a variant that is not built here, or another front end."""
+    refuse_others(state, "MuLOOC", source)
+    if any(".parallels." in name for name in state):
+        raise WeightsError(
+            f"{source} has parallel last blocks (LOEV++, `plusplus: true`), which are not supported; take a checkpoint "
+            "that was trained with plusplus: false"
+        )
+    bank = state.get(f"{FRONT_END}mel_scale.fb", frontend.bank)  # (1025, 96)
+    window = state.get(f"{FRONT_END}spectrogram.window", frontend.window)  # (400,)
+    for name, theirs, ours in (("mel bank", bank, frontend.bank), ("window", window, frontend.window)):
+        if theirs.shape != ours.shape or not torch.allclose(theirs.float(), ours, atol=1e-3):
+            raise WeightsError(
+                f"{source} was trained with another front end: its {name} {tuple(theirs.shape)} is not that of 96 HTK "
+                "bands from 0 to 8 kHz over 400 samples at 16 kHz, which is the one that is built here"
+            )
 
 
 def head_sizes(state: Mapping[str, Tensor], source: str) -> list[tuple[int, int]]:

@@ -4,8 +4,8 @@ Plain convolutions with batch norm in the stems, ReLU, standardised weights with
 fusion along time: the slow path grows from 19 to 91 positions. Every constant of a block is a 0-d parameter, read from
 the checkpoint. Neither network loads the other's weights.
 
-Written from a description and the checkpoints' names. Two things that neither settles are assumed: ReLU between a
-block's convolutions and not after the last, as in MULE, and after every batch norm of the stems.
+Written from a description and the checkpoints' names, and compared with the original: ReLU stands between a block's
+convolutions and not after the last, as in MULE, after every batch norm of the stems, and after both of a fusion.
 """
 
 from collections.abc import Sequence
@@ -120,12 +120,12 @@ class Stem(nn.Module):
 
 
 class Fusion(nn.Module):
-    """The fast path in the slow path's channels. No padding: of 75 positions come the 18 that the widths above tell."""
+    """The fast path in the slow path's channels, ReLU after both convolutions. Without padding 75 positions give 18."""
 
     def __init__(self, channels: int, out_channels: int):
         super().__init__()
-        self.conv1 = WSConv(channels, channels, (1, 7), stride=(1, 4))
-        self.conv2 = WSConv(channels, out_channels, (1, 1))
+        self.conv1 = WSConv(channels, channels, (1, 7), activate=True, stride=(1, 4))
+        self.conv2 = WSConv(channels, out_channels, (1, 1), activate=True)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv2(self.conv1(x))
@@ -175,6 +175,7 @@ class Mulooc(nn.Module):
             for inner, out in heads
         )
 
-    def forward(self, mel: Tensor, head: int | None) -> Tensor:
+    def forward(self, mel: Tensor, heads: Sequence[int] = ()) -> Tensor:
+        """The embedding (N, D), or what these heads make of it, one after the other (N, sum of their widths)."""
         embedding = self.encoder(mel)
-        return embedding if head is None else self.heads[head](embedding)
+        return torch.cat([self.heads[i](embedding) for i in heads], dim=1) if heads else embedding

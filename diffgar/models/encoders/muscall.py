@@ -13,13 +13,15 @@ from diffgar.models.encoders.base import AudioEncoder, TextEncoder, TextStates
 from diffgar.models.encoders.frozen import Frozen
 from diffgar.models.encoders.muscall_clip import MuscallText
 from diffgar.models.encoders.muscall_network import SAMPLE_RATE, SECONDS, MuscallAudio
+from diffgar.models.encoders.recognise import refuse_others
 from diffgar.models.encoders.tokens import load_tokenizer, tokenize
 from diffgar.models.encoders.weights import RANDOM, Checkpoint, build, find_checkpoint
 
 REMEDY = (
-    "MusCALL's authors publish no weights: train it with their code, or ask them, and put its best_model.pth.tar into "
-    "{folder}"
+    "MusCALL's authors publish no weights: train it with their code, or ask them, and set encoder_pair.weights to its "
+    "best_model.pth.tar"
 )
+TOKENIZER = "openai/clip-vit-base-patch32"
 AUDIO, TEXT = ("audio_backbone.*", "audio_projection.*"), ("textual_head.*", "text_projection.*")
 UNUSED = ("logit_scale", "audio_ssl.*", "textual_head.embeddings.position_ids")  # of training; a constant
 
@@ -72,7 +74,7 @@ class MuscallTextEncoder(Frozen, TextEncoder):
     def __init__(
         self,
         weights: str,
-        tokenizer: str = "openai/clip-vit-base-patch32",
+        tokenizer: str = TOKENIZER,
         model_config: Mapping | None = None,
         name: str = "muscall_text",
         dtype: str | None = None,
@@ -87,7 +89,7 @@ class MuscallTextEncoder(Frozen, TextEncoder):
         self.name, self.embedding_dim = name, self.network.text_projection.out_features
         self.dim = self.network.text_projection.in_features
         self.max_tokens, vocab_size = sizes.get("max_tokens", 77), sizes.get("vocab_size", 49_408)
-        self.tokenizer = load_tokenizer(tokenizer, vocab_size, published=checkpoint is not None)
+        self.tokenizer = load_tokenizer(tokenizer, vocab_size, checkpoint is not None, TOKENIZER)
         self.checkpoint_hash = checkpoint.hash if checkpoint else RANDOM
         self.freeze(self.network, dtype, compile)
 
@@ -103,5 +105,8 @@ class MuscallTextEncoder(Frozen, TextEncoder):
 
 def _state(checkpoint: Checkpoint | None) -> dict[str, Tensor]:
     """Its tensors; the CLIP branch as transformers 5 names it, where 4 said `textual_head.text_model.`."""
-    state = checkpoint.state() if checkpoint else {}
+    if checkpoint is None:
+        return {}
+    state = checkpoint.state()
+    refuse_others(state, "MusCALL", str(checkpoint))
     return {name.replace("textual_head.text_model.", "textual_head.", 1): tensor for name, tensor in state.items()}

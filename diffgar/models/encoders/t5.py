@@ -6,11 +6,14 @@ import torch
 from transformers import T5Config, T5EncoderModel
 
 from diffgar.models.encoders.base import TextEncoder, TextStates
+from diffgar.models.encoders.downloads import Published, remedy
 from diffgar.models.encoders.frozen import Frozen
+from diffgar.models.encoders.recognise import refuse_others
 from diffgar.models.encoders.tokens import load_tokenizer, tokenize
 from diffgar.models.encoders.weights import RANDOM, build, find_checkpoint
 
-REMEDY = "Download it: hf download google/flan-t5-base --local-dir {folder}"
+FLAN_T5 = "google/flan-t5-base"
+PUBLISHED = Published(FLAN_T5, ("config.json", "model.safetensors", "*token*", "spiece*"))
 FLAN_T5_BASE = {
     "d_model": 768,
     "d_ff": 2048,
@@ -36,7 +39,7 @@ class T5TextEncoder(Frozen, TextEncoder):
 
     def __init__(
         self,
-        weights: str = "google/flan-t5-base",
+        weights: str = FLAN_T5,
         tokenizer: str | None = None,
         model_config: Mapping | None = None,
         name: str = "flan_t5_base",
@@ -47,17 +50,19 @@ class T5TextEncoder(Frozen, TextEncoder):
         super().__init__()
         if dtype == "float16":
             raise ValueError("T5 overflows in float16; set dtype to bfloat16 or float32")
-        checkpoint = find_checkpoint(weights, REMEDY)
+        checkpoint = find_checkpoint(weights, remedy(weights, PUBLISHED, key="encoder_pair.text_weights"))
+        state = checkpoint.state() if checkpoint else {}
+        if checkpoint:
+            refuse_others(state, "T5", str(checkpoint))
         sizes = {**(checkpoint.config() if checkpoint else FLAN_T5_BASE), **(model_config or {})}
         config = T5Config.from_dict(sizes)
-        state = checkpoint.state() if checkpoint else {}
         tied = next((state[key] for key in EMBEDDING if key in state), None)
         if tied is not None:
             state |= dict.fromkeys(EMBEDDING, tied)
         self.network = build(lambda: T5EncoderModel(config), checkpoint, state, may_remain=DECODER)
         self.name, self.dim, self.max_tokens = name, config.d_model, max_tokens
-        folder = str(checkpoint.folder) if checkpoint else "google/flan-t5-base"
-        self.tokenizer = load_tokenizer(tokenizer or folder, config.vocab_size, published=checkpoint is not None)
+        own = checkpoint.origin if checkpoint else FLAN_T5  # a hub's snapshot here may hold the weights alone
+        self.tokenizer = load_tokenizer(tokenizer or own, config.vocab_size, checkpoint is not None, FLAN_T5)
         self.checkpoint_hash = checkpoint.hash if checkpoint else RANDOM
         self.freeze(self.network, dtype, compile)
 

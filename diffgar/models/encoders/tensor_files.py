@@ -21,6 +21,20 @@ TENSOR_PARTS = {  # what a table of tensors is built of; any other class in a pi
 }
 
 
+UNREADABLE = (  # of torch, pickle and safetensors, for files that are cut off, empty or of another kind
+    pickle.UnpicklingError,
+    SafetensorError,
+    RuntimeError,
+    EOFError,
+    OSError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+)
+
+
 class WeightsError(InputError):
     """Weights or a tokenizer are absent, unreadable, or another network's."""
 
@@ -73,5 +87,5 @@ def read_tensors(path: Path):
             return load_file(path)
         mmap = zipfile.is_zipfile(path)  # the optimiser's moments, twice the weights, are never read
         return torch.load(path, map_location="cpu", weights_only=False, pickle_module=_READER, mmap=mmap)
-    except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError) as error:
+    except UNREADABLE as error:
         raise WeightsError(f"{path} cannot be read ({error}); is it whole? Download it again") from error

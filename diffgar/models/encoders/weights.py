@@ -10,19 +10,22 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from diffgar.models.encoders.hub import FILE_SUFFIXES, cached_model, is_hub_name, open_model
 from diffgar.models.encoders.tensor_files import WeightsError, digest, read_tensors
 
 log = logging.getLogger(__name__)
 
 RANDOM = "random"  # as `weights`: freshly initialised, the same on every machine and in every job
 FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+WRAPPERS = {"module", "_orig_mod"}  # parts of names that torch's DataParallel and torch.compile put in
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The file, or the shards, that hold a network's weights."""
+    """The file, or the shards, that hold a network's weights. repo: the hub's name that they were asked for by."""
 
     files: tuple[Path, ...]
+    repo: str | None = None
 
     def __str__(self) -> str:
         return str(self.files[0])
@@ -30,6 +33,11 @@ class Checkpoint:
     @property
     def folder(self) -> Path:
         return self.files[0].parent
+
+    @property
+    def origin(self) -> str:
+        """Where the rest of what was published with them is: the hub's name, or the folder."""
+        return self.repo or str(self.folder)
 
     @property
     def hash(self) -> str:
@@ -42,10 +50,10 @@ class Checkpoint:
         path = self.folder / "config.json"
         if not path.is_file():
             raise WeightsError(f"{path} is missing: it tells the network's sizes; download it with the weights")
-        return json.loads(path.read_text())
+        return _json(path)
 
     def state(self) -> dict[str, Tensor]:
-        """Every tensor by name, on the CPU. Of a training checkpoint, what its "state_dict" holds."""
+        """Every tensor by name, on the CPU, without the `WRAPPERS`. Of a training checkpoint, its "state_dict"."""
         state = {}
         for path in self.files:
             content = read_tensors(path)
@@ -54,36 +62,42 @@ class Checkpoint:
                 raise WeightsError(
                     f"{path} holds no table of tensors: not a checkpoint of one of the layouts read here"
                 )
-            state |= content
+            for name, tensor in content.items():
+                bare = ".".join(part for part in name.split(".") if part not in WRAPPERS)
+                if bare in state:
+                    raise WeightsError(f"{path} holds {bare} twice, once as {name}: not one network's checkpoint")
+                state[bare] = tensor
         return state
 
 
 def find_checkpoint(weights: str | Path, remedy: str) -> Checkpoint | None:
     """The checkpoint at a local file or folder, or of a model hub's name; None, with a warning, for "random".
 
-    remedy: the download to make, `{folder}` standing for where to put it. Raises WeightsError that quotes it.
+    remedy: a sentence on how to get it. Raises WeightsError that quotes it.
     """
     if str(weights) == RANDOM:
         log.warning("weights: random. These latents mean nothing; they serve to try the pipeline")
         return None
-    path = Path(weights).expanduser()
+    if not weights or not str(weights).strip():
+        raise WeightsError(f"weights is {weights!r}: it must name a file, a folder or a hub's model. {remedy}")
+    path, name = Path(weights).expanduser(), str(weights).rstrip("/")
     if path.is_file():
+        if path.suffix == ".json":
+            raise WeightsError(f"{path} holds names or settings, no weights: name the folder, {path.parent}")
         return Checkpoint((path,))
-    try:
-        fetch = _in_folder(path) if path.is_dir() else _in_hub(str(weights))
-        found = next((file for file in map(fetch, FILES) if file), None)
-    except ValueError as error:  # not a name that the hub can have
-        raise WeightsError(_absent(weights, remedy)) from error
+    if path.is_dir():
+        found = _checkpoint(lambda file: path / file if (path / file).is_file() else None, None, remedy)
+        if found is None:
+            raise WeightsError(_without_weights(path, remedy))
+        return found
+    if not is_hub_name(name):
+        raise WeightsError(f"no weights at {path}: there is no such file or folder. {remedy}")
+    model = open_model(name)
+    found = _checkpoint(model.fetch, name, remedy)
     if found is None:
-        raise WeightsError(_absent(weights, remedy))
-    fetch("config.json")
-    if found.suffix != ".json":
-        return Checkpoint((found,))
-    shards = sorted(set(json.loads(found.read_text())["weight_map"].values()))
-    files = tuple(fetch(shard) for shard in shards)
-    if None in files:
-        raise WeightsError(f"{found} names the shard {shards[files.index(None)]}, which is missing; download it again")
-    return Checkpoint(files)
+        why = model.failure or f"the hub's {name} has neither {FILES[0]} nor {FILES[2]}"
+        raise WeightsError(f"no weights at {weights}: no file or folder here, and {why}. {remedy}")
+    return found
 
 
 def build(make: Callable[[], nn.Module], checkpoint: Checkpoint | None, state: Mapping[str, Tensor], **allowed):
@@ -126,27 +140,36 @@ def _matches(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatch(name, pattern) for pattern in patterns)
 
 
-def _absent(weights: str | Path, remedy: str) -> str:
-    path = Path(weights)
-    folder = path.parent if path.suffix else path
-    return (
-        f"no weights at {weights}: neither a file, nor a folder with {FILES[0]} or {FILES[2]}, nor a hub name that "
-        f"could be fetched. {remedy.format(folder=folder)}"
-    )
+def _checkpoint(fetch: Callable[[str], Path | None], repo: str | None, remedy: str) -> Checkpoint | None:
+    """The first of `FILES` that there is, with its shards and the config.json fetched as well."""
+    found = next((file for file in map(fetch, FILES) if file), None)
+    if found is None:
+        return None
+    fetch("config.json")
+    if found.suffix != ".json":
+        return Checkpoint((found,), repo)
+    shards = sorted(set(_json(found).get("weight_map", {}).values()))
+    files = tuple(fetch(shard) for shard in shards)
+    if None in files or not files:
+        missing = shards[files.index(None)] if files else "of no weights"
+        raise WeightsError(f"{found} names the shard {missing}, which is missing. {remedy}")
+    return Checkpoint(files, repo)
 
 
-def _in_folder(folder: Path) -> Callable[[str], Path | None]:
-    return lambda name: folder / name if (folder / name).is_file() else None
+def _without_weights(folder: Path, remedy: str) -> str:
+    """What a folder without weights holds instead, and what to do."""
+    advice = cached_model(folder)
+    files = sorted(file.name for file in folder.iterdir() if file.suffix.lower() in FILE_SUFFIXES)
+    if not advice and files:
+        advice = f"it holds {', '.join(files[:3])}: set the weights to {folder / files[0]}, where that is meant"
+    return f"no weights at {folder}: no {FILES[0]} or {FILES[2]} in this folder. {advice or remedy}"
 
 
-def _in_hub(repo: str) -> Callable[[str], Path | None]:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError
-
-    def fetch(name: str) -> Path | None:
-        try:
-            return Path(hf_hub_download(repo, name))
-        except (EntryNotFoundError, RepositoryNotFoundError):
-            return None
-
-    return fetch
+def _json(path: Path) -> dict:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise WeightsError(f"{path} is no JSON ({error}); download it again") from error
+    if not isinstance(content, dict):
+        raise WeightsError(f"{path} holds a {type(content).__name__}, not settings by name; download it again")
+    return content

@@ -1,0 +1,93 @@
+"""Whether an encoder has what its contract asks, before hours of audio go through it."""
+
+import math
+from numbers import Integral, Real
+
+from torch import nn
+
+from diffgar.errors import InputError
+
+GIVEN = "given"  # the `layer` of latents that were computed elsewhere
+PADDINGS = ("repeat", "zeros", "reflect")
+
+
+class PairError(InputError):
+    """An encoder pair that cannot be used: an encoder breaks its contract, or the pair's YAML says something else."""
+
+
+def _text(value) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _count(value) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and value > 0
+
+
+def _version(value) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _duration(value) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+
+
+def _folder(value) -> bool:
+    return _text(value) and "/" not in value and "\\" not in value and value not in (".", "..")
+
+
+COMMON = {
+    "name": (_folder, "a text that names the store's folder, without slashes"),
+    "checkpoint_hash": (_text, "a text that tells its weights from others, or 'none'"),
+    "frontend_version": (_version, "a whole number"),
+    "dim": (_count, "a whole number above 0, the width of its output"),
+}
+AUDIO = {
+    "layer": (_text, "a text"),
+    "sample_rate": (_count, "a whole number above 0, in Hz"),
+    "window_seconds": (_duration, "a number above 0"),
+    "short_padding": (lambda value: value in PADDINGS, f"one of {', '.join(PADDINGS)}"),
+}
+TEXT = {
+    "embedding_dim": (lambda value: value is None or _count(value), "a whole number above 0, or None"),
+    "max_tokens": (_count, "a whole number above 0"),
+}
+
+
+def check_audio(encoder, base: type[nn.Module]) -> None:
+    """Raises PairError unless `encoder` is an audio encoder as `base` describes, or stands for latents given."""
+    if getattr(encoder, "layer", None) == GIVEN and not isinstance(encoder, base):
+        _check_attributes(encoder, COMMON)
+    else:
+        _check_class(encoder, base)
+        _check_attributes(encoder, COMMON | AUDIO)
+
+
+def check_text(encoder, base: type[nn.Module]) -> None:
+    """Raises PairError unless `encoder` is a text encoder as `base` describes."""
+    _check_class(encoder, base)
+    _check_attributes(encoder, COMMON | TEXT)
+
+
+def _check_class(encoder, base: type[nn.Module]) -> None:
+    if not isinstance(encoder, base):
+        raise PairError(
+            f"{kind_of(encoder)} is no {base.__name__}: derive it from {base.__module__}.{base.__name__}, or name one "
+            f"that is in the pair's YAML, under {'audio_encoder' if 'Audio' in base.__name__ else 'text_encoder'}"
+        )
+    if type(encoder).encode is base.encode:
+        raise PairError(f"{kind_of(encoder)} has no encode of its own; define it as {base.__name__}.encode describes")
+
+
+def _check_attributes(encoder, expected: dict) -> None:
+    absent = object()
+    for name, (is_right, words) in expected.items():
+        value = getattr(encoder, name, absent)
+        if value is absent:
+            raise PairError(f"{kind_of(encoder)} has no {name}; set it to {words}, as README's own encoder does")
+        if not is_right(value):
+            raise PairError(f"{name} of {kind_of(encoder)} is {value!r}; it must be {words}")
+
+
+def kind_of(encoder) -> str:
+    """The encoder's class, with its module."""
+    return f"{type(encoder).__module__}.{type(encoder).__name__}"

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from diffgar.cli import to_hydra
 
 ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text()
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```\w*\n(.*?)```", README, re.S)
 LINES = [line.split(" #")[0].strip() for block in BLOCKS for line in block.splitlines()]
 COMMANDS = sorted({part for line in LINES for part in re.findall(r"python \w+\.py[^&|;]*", line)})
@@ -53,7 +53,7 @@ def test_a_file_that_readme_names_exists(path):
 
 
 def test_the_second_command_is_what_ci_runs():
-    assert "grep -m1 'python -m pytest' README.md" in (ROOT / ".ci/run").read_text()
+    assert "grep -m1 'python -m pytest' README.md" in (ROOT / ".ci/run").read_text(encoding="utf-8")
     assert "pip install -r requirements.txt && python -m pytest" in README
 
 

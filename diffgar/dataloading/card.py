@@ -73,7 +73,7 @@ class Card:
     def load(cls, folder: Path) -> "Card":
         path = Path(folder) / "card.json"
         try:
-            content = json.loads(path.read_text())
+            content = json.loads(path.read_text(encoding="utf-8"))
             if content.get("format_version") != FORMAT_VERSION:
                 found = content.get("format_version")
                 raise StoreError(f"{path}: format {found}, this code reads {FORMAT_VERSION}; extract it again")

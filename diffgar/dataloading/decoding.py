@@ -1,17 +1,12 @@
 """Decoding ahead: worker processes turn tracks into pieces of waveform before they are asked for."""
 
-import multiprocessing
-import os
 import queue
-import signal
-import sys
-import threading
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from diffgar.dataloading import workers
 from diffgar.dataloading.audio import blocks, pad_short, window_samples
 from diffgar.dataloading.decoders import AudioError
 from diffgar.dataloading.tracks import Track
@@ -86,15 +81,14 @@ class Decoder:
     def __init__(self, tracks: Sequence[Track], framing: Framing, num_workers: int):
         self.tracks, self.framing = tracks, framing
         self.num_workers = min(num_workers, len(tracks))
-        # fork where it is the system's way: workers touch neither torch nor the GPU, and start at once
-        self.context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+        self.context = workers.context()
         self.queues, self.workers = [], []
 
     def __enter__(self) -> "Decoder":
         for k in range(self.num_workers):
             share = [(i, self.tracks[i]) for i in range(k, len(self.tracks), self.num_workers)]
             pieces = self.context.Queue(maxsize=AHEAD)
-            worker = self.context.Process(target=_work, args=(share, self.framing, pieces, os.getpid()), daemon=True)
+            worker = self.context.Process(target=_work, args=(share, self.framing, pieces), daemon=True)
             worker.start()
             pieces._writer.close()  # now only the worker can write: if it dies within a message, `get` ends
             self.queues.append(pieces)
@@ -137,16 +131,9 @@ class Decoder:
                 ) from None
 
 
-def _work(share: list[tuple[int, Track]], framing: Framing, pieces, parent: int) -> None:
+def _work(share: list[tuple[int, Track]], framing: Framing, pieces) -> None:
     """A worker: decode its tracks one by one into its queue, which holds it back when it is ahead."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    workers.begin()
     for number, track in share:
         for piece in pieces_of(number, track, framing):
             pieces.put(piece)
-
-
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(1.0)
-    os._exit(1)

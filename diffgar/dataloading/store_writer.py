@@ -4,7 +4,6 @@ Every shard is one file, committed by a rename. Several jobs may write shards of
 all there joins them, in order, so that the store does not depend on who wrote what.
 """
 
-import fcntl
 import json
 import zlib
 from collections import Counter
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from filelock import FileLock
 
 from diffgar.dataloading.card import Card, StoreError, write_atomically
 from diffgar.dataloading.latents import Store
@@ -60,7 +60,7 @@ class StoreWriter:
                     f"{self.folder}: holds latents with {name} {getattr(found, name)!r}, this run would write "
                     f"{wanted!r}; extract into another folder, or delete this one first"
                 )
-        plan = json.loads((self.folder / "plan.json").read_text())
+        plan = json.loads((self.folder / "plan.json").read_text(encoding="utf-8"))
         if plan != self._plan_key():
             raise StoreError(
                 f"{self.folder}: was begun for {plan['num_rows']} rows in shards of {plan['shard_size']}, this run has "
@@ -144,8 +144,7 @@ class StoreWriter:
         """Join the shards once all are there; True if the store is complete. Safe to call from every job."""
         if self.finished:
             return True
-        with (self.folder / "finish.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with FileLock(self.folder / "finish.lock"):
             if not self.finished:
                 if not all(self._path(s).is_file() for s in range(self.num_shards)):
                     return False

@@ -151,7 +151,7 @@ def render_tables(folder: str, which: str, style: str = "text", select: dict | N
     for each, ending in ENDINGS.items():
         path = Path(folder) / "tables" / f"{which}.{ending}"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(render(table, each))
+        path.write_text(render(table, each), encoding="utf-8")
     print(render(table, style))
     print(f"tables  {Path(folder) / 'tables'}")
 

@@ -42,7 +42,7 @@ class Checkpoint:
         path = self.folder / "config.json"
         if not path.is_file():
             raise WeightsError(f"{path} is missing: it tells the network's sizes; download it with the weights")
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
 
     def state(self) -> dict[str, Tensor]:
         """Every tensor by name, on the CPU. Of a training checkpoint, what its "state_dict" holds."""
@@ -79,7 +79,7 @@ def find_checkpoint(weights: str | Path, remedy: str) -> Checkpoint | None:
     fetch("config.json")
     if found.suffix != ".json":
         return Checkpoint((found,))
-    shards = sorted(set(json.loads(found.read_text())["weight_map"].values()))
+    shards = sorted(set(json.loads(found.read_text(encoding="utf-8"))["weight_map"].values()))
     files = tuple(fetch(shard) for shard in shards)
     if None in files:
         raise WeightsError(f"{found} names the shard {shards[files.index(None)]}, which is missing; download it again")

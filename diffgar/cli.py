@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from diffgar import threads
 from diffgar.commandline import CONFIG_ROOT
-from diffgar.commandline.composing import compose, is_group, register_tasks, without_nulls
+from diffgar.commandline.composing import compose, is_group, leave_out, register_tasks, without_nulls
 from diffgar.commandline.messages import sentence
 from diffgar.commandline.usage import usage
 from diffgar.commandline.values import check_values
@@ -38,30 +38,33 @@ def main(config_name: str, flags: tuple[str, ...] = ()) -> Callable:
                 return
             asked = os.environ.get(FULL)
             with errors_as_sentences(asked, config_name):
-                line = read(sys.argv[1:], flags)
-                register_tasks(line.places)
-                sys.argv[1:] = without_nulls(line, config_name).words
+                typed = read(sys.argv[1:], flags)
+                register_tasks(typed.places)
+                line, nulls = without_nulls(typed, config_name)
+                sys.argv[1:] = line.words
                 script = hydra.main(version_base="1.3", config_path=str(CONFIG_ROOT), config_name=config_name)
+
+                @functools.wraps(run)
+                def job(cfg: DictConfig):
+                    sys.argv[1:] = typed.words  # what Lightning starts its further processes with
+                    leave_out(cfg, nulls)
+                    return checked(run, cfg, asked, config_name)
+
                 with variable(FULL, "1"):  # Hydra hands its errors on, instead of printing them
-                    script(job(run, asked, config_name))()
+                    script(job)()
 
         return entry
 
     return decorate
 
 
-def job(run: Callable, asked: str | None, config_name: str) -> Callable:
-    """What Hydra calls with the config. A sweep's errors stay errors: the launcher and a cluster have to see them."""
-
-    @functools.wraps(run)
-    def checked(cfg: DictConfig):
-        sweep = HydraConfig.get().mode == RunMode.MULTIRUN
-        with variable(FULL, asked), contextlib.nullcontext() if sweep else errors_as_sentences(asked, config_name):
-            threads.limit()
-            check_values(cfg, HydraConfig.get())
-            return run(cfg)
-
-    return checked
+def checked(run: Callable, cfg: DictConfig, asked: str | None, config_name: str):
+    """Run a job. A sweep's errors stay errors: the launcher and a cluster have to see them."""
+    sweep = HydraConfig.get().mode == RunMode.MULTIRUN
+    with variable(FULL, asked), contextlib.nullcontext() if sweep else errors_as_sentences(asked, config_name):
+        threads.limit()
+        check_values(cfg, HydraConfig.get())
+        return run(cfg)
 
 
 @contextlib.contextmanager

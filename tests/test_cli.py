@@ -1,5 +1,7 @@
 """The command line: the documented commands become Hydra's words, once and for all, whatever characters they have."""
 
+import sys
+
 import pytest
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -185,6 +187,20 @@ def test_a_group_is_left_out_by_null(tmp_path, config, word, left):
 
     code, out, told = shell(entry, word, f"paths.logs={tmp_path}", "model_name=m")
     assert (code, out) == (0, "None\n"), told
+
+
+def test_what_a_saved_config_has_written_out_is_left_out_too_also_by_the_processes_that_follow(tmp_path):
+    (tmp_path / "config.yaml").write_text("prepare: {folder: x}\ntask: null\nseed: 0\n", encoding="utf-8")
+
+    @cli.main("train_ldm/demo")
+    def entry(cfg):
+        print(cfg.prepare, cfg.task, *sys.argv[1:])
+
+    words = to_hydra(
+        ["--config", str(tmp_path / "config.yaml"), "prepare=null", "task=null", f"hydra.run.dir={tmp_path}"]
+    )
+    code, out, told = shell(entry, *words)
+    assert (code, out.split()) == (0, ["None", "None", *words]), told
 
 
 def test_numbers_are_whole_where_the_config_has_whole_ones(tmp_path):

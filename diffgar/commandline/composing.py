@@ -42,18 +42,30 @@ def is_group(key: str, places: Sequence[Path] = ()) -> bool:
     return bool(name) and any((place / name).is_dir() for place in (CONFIG_ROOT, *places))
 
 
-def without_nulls(line: Line, config_name: str) -> Line:
-    """`group=null` becomes Hydra's `~group`, or nothing where nothing is chosen."""
+def without_nulls(line: Line, config_name: str) -> tuple[Line, list[str]]:
+    """`group=null` becomes Hydra's `~group`, or nothing where nothing is chosen.
+
+    Also returns the keys that are no choice of this config but written out in it (a saved config.yaml): Hydra can
+    leave none of these out, so that `leave_out` has to.
+    """
     nulls = [word for word in line.overrides if NULL.fullmatch(word) and is_group(word[:-5], line.places)]
     if not nulls:
-        return line
+        return line, []
     others = replace(line, overrides=[word for word in line.overrides if word not in nulls])
     try:
-        chosen = compose_line(others, config_name).hydra.runtime.choices
+        cfg = compose_line(others, config_name)
     except Exception:  # another word is at fault: Hydra says which
-        return line
-    taken_out = [f"~{word[:-5]}" for word in nulls if chosen.get(word[:-5]) is not None]
-    return replace(others, overrides=others.overrides + taken_out)
+        return line, []
+    keys, choices = [word[:-5] for word in nulls], cfg.hydra.runtime.choices
+    taken_out = [f"~{key}" for key in keys if choices.get(key) is not None]
+    return replace(others, overrides=others.overrides + taken_out), [key for key in keys if key not in choices]
+
+
+def leave_out(cfg: DictConfig, keys: Sequence[str]) -> None:
+    """Make null what a config has written out."""
+    for key in keys:
+        if OmegaConf.select(cfg, key, throw_on_resolution_failure=False) is not None:
+            OmegaConf.update(cfg, key, None, merge=False)
 
 
 def register_tasks(places: Sequence[Path] = ()) -> None:

@@ -41,11 +41,7 @@ class Line:
     def places(self) -> list[Path]:
         """The folders of configs beside config/."""
         listed = [self.folder] if self.folder else []
-        for word in self.overrides:
-            if word.startswith(SEARCHPATH):
-                paths = OverridesParser.create().parse_override(word).value()
-                listed += [path.removeprefix("file://") for path in paths]
-        return [Path(path) for path in listed]
+        return [Path(path) for path in listed + [path.removeprefix("file://") for path in searched(self.overrides)]]
 
 
 def to_hydra(argv: Sequence[str], flags: Sequence[str] = ()) -> list[str]:
@@ -142,8 +138,13 @@ def with_places(overrides: list[str], folders: list[str]) -> list[str]:
     """Further folders of configs join Hydra's search path, which takes one on the command line itself."""
     if not folders:
         return overrides
-    parser = OverridesParser.create()
-    named = [word for word in overrides if word.startswith(SEARCHPATH)]
-    paths = [path for word in named for path in parser.parse_override(word).value()]
-    paths += [f"file://{Path(folder).expanduser().resolve()}" for folder in folders]
-    return [word for word in overrides if word not in named] + [f"{SEARCHPATH}[{','.join(map(quote, paths))}]"]
+    paths = searched(overrides) + [f"file://{Path(folder).expanduser().resolve()}" for folder in folders]
+    others = [word for word in overrides if not word.startswith(SEARCHPATH)]
+    return [*others, f"{SEARCHPATH}[{','.join(map(quote, paths))}]"]
+
+
+def searched(overrides: list[str]) -> list[str]:
+    """The folders that `hydra.searchpath=[…]` names, as it does."""
+    words = [word for word in overrides if word.startswith(SEARCHPATH)]
+    values = [OverridesParser.create().parse_override(word).value() for word in words]
+    return [path for value in values if isinstance(value, list) for path in value]

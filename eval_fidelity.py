@@ -5,6 +5,9 @@ python eval_fidelity.py --task song_describer --model_name NAME --model_step 500
 python eval_fidelity.py evaluation.guidance=[1,2,3,5]                               # quality against diversity
 """
 
+import diffgar.interrupts  # noqa: F401  first: Ctrl-C is one line, also while the rest is imported
+
+# isort: split
 import dataclasses
 from functools import partial
 from pathlib import Path

@@ -5,6 +5,9 @@ python eval_retrieval.py --task song_describer --model_name NAME --model_step 50
 python eval_retrieval.py control=negative                                           # steering, measured
 """
 
+import diffgar.interrupts  # noqa: F401  first: Ctrl-C is one line, also while the rest is imported
+
+# isort: split
 from pathlib import Path
 
 from hydra.utils import instantiate

@@ -8,6 +8,9 @@ again. Jobs can share the work: this is one of eight,
 `extraction.shard.index=3 extraction.shard.count=8`; and `num_devices=4` is four GPUs of one host.
 """
 
+import diffgar.interrupts  # noqa: F401  first: Ctrl-C is one line, also while the rest is imported
+
+# isort: split
 from datetime import timedelta
 from pathlib import Path
 
@@ -31,8 +34,9 @@ PATIENCE = timedelta(days=30)  # a process that has finished waits for the other
 
 
 def prepare(cfg: DictConfig) -> None:
-    """Make the collection first, where the config says so: the demo's alone."""
-    if cfg.get("prepare"):
+    """Make the collection first, where the data lies in a folder that we fill: the demo's alone."""
+    made = cfg.get("prepare") and Path(cfg.prepare.folder).absolute()
+    if made and cfg.data.get("audio_root") and made == Path(cfg.data.audio_root).absolute():
         instantiate(cfg.prepare)
 
 

@@ -6,6 +6,9 @@
 A killed run goes on from its last checkpoint; a finished one prints its table. Another config needs another model_name.
 """
 
+import diffgar.interrupts  # noqa: F401  first: Ctrl-C is one line, also while the rest is imported
+
+# isort: split
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -20,7 +23,7 @@ from diffgar.evaluation.queries import ValidationRetrieval
 from diffgar.models.precision import choose_precision
 
 
-@cli.main("train_ldm/model/encoder_pair/demo/unet/train_ldm_sample_pred_small")
+@cli.main("train_ldm/model/encoder_pair/demo/unet/train_ldm_sample_pred_small", flags=("task", "model_name"))
 def main(cfg: DictConfig) -> None:
     """Prepare (the demo alone), train what is not trained yet, evaluate."""
     folder = Path(cfg.paths.checkpoints) / cfg.model_name

@@ -53,7 +53,7 @@ def scores_of(folder: Path) -> dict[int, float]:
 def record_score(folder: Path, step: int, recall: float) -> None:
     """Add a step's validation R@10 (%) to scores.csv; the last of a step counts."""
     path = Path(folder) / "scores.csv"
-    with path.open("a") as out:
+    with path.open("a", encoding="utf-8") as out:
         if out.tell() == 0:
             out.write("step,R@10\n")
         out.write(f"{step},{recall:.4f}\n")

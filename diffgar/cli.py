@@ -1,46 +1,30 @@
-"""The command line: `--config FILE` and `--key value` beside Hydra's own words."""
+"""The command line of the scripts: Hydra's, with flags, with any characters, and with errors as sentences."""
 
+import contextlib
 import functools
+import os
 import sys
-from collections.abc import Callable
-from pathlib import Path
+import traceback
+from collections.abc import Callable, Iterator
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
 
-CONFIG_ROOT = Path(__file__).resolve().parents[1] / "config"
+from diffgar import threads
+from diffgar.commandline import CONFIG_ROOT
+from diffgar.commandline.composing import compose, is_group, leave_out, register_tasks, without_nulls
+from diffgar.commandline.messages import sentence
+from diffgar.commandline.usage import usage
+from diffgar.commandline.values import check_values
+from diffgar.commandline.words import read, to_hydra
+from diffgar.interrupts import INTERRUPTED
 
+__all__ = ["main", "to_hydra"]
 
-def to_hydra(argv: list[str], flags: tuple[str, ...] = ()) -> list[str]:
-    """Rewrite `--config` and the named flags into Hydra's words, flags before overrides.
-
-    Rewriting twice changes nothing, because Lightning runs `sys.argv` again in each DDP process.
-    """
-    options, overrides, args = [], [], iter(argv)
-    for arg in args:
-        name, _, value = arg.removeprefix("--").partition("=")
-        if arg.startswith("--") and name in ("config", *flags):
-            value = value or next(args, None)
-            if value is None:
-                raise SystemExit(f"--{name} needs a value")
-            if name == "config":
-                options += config_options(value)
-            else:
-                overrides.append(f"{name}={value}")
-        elif arg.startswith("~") or ("=" in arg and not arg.startswith("-")):
-            overrides.append(arg)
-        else:
-            options.append(arg)
-    return options + overrides
-
-
-def config_options(file: str) -> list[str]:
-    """Name a config file the way Hydra does: a path inside config/, or a folder plus a name."""
-    path = Path(file).resolve()
-    if not path.is_file():
-        raise SystemExit(f"no config file at {file}")
-    if path.is_relative_to(CONFIG_ROOT):
-        return ["--config-name", path.relative_to(CONFIG_ROOT).with_suffix("").as_posix()]
-    return ["--config-dir", str(path.parent), "--config-name", path.stem]
+FULL = "HYDRA_FULL_ERROR"  # 1: errors with all of their traceback, also Hydra's part
+STOPPED = 130  # the exit code of Ctrl-C
 
 
 def main(config_name: str, flags: tuple[str, ...] = ()) -> Callable:
@@ -49,9 +33,88 @@ def main(config_name: str, flags: tuple[str, ...] = ()) -> Callable:
     def decorate(run: Callable) -> Callable:
         @functools.wraps(run)
         def entry():
-            sys.argv[1:] = to_hydra(sys.argv[1:], flags)
-            hydra.main(version_base="1.3", config_path=str(CONFIG_ROOT), config_name=config_name)(run)()
+            if {"--help", "-h"} & set(sys.argv[1:]):
+                print(usage(sys.modules[run.__module__].__doc__ or "", flags, config_name))
+                return
+            asked = os.environ.get(FULL)
+            with errors_as_sentences(asked, config_name):
+                typed = read(sys.argv[1:], flags)
+                register_tasks(typed.places)
+                line, nulls = without_nulls(typed, config_name)
+                sys.argv[1:] = line.words
+                script = hydra.main(version_base="1.3", config_path=str(CONFIG_ROOT), config_name=config_name)
+
+                @functools.wraps(run)
+                def job(cfg: DictConfig):
+                    sys.argv[1:] = typed.words  # what Lightning starts its further processes with
+                    leave_out(cfg, nulls)
+                    return checked(run, cfg, asked, config_name)
+
+                with variable(FULL, "1"):  # Hydra hands its errors on, instead of printing them
+                    script(job)()
 
         return entry
 
     return decorate
+
+
+def checked(run: Callable, cfg: DictConfig, asked: str | None, config_name: str):
+    """Run a job. A sweep's errors stay errors: the launcher and a cluster have to see them."""
+    sweep = HydraConfig.get().mode == RunMode.MULTIRUN
+    with variable(FULL, asked), contextlib.nullcontext() if sweep else errors_as_sentences(asked, config_name):
+        threads.limit()
+        check_values(cfg, HydraConfig.get())
+        return run(cfg)
+
+
+@contextlib.contextmanager
+def errors_as_sentences(asked: str | None, config_name: str) -> Iterator[None]:
+    """End the program: with a line for what a user can mend and for Ctrl-C, with a traceback for what is our fault."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit) as stop:
+        if isinstance(stop, SystemExit) and not is_interruption(stop):
+            raise
+        print(f"\n{INTERRUPTED}", file=sys.stderr)
+        raise SystemExit(STOPPED) from None
+    except Exception as error:
+        if asked == "1":
+            raise
+        text = sentence(error, functools.partial(known_config, config_name))
+        told = traceback.format_exception(type(error), error, error.__traceback__.tb_next)  # without this function
+        print(text or "".join(told).rstrip(), file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+def is_interruption(stop: SystemExit) -> bool:
+    """Whether Ctrl-C ended the program: Lightning makes it an exit. What was told already is not told again."""
+    return stop.code != STOPPED and isinstance(stop.__context__, KeyboardInterrupt)
+
+
+def known_config(config_name: str) -> DictConfig | None:
+    """The config of this command line without its values, or without its choices too, where there is one."""
+    with contextlib.suppress(Exception):
+        line = read(sys.argv[1:])
+        groups = [word for word in line.overrides if is_group(word.partition("=")[0], line.places)]
+        for words in (groups, []):
+            with contextlib.suppress(Exception):
+                return compose(line.name or config_name, words, line.places)
+    return None
+
+
+@contextlib.contextmanager
+def variable(name: str, value: str | None) -> Iterator[None]:
+    """Set an environment variable for a while, or take it away (None)."""
+    before = os.environ.get(name)
+    _set(name, value)
+    try:
+        yield
+    finally:
+        _set(name, before)
+
+
+def _set(name: str, value: str | None) -> None:
+    if value is None:
+        os.environ.pop(name, None)
+    else:
+        os.environ[name] = value

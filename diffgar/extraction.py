@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
+from diffgar import threads
 from diffgar.dataloading.audio import RESAMPLER
 from diffgar.dataloading.card import Card
 from diffgar.dataloading.decoding import Decoder, audio_digest
@@ -54,7 +55,8 @@ def extract_audio(
     audio_encoder.eval().to(options.torch_device)
     batches = WindowBatches(options.forward(audio_encoder.encode), framing, options)
     progress = Progress(sum(map(len, shards.values())), options.max_failures, failures_of(writer))
-    with Decoder(sum(there.values(), []), framing, options.num_workers) as decoder, progress:
+    decoder = Decoder(sum(there.values(), []), framing, options.num_workers)
+    with threads.beside(decoder.num_workers), decoder, progress:
         pieces = iter(decoder)
         for shard, mine in shards.items():
             absent = [track for track in mine if track.track_id in gone]

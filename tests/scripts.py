@@ -46,8 +46,28 @@ def finish(process: subprocess.Popen) -> str:
     try:
         return process.communicate(timeout=600)[0]
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
+        kill(process)
         raise AssertionError(process.communicate()[0][-3000:]) from None
+
+
+def kill(process: subprocess.Popen) -> None:
+    """End a process that `start` started, and its children where the system has groups of processes."""
+    if hasattr(os, "killpg"):
+        os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+
+
+def shell(entry, *arguments: str) -> tuple[int, str, str]:
+    """Call what `cli.main` decorated, as the shell would: the exit code, and what was printed and told."""
+    out, told, code = io.StringIO(), io.StringIO(), 0
+    argv = mock.patch.object(sys, "argv", ["script.py", *arguments])
+    with argv, contextlib.redirect_stdout(out), contextlib.redirect_stderr(told):
+        try:
+            entry()
+        except SystemExit as stopped:
+            code = stopped.code or 0
+    return code, out.getvalue(), told.getvalue()
 
 
 def invoke(script: str, *arguments: str, fails: bool = False) -> str:

@@ -32,13 +32,14 @@ def test_a_whole_config_composes_and_resolves(path):
 def test_a_choice_composes_in_its_script(path):
     group, choice = path.parent.as_posix(), path.stem
     base = {"control": "eval_retrieval", "sampler": "eval_retrieval"}.get(group, "train_ldm")
-    cfg = composed(base, ["model_name=name", f"{group}={choice}"])
+    names = ["task.name=name", "task.dataset=name"] if (group, choice) == ("task", "dataset") else []
+    cfg = composed(base, ["model_name=name", f"{group}={choice}", *names])
     OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
 
 
 @pytest.mark.parametrize("path", LEAVES, ids=str)
 def test_a_leaf_is_short_and_its_second_line_runs_it(path):
-    lines = (CONFIG / path).read_text().splitlines()
+    lines = (CONFIG / path).read_text(encoding="utf-8").splitlines()
     script = "extract_dataset" if path.parts[0] == "extract_features" else "train_ldm"
     assert lines[0] == "# @package _global_"
     assert lines[1] == f"# python {script}.py --config config/{path}"

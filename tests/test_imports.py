@@ -14,7 +14,7 @@ LIGHTNING = {"ldm.py", "baselines.py", "towers.py", "distill.py", "datamodule.py
 
 def imported(path: Path) -> set[str]:
     names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -29,10 +29,18 @@ def test_the_import_rules_hold(path):
         assert not [n for n in names if n.startswith(("diffgar.dataloading", "diffgar.evaluation"))]
     if relative.parts[:2] == ("diffgar", "dataloading"):
         assert not [n for n in names if n.startswith("diffgar.models")]
-    if relative.parts[0] == "diffgar" and path.name != "cli.py":
+    if relative.parts[0] == "diffgar" and path.name != "cli.py" and relative.parts[1] != "commandline":
         assert not [n for n in names if n.split(".")[0] == "hydra"]
     if relative.parts[0] == "diffgar" and path.name not in LIGHTNING:
         assert not [n for n in names if n.startswith(("pytorch_lightning", "lightning"))]
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("*.py")), ids=lambda path: path.name)
+def test_ctrl_c_is_one_line_from_a_scripts_first_import_on(path):
+    tops = [node for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, ast.Import)]
+    assert tops[0].names[0].name == "diffgar.interrupts"
+    program = "import sys, diffgar.interrupts; assert not {'hydra', 'torch', 'numpy'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
 
 
 def test_importing_the_package_is_light():
@@ -43,6 +51,10 @@ def test_importing_the_package_is_light():
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_only_an_encoders_own_adapter_needs_transformers(path):
     if path.parent.name != "encoders":
-        tops = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)]
+        tops = [
+            node
+            for node in ast.parse(path.read_text(encoding="utf-8")).body
+            if isinstance(node, ast.Import | ast.ImportFrom)
+        ]
         source = "\n".join(ast.unparse(node) for node in tops)
         assert "transformers" not in source and "wandb" not in source

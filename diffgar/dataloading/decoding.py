@@ -5,23 +5,19 @@ import hashlib
 import multiprocessing
 import os
 import queue
-import signal
-import sys
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from diffgar.dataloading import workers
 from diffgar.dataloading.audio import blocks, pad_short, window_samples
 from diffgar.dataloading.audio_parts import AudioError
 from diffgar.dataloading.tracks import Track
 
 PIECE_SECONDS = 60  # audio a message: long enough to be cheap, short enough for a two-hour file to stay flat
 AHEAD = 2  # pieces that each worker keeps ready
-# fork where it is the system's way: workers touch neither torch nor the GPU, and start at once
-START_METHOD = "fork" if sys.platform == "linux" else "spawn"
 
 
 @dataclass(frozen=True)
@@ -113,7 +109,7 @@ class Decoder:
     def __init__(self, tracks: Sequence[Track], framing: Framing, num_workers: int):
         self.tracks, self.framing = tracks, framing
         self.num_workers = min(num_workers, len(tracks))
-        self.context = multiprocessing.get_context(START_METHOD)
+        self.context = workers.context()
         self.queues: list[multiprocessing.queues.Queue[Piece]] = []
         self.workers: list[multiprocessing.process.BaseProcess] = []
 
@@ -166,16 +162,7 @@ class Decoder:
 
 def _work(share: list[tuple[int, Track]], framing: Framing, pieces) -> None:
     """A worker: decode its tracks one by one into its queue, which holds it back when it is ahead."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    workers.begin()
     for number, track in share:
         for piece in pieces_of(number, track, framing):
             pieces.put(piece)
-
-
-def _end_with_parent() -> None:
-    """End this process when the one that started it has ended, however that did: on any system."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)

@@ -4,23 +4,25 @@ A track is a pure function of (seed, split, number): more tracks of a split leav
 """
 
 import json
-import multiprocessing
 import os
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import soundfile
+from filelock import FileLock
 from tqdm import tqdm
 
+from diffgar.dataloading import workers
 from diffgar.dataloading.demo_captions import caption, phrase, phrasings
 from diffgar.dataloading.demo_music import ATTRIBUTES, compose, draw_attributes, draw_timing
 from diffgar.dataloading.demo_sound import SAMPLE_RATE, render
 from diffgar.dataloading.splits import by_column
 from diffgar.dataloading.tracks import Dataset, read_dataset
+from diffgar.errors import InputError
 
 __all__ = [
     "ATTRIBUTES",
@@ -33,6 +35,7 @@ __all__ = [
 ]
 
 COLLECTION_VERSION = 1  # another number for every change of what is composed, rendered or said
+MARKER = "collection.json"
 CAPTIONS_PER_TRACK = 3
 SPLITS = ("train", "validation", "test")
 CHUNK = 8  # tracks a task for a worker process
@@ -51,22 +54,42 @@ def write_collection(
     audio/<track_id>.flac: 16 bits, mono, 22,050 Hz, 20 to 32 s. captions.csv: one row a caption, with the columns
     caption_id, track_id, path (relative to the folder), caption, split, duration (s), named (the attributes that
     the caption names, joined by "|") and one column for each of ATTRIBUTES. What is there already is kept, so a
-    killed run goes on; other sizes add tracks. Raises ValueError for a folder of another version or seed.
+    killed run goes on; other sizes add tracks; of several processes one writes and the others wait. Raises
+    ValueError for a folder of another version or seed.
     num_workers: processes; 0 renders in this one.
     """
     folder, sizes = Path(folder), dict(zip(SPLITS, (num_train, num_validation, num_test), strict=True))
-    claim(folder, {"collection": "diffgar demo", "version": COLLECTION_VERSION, "seed": seed})
-    table = folder / "captions.csv"
+    marker = {"collection": "diffgar demo", "version": COLLECTION_VERSION, "seed": seed}
     tracks = [(split, number) for split in SPLITS for number in range(sizes[split])]
-    missing = [track for track in tracks if not (folder / audio_path(*track)).is_file()]
-    for _ in tqdm(rendered(folder, seed, missing, num_workers), "rendering", len(missing), disable=not missing):
-        pass
+    if (folder / MARKER).is_file():
+        refuse_other(folder, marker)
+    if not is_whole(folder, tracks):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_name(f"{folder.name}.lock")):
+            claim(folder, marker)
+            complete(folder, seed, tracks, num_workers)
+    return folder / "captions.csv"
+
+
+def complete(folder: Path, seed: int, tracks: list[tuple[str, int]], num_workers: int) -> None:
+    """Render the tracks that are missing, then write the table if it is not of just these."""
+    missing, table = missing_of(folder, tracks), folder / "captions.csv"
+    with closing(rendered(folder, seed, missing, num_workers)) as done:
+        for _ in tqdm(done, "rendering", len(missing), disable=not missing):
+            pass
     if missing or not holds(table, tracks):
         rows = [row for track in tracks for row in track_rows(seed, *track)]
         part = table.with_suffix(".part")
         pd.DataFrame(rows).to_csv(part, index=False)
         os.replace(part, table)
-    return table
+
+
+def missing_of(folder: Path, tracks: list[tuple[str, int]]) -> list[tuple[str, int]]:
+    return [track for track in tracks if not (folder / audio_path(*track)).is_file()]
+
+
+def is_whole(folder: Path, tracks: list[tuple[str, int]]) -> bool:
+    return not missing_of(folder, tracks) and holds(folder / "captions.csv", tracks)
 
 
 def read_collection(folder: str | Path, **sizes) -> Dataset:
@@ -85,19 +108,27 @@ def holds(table: Path, tracks: list[tuple[str, int]]) -> bool:
 
 def claim(folder: Path, marker: dict) -> None:
     """Write the collection's marker into a new folder; refuse one that holds something else."""
-    path = folder / "collection.json"
-    remedy = f"delete {folder}, or choose another folder (paths.data)"
+    path = folder / MARKER
     if path.is_file():
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if found != marker:
-            raise ValueError(f"{path}: holds {found}, but {marker} was asked for; {remedy}")
-        return
+        return refuse_other(folder, marker)
     if folder.is_dir() and any(folder.iterdir()):
-        raise ValueError(f"{folder}: has files, but no collection.json of a demo collection; {remedy}")
+        raise InputError(f"{folder}: has files, but no {MARKER} of a demo collection; {remedy(folder)}")
     (folder / "audio").mkdir(parents=True)
     part = path.with_suffix(".part")
     part.write_text(json.dumps(marker), encoding="utf-8")
     os.replace(part, path)
+    return None
+
+
+def refuse_other(folder: Path, marker: dict) -> None:
+    """Raise InputError for a collection of another version or seed."""
+    found = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+    if found != marker:
+        raise InputError(f"{folder / MARKER}: holds {found}, but {marker} was asked for; {remedy(folder)}")
+
+
+def remedy(folder: Path) -> str:
+    return f"delete {folder}, or choose another folder (paths.data)"
 
 
 def track_id(split: str, number: int) -> str:
@@ -146,11 +177,12 @@ def rendered(folder: Path, seed: int, tracks: list[tuple[str, int]], num_workers
         for track in tracks:
             yield render_track(folder, seed, *track)
         return
-    # fork where it is the system's way: workers touch neither torch nor the GPU, and start at once
-    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-    with ProcessPoolExecutor(num_workers, mp_context=context) as pool:
+    pool = ProcessPoolExecutor(num_workers, mp_context=workers.context(), initializer=workers.begin)
+    try:
         for done in pool.map(_render_chunk, chunks):
             yield from [None] * done
+    finally:
+        pool.shutdown(cancel_futures=True)  # on Ctrl-C the chunks in hand are finished, no others begun
 
 
 def _render_chunk(task: tuple[Path, int, list[tuple[str, int]]]) -> int:

@@ -55,8 +55,11 @@ class WindowsDataModule(LightningDataModule):
                 return self.frontend(waveform[None])[0].half()  # (F, M)
 
         paths = self.dataset.split(split).tracks["path"]
-        with ThreadPoolExecutor(self.num_threads) as pool:
+        pool = ThreadPoolExecutor(self.num_threads)
+        try:
             return list(tqdm(pool.map(features, paths), f"decoding {split}", len(paths)))
+        finally:
+            pool.shutdown(cancel_futures=True)  # on Ctrl-C the tracks in hand are finished, no others begun
 
     def constants(self) -> dict:
         """What the module is built with: all captions of the train split, and the attributes' phrases."""

@@ -1,0 +1,61 @@
+"""Whether the values of a command line are of the kind that the config has there."""
+
+import numbers
+from pathlib import Path
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from diffgar.commandline import CommandError
+from diffgar.commandline.composing import compose, is_group
+
+WORDS_FOR_NUMBERS = ("auto",)
+
+
+def check_values(cfg: DictConfig, hydra: DictConfig) -> None:
+    """Raise CommandError for a value of another kind than the one it replaces, with its key and what was expected.
+
+    A number that is written as 1e3 becomes whole where a whole one is expected. `hydra` is Hydra's own config.
+    """
+    places = [Path(source.path) for source in hydra.runtime.config_sources if source.provider == "command-line"]
+    parsed = OverridesParser.create().parse_overrides(list(hydra.overrides.task))
+    values = [item for item in parsed if not item.is_delete() and not item.is_add() and not item.is_force_add()]
+    values = [item for item in values if isinstance(item.value(), dict) or not is_group(item.key_or_group, places)]
+    if not values:
+        return
+    kept = [item.input_line for item in parsed if item not in values]
+    before = compose(hydra.job.config_name, [*hydra.overrides.hydra, *kept], places)
+    for item in values:
+        check(cfg, before, item.key_or_group, item.input_line)
+
+
+def check(cfg: DictConfig, before: DictConfig, key: str, typed: str) -> None:
+    """Check one key, and all below it."""
+    default, value = (OmegaConf.select(config, key, throw_on_resolution_failure=False) for config in (before, cfg))
+    if isinstance(default, DictConfig) and isinstance(value, DictConfig):
+        for name in value:
+            check(cfg, before, f"{key}.{name}", typed)
+    elif expected := expectation(default, value):
+        shown = OmegaConf.to_container(default) if OmegaConf.is_config(default) else default
+        raise CommandError(f"{typed}: {expected} is expected for {key} (the config has {shown}), not {value!r}")
+    elif is_whole(default) and isinstance(value, float) and value.is_integer() and abs(value) >= 1:
+        OmegaConf.update(cfg, key, int(value))
+
+
+def expectation(default, value) -> str | None:
+    """What a value should have been, if it can be of no use where the default is."""
+    word = isinstance(value, str) and any(map(str.isalpha, value)) and value not in WORDS_FOR_NUMBERS
+    if word and isinstance(default, bool):
+        return "true or false"
+    if word and isinstance(default, numbers.Number):
+        return "a number"
+    number = isinstance(value, numbers.Number) and not isinstance(value, bool)
+    if number and isinstance(default, ListConfig):
+        return "a list, [a,b],"
+    if number and isinstance(default, DictConfig):
+        return "a mapping, {name:value},"
+    return None
+
+
+def is_whole(default) -> bool:
+    return isinstance(default, int) and not isinstance(default, bool)

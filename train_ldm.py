@@ -9,6 +9,9 @@ A killed run goes on from its last checkpoint; a finished one prints its table. 
 import diffgar.interrupts  # noqa: F401  first: Ctrl-C is one line, also while the rest is imported
 
 # isort: split
+import logging
+import warnings
+from functools import partial
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -17,65 +20,131 @@ from omegaconf import DictConfig, OmegaConf
 
 import eval_retrieval
 import extract_dataset
-from diffgar import checkpoints, cli
+from diffgar import checkpoints, checks, cli, identity, saved, scores
+from diffgar.callbacks import StepBar, WholeFiles
+from diffgar.dataloading.datamodule import LatentDataModule
 from diffgar.evaluation import reports
-from diffgar.evaluation.queries import ValidationRetrieval
+from diffgar.evaluation.validation import ValidationRetrieval
 from diffgar.models.precision import choose_precision
+
+log = logging.getLogger(__name__)
+NOT_FOR_US = (  # batches follow the step, reading one costs less than passing it between processes, and a deprecation
+    "You're resuming from a checkpoint that ended before the epoch ended",
+    "The '.*' does not have many workers",
+    "`isinstance.treespec, LeafSpec.` is deprecated",
+)
 
 
 @cli.main("train_ldm/model/encoder_pair/demo/unet/train_ldm_sample_pred_small", flags=("task", "model_name"))
 def main(cfg: DictConfig) -> None:
+    run(cfg)
+
+
+def run(cfg: DictConfig) -> Path | None:
     """Prepare (the demo alone), train what is not trained yet, evaluate."""
+    cfg.model_name = checks.check_name(cfg.model_name)
+    checks.check_values(cfg)
     folder = Path(cfg.paths.checkpoints) / cfg.model_name
-    done = checkpoints.steps_of(folder)
-    trained = done and done[-1] >= cfg.trainer.max_steps
-    checkpoints.pin_teacher(folder, cfg)
-    if pl.utilities.rank_zero_only.rank != 0:  # started by Lightning for one more device: it trains, no more
-        return None if trained else train(cfg, folder, done)
-    checkpoints.save_config(folder, cfg)
-    if cfg.get("prepare"):
-        extract_dataset.prepare(cfg)
-        extract_dataset.extract(cfg)
-    if trained:
-        print(f"{folder} is trained; to train again choose another model_name, or delete that folder")
-        if cfg.get("task") and (result := reports.known(cfg)):
-            return reports.show(result)
-    else:
-        train(cfg, folder, done)
-        print(f"checkpoints  {folder}")
-    return eval_retrieval.evaluate(cfg) if cfg.get("task") else None
+    saved.pin_teacher(folder, cfg)
+    if not checks.is_first_process():  # for one more device: it trains, no more
+        return None if is_trained(cfg, folder) else train(cfg, folder)
+    makes_task = cfg.get("prepare") and cfg.get("task") and cfg.task.dataset == cfg.data.name
+    if cfg.get("task") and not makes_task and not is_trained(cfg, folder):
+        checks.check_task(cfg)
+    with checkpoints.held(folder):
+        saved.save_config(folder, cfg)
+        if cfg.get("prepare"):
+            extract_dataset.prepare(cfg)
+            extract_dataset.extract(cfg)
+        if trained := is_trained(cfg, folder):
+            print(f"{folder} is trained; to train again choose another model_name, or delete that folder")
+            if cfg.validation and checkpoints.unscored(folder):
+                score_the_rest(folder, validation(cfg, instantiate(cfg.datamodule)))
+        else:
+            if makes_task:
+                checks.check_task(cfg)
+            train(cfg, folder)
+            print(f"checkpoints  {folder}")
+    if not cfg.get("task"):
+        return None
+    if trained and (result := reports.known(cfg)):
+        return reports.show(result)
+    return eval_retrieval.evaluate(cfg)
 
 
-def train(cfg: DictConfig, folder: Path, done: list[int]) -> None:
-    pl.seed_everything(cfg.seed, verbose=False)
+def is_trained(cfg: DictConfig, folder: Path) -> bool:
+    return bool(done := checkpoints.steps_of(folder)) and done[-1] >= cfg.trainer.max_steps
+
+
+def train(cfg: DictConfig, folder: Path) -> None:
+    """Train to the last step, from the last checkpoint where there is one."""
+    for message in NOT_FOR_US:
+        warnings.filterwarnings("ignore", message)
     datamodule = instantiate(cfg.datamodule)
-    module = checkpoints.with_teacher(instantiate(cfg.module, **datamodule.constants()), cfg, instantiate)
-    module.validate = validation(cfg, datamodule, folder) if cfg.validation else None
-    last = checkpoints.intact(folder, done[-1]) if done else None
-    make_trainer(cfg).fit(module, datamodule=datamodule, ckpt_path=last)
+    retrieve = validation(cfg, datamodule) if cfg.validation else None
+    if checks.is_first_process():
+        if isinstance(datamodule, LatentDataModule):
+            identify(cfg, folder, datamodule)
+        score_the_rest(folder, retrieve)
+    pl.seed_everything(cfg.seed, verbose=False)
+    module = saved.with_teacher(instantiate(cfg.module, **datamodule.constants()), cfg, instantiate)
+    module.validate = retrieve and partial(validate, retrieve, folder)
+    done = checkpoints.steps_of(folder)
+    make_trainer(cfg).fit(
+        module, datamodule=datamodule, ckpt_path=checkpoints.intact(folder, done[-1]) if done else None
+    )
     if cfg.publish and module.global_rank == 0:
         print(f"{cfg.publish}: {module.publish(cfg.publish)}")
 
 
-def validation(cfg: DictConfig, datamodule, folder: Path):
-    """Retrieval on the validation split while training, if there is one; its R@10 chooses the checkpoint."""
-    if "validation" not in set(datamodule.audio.rows["split"]):
+def identify(cfg: DictConfig, folder: Path, datamodule: LatentDataModule) -> None:
+    """Keep what the model is trained on; refuse other latents than those that it, or its teacher, was trained on."""
+    audio, text = datamodule.audio, datamodule.text
+    teacher = (saved.teacher_of(cfg) or [None])[0]
+    for trained in filter(None, (checkpoints.steps_of(folder) and folder, teacher)):
+        identity.refuse_other_latents(trained, audio.card, text.card)
+    identity.save_identity(folder, audio, text, teacher=teacher)
+
+
+def validation(cfg: DictConfig, datamodule: LatentDataModule) -> ValidationRetrieval | None:
+    """Retrieval on the validation split, which chooses the checkpoint; None where there is no such split."""
+    say = pl.utilities.rank_zero_only(log.warning)
+    if len(datamodule.tracks("validation")) == 0:
+        say("%s has no validation track with a caption: the best step is the last one", datamodule.audio.folder)
         return None
     sampler = instantiate(OmegaConf.merge(cfg, {"sampler": cfg.validation}).sampler)
-    retrieve = ValidationRetrieval(datamodule.audio, datamodule.text, sampler, cfg.num_frames)
+    retrieve = ValidationRetrieval(datamodule.audio, datamodule.text, sampler)
+    for note in retrieve.notes:
+        say(note)
+    return retrieve
 
-    def validate(module) -> dict[str, float]:
-        metrics = retrieve(module)
-        pl.utilities.rank_zero_only(checkpoints.record_score)(folder, module.global_step, metrics["R@10"])
-        return metrics
 
-    return validate
+def validate(retrieve: ValidationRetrieval, folder: Path, module: pl.LightningModule) -> dict[str, float]:
+    """The validation metrics of a step, which are kept beside its checkpoint."""
+    metrics = retrieve(module)
+    pl.utilities.rank_zero_only(scores.record_score)(folder, module.global_step, metrics)
+    return metrics
+
+
+def score_the_rest(folder: Path, retrieve: ValidationRetrieval | None) -> None:
+    """Score the steps whose training was killed between the checkpoint and its validation."""
+    for step in checkpoints.unscored(folder) if retrieve else ():
+        scores.record_score(folder, step, retrieve(checkpoints.load_model(folder, step, instantiate)))
 
 
 def make_trainer(cfg: DictConfig) -> pl.Trainer:
     precision = choose_precision(cfg.trainer.precision, cfg.trainer.accelerator)
-    own = {"use_distributed_sampler": False, "logger": instantiate(cfg.logger)}  # batches are divided, steps are not
-    return instantiate(cfg.trainer, precision=precision, callbacks=list(instantiate(cfg.callbacks).values()), **own)
+    callbacks = [*instantiate(cfg.callbacks).values(), *[StepBar()] * cfg.trainer.enable_progress_bar]
+    return instantiate(
+        cfg.trainer,
+        precision=precision,
+        callbacks=callbacks,
+        plugins=[WholeFiles()],
+        logger=instantiate(cfg.logger),
+        val_check_interval=cfg.trainer.val_check_interval * cfg.trainer.accumulate_grad_batches,  # it counts batches
+        log_every_n_steps=min(cfg.trainer.log_every_n_steps, cfg.trainer.max_steps),
+        use_distributed_sampler=False,  # batches are divided, steps are not
+    )
 
 
 if __name__ == "__main__":

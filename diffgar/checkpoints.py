@@ -1,38 +1,48 @@
 """Checkpoint folders: `checkpoints/<model_name>/step=<n>.ckpt` beside `config.yaml` and `scores.csv`."""
 
+import contextlib
+import os
+import pickle
 import re
+import socket
 import zipfile
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import pandas as pd
 import torch
+import yaml
+from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
 from diffgar.errors import InputError
+from diffgar.scores import scores_of
 
-NOT_THE_MODEL = {  # may change on resume: a group, or a value of one
-    *("paths", "logger", "evaluation", "extraction", "task", "sampler", "model_step", "publish"),
-    *("datamodule.num_workers", "prepare.num_workers", "encoder_pair.weights"),
-    *(f"trainer.{name}" for name in ("accelerator", "devices", "num_nodes", "strategy")),
-    *(f"trainer.{name}" for name in ("enable_progress_bar", "log_every_n_steps")),
-}
+KEEP = ("all", "best", "last")
+OTHER_VERSION = (
+    "another version of the code trained it: train it again, or go back to the version that it was trained with"
+)
 
 
 class CheckpointError(InputError):
-    """A model or step that is not there, or a folder of another config. The message has the remedy."""
+    """A model or step that is not there, damaged, or of another config or version. The message has the remedy."""
 
 
 def folder_of(root: str | Path, model_name: str) -> Path:
-    """The folder of a trained model. Raises CheckpointError listing those there are."""
-    folder = Path(root) / model_name
-    if not (folder / "config.yaml").is_file():
-        there = sorted(path.parent.name for path in Path(root).glob("*/config.yaml"))
+    """The folder of a trained model. Raises CheckpointError listing the models there are."""
+    folder = Path(root) / str(model_name)
+    if not is_trained(folder):
+        there = sorted(path.parent.name for path in Path(root).glob("*/config.yaml") if is_trained(path.parent))
         raise CheckpointError(
-            f"no model {model_name!r} in {root}; models there: {', '.join(there) or 'none'}; "
+            f"no model {str(model_name)!r} in {root}; models there: {', '.join(there) or 'none'}; "
             f"train it with train_ldm.py model_name={model_name}, or name one of those"
         )
     return folder
+
+
+def is_trained(folder: Path) -> bool:
+    """Whether a folder holds a model: a config.yaml and a checkpoint. A training that failed earlier leaves none."""
+    return (Path(folder) / "config.yaml").is_file() and bool(steps_of(folder))
 
 
 def steps_of(folder: Path) -> list[int]:
@@ -41,46 +51,91 @@ def steps_of(folder: Path) -> list[int]:
     return sorted(int(match[1]) for match in found if match)
 
 
-def scores_of(folder: Path) -> dict[int, float]:
-    """Validation R@10 (%) by step, as training wrote it."""
-    path = Path(folder) / "scores.csv"
-    if not path.is_file():
-        return {}
-    table = pd.read_csv(path).drop_duplicates("step", keep="last")
-    return dict(zip(table["step"].astype(int), table["R@10"].astype(float), strict=True))
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold a model's folder while it is trained. Raises CheckpointError where another training holds it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock, holder = FileLock(folder / ".lock"), folder / ".holder"
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        who = holder.read_text(encoding="utf-8") if holder.is_file() else "another process"
+        raise CheckpointError(
+            f"{folder} is being trained by {who}; wait for it, end it, or choose another model_name"
+        ) from None
+    try:
+        for partial in folder.glob("*.part"):  # of a write that was cut short
+            partial.unlink()
+        holder.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
 
 
-def record_score(folder: Path, step: int, recall: float) -> None:
-    """Add a step's validation R@10 (%) to scores.csv; the last of a step counts."""
-    path = Path(folder) / "scores.csv"
-    with path.open("a", encoding="utf-8") as out:
-        if out.tell() == 0:
-            out.write("step,R@10\n")
-        out.write(f"{step},{recall:.4f}\n")
+def read_config(path: Path) -> DictConfig:
+    """The config of a trained model. Raises CheckpointError where it is missing, empty or damaged."""
+    try:
+        config, reason = OmegaConf.load(path), "it has no module"
+    except (OSError, yaml.YAMLError) as error:
+        config, reason = None, str(error).splitlines()[0]
+    if not OmegaConf.is_dict(config) or "module" not in config:
+        raise CheckpointError(f"{path} cannot be read ({reason}); copy the model's folder again, or delete it")
+    return config
+
+
+def unscored(folder: Path) -> list[int]:
+    """The steps that have a checkpoint and no score, as a kill between the two leaves them."""
+    scored = set(scores_of(folder).index)
+    return [step for step in steps_of(folder) if step not in scored]
 
 
 def choose_step(folder: Path, step: int | str) -> int:
-    """`best` is the kept step with the highest validation R@10 (the last one where none was measured)."""
+    """The kept step that is asked for by number, as `last` or as `best`.
+
+    `best` has the highest validation R@10; ties go to the lower MedR, then the higher MRR, then the later step. Where
+    no step was scored it is the last one.
+    """
     steps = steps_of(folder)
     if not steps:
-        raise CheckpointError(f"{folder}: no checkpoint yet; train on with train_ldm.py --config {folder}/config.yaml")
+        raise CheckpointError(f"{folder}: no checkpoint yet; train it with train_ldm.py model_name={Path(folder).name}")
     if step == "last":
         return steps[-1]
     if step == "best":
-        scores = {kept: score for kept, score in scores_of(folder).items() if kept in steps}
-        return max(scores, key=lambda kept: (scores[kept], -kept)) if scores else steps[-1]
+        scores = scores_of(folder).fillna({"MedR": 100, "MRR": 0})
+        kept = scores[scores.index.isin(steps)]
+        return max(kept.index, key=lambda s: (kept["R@10"][s], -kept["MedR"][s], kept["MRR"][s], s), default=steps[-1])
     if str(step).isdigit() and int(step) in steps:
         return int(step)
     raise CheckpointError(f"{folder}: no step {step}; steps there: {', '.join(map(str, steps))}, or best, or last")
 
 
+def prune(folder: Path, keep: str) -> None:
+    """Delete the checkpoints that `keep` does not ask for: `best` keeps the best and the last step, `last` the last."""
+    if keep == "all" or not steps_of(folder):
+        return
+    wanted = {choose_step(folder, "last"), choose_step(folder, keep)}
+    for step in set(steps_of(folder)) - wanted:
+        (Path(folder) / f"step={step}.ckpt").unlink(missing_ok=True)
+
+
 def intact(folder: Path, step: int) -> Path:
-    """The checkpoint of a step. Raises CheckpointError where its end is missing."""
+    """The checkpoint of a step, read once and compared with its checksums. Raises CheckpointError where it is damaged.
+
+    Costs about a second per GB.
+    """
     path = Path(folder) / f"step={step}.ckpt"
-    if not zipfile.is_zipfile(path):
+    if not path.is_file():
+        choose_step(folder, step)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
+        damaged = str(error)
+    if damaged is not None:
         raise CheckpointError(
-            f"{path} is damaged, perhaps by a kill while it was copied into place; delete it, and training goes on "
-            "from the step before"
+            f"{path} is damaged ({damaged}), perhaps by a full disk or a copy that was cut short; copy it again, or "
+            "delete it, and training goes on from the step before"
         )
     return path
 
@@ -88,83 +143,42 @@ def intact(folder: Path, step: int) -> Path:
 def load_model(folder: Path, step: int, build: Callable[..., torch.nn.Module]) -> torch.nn.Module:
     """The trained model of a step with its EMA weights, in eval mode on the device there is.
 
-    build: makes an object of a config (hydra's instantiate), handed in so that this module needs no Hydra.
+    build: makes an object of a config (hydra's instantiate), handed in so that this module needs no Hydra. Raises
+    CheckpointError where the checkpoint is damaged or does not fit this version of the code.
     """
-    config = OmegaConf.load(Path(folder) / "config.yaml")
-    content = torch.load(intact(folder, step), map_location="cpu", weights_only=True, mmap=True)
-    weights = content["state_dict"]
-    sizes = {name: torch.zeros_like(weights[name]) for name in ("latent_mean", "latent_std", "null_text")}
-    model = build(config.module, **sizes, num_frames=int(weights["frames"]))
+    config, path = read_config(Path(folder) / "config.yaml"), intact(folder, step)
+    weights = read_weights(path)
+    try:
+        constants = {name: torch.zeros_like(weights[name]) for name in ("latent_mean", "latent_std", "null_text")}
+        model = build(config.module, **constants, num_frames=int(weights["frames"]))
+    except KeyError as error:
+        raise CheckpointError(f"{path} has no {error}; {OTHER_VERSION}") from error
+    except Exception as error:
+        if isinstance(error.__cause__ or error, TypeError | ImportError):  # an argument or class that is no more
+            raise CheckpointError(f"{folder}: its module cannot be built ({error}); {OTHER_VERSION}") from error
+        raise
+    refuse_other_tensors(path, weights, model.state_dict())
     model.load_state_dict(weights)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return model.eval().requires_grad_(False).to(device)
 
 
-def teacher_of(cfg: DictConfig) -> tuple[Path, int] | None:
-    """Folder and step of the trained model that a student's config names; None where it names none.
-
-    Raises CheckpointError where that model or step is not there.
-    """
-    teacher = (cfg.get("module") or {}).get("teacher")
-    if not teacher:
-        return None
-    folder = folder_of(cfg.paths.checkpoints, teacher.model_name)
-    return folder, choose_step(folder, teacher.step)
-
-
-def pin_teacher(folder: Path, cfg: DictConfig) -> None:
-    """Make a number of the step of a student's teacher, for good: on resume what the student's config.yaml has counts.
-
-    So `best` and `last` mean what they meant when training started, also where the teacher has been trained on since.
-    """
-    path = Path(folder) / "config.yaml"
-    if path.is_file():
-        found = OmegaConf.select(OmegaConf.load(path), "module.teacher.step")
-        if found is not None and OmegaConf.select(cfg, "module.teacher.step") in ("best", "last"):
-            cfg.module.teacher.step = found
-    elif trained := teacher_of(cfg):
-        cfg.module.teacher.step = trained[1]
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a checkpoint, the EMA's. Raises CheckpointError where the file is none."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (RuntimeError, pickle.UnpicklingError) as error:
+        raise CheckpointError(f"{path} cannot be read ({error}); {OTHER_VERSION}") from error
+    if not isinstance(content, dict) or "state_dict" not in content:
+        raise CheckpointError(f"{path} is no checkpoint of a training; {OTHER_VERSION}")
+    return content["state_dict"]
 
 
-def with_teacher(module: torch.nn.Module, cfg: DictConfig, build: Callable[..., torch.nn.Module]) -> torch.nn.Module:
-    """The module; a student, given the teacher that its config names (see `teacher_of`)."""
-    if trained := teacher_of(cfg):
-        module.learn_from(load_model(*trained, build))
-    return module
-
-
-def save_config(folder: Path, cfg: DictConfig) -> None:
-    """Write config.yaml, or refuse a folder that was trained with another model config.
-
-    Saved unresolved, so that it is itself a `--config` argument whose interpolations still follow overrides.
-    """
-    path = Path(folder) / "config.yaml"
-    if path.is_file():
-        differences = compare(OmegaConf.load(path), cfg)
-        if differences:
-            raise CheckpointError(
-                f"{path} was trained with another config ({'; '.join(differences[:3])}); "
-                f"choose another model_name, or delete {folder}"
-            )
-    folder.mkdir(parents=True, exist_ok=True)
-    OmegaConf.save(cfg, path, resolve=False)
-
-
-def compare(old: DictConfig, new: DictConfig) -> list[str]:
-    """What differs between two configs, leaving out what does not change the model."""
-    old, new = flatten(old), flatten(new)
-    names = [n for n in sorted(old | new) if not NOT_THE_MODEL & {n.split(".")[0], ".".join(n.split(".")[:2])}]
-    return [f"{name}: {old.get(name)} there, {new.get(name)} here" for name in names if old.get(name) != new.get(name)]
-
-
-def flatten(cfg: DictConfig) -> dict[str, object]:
-    """Dotted names to values as written, interpolations unresolved."""
-
-    def walk(node, prefix):
-        if isinstance(node, dict) and node:
-            for key, value in node.items():
-                yield from walk(value, f"{prefix}{key}.")
-        else:
-            yield prefix[:-1], node
-
-    return dict(walk(OmegaConf.to_container(cfg, resolve=False), ""))
+def refuse_other_tensors(path: Path, found: dict, expected: dict) -> None:
+    """Raises CheckpointError naming the first tensor that a checkpoint lacks, has too many, or has in another shape."""
+    shapes = [{name: tuple(tensor.shape) for name, tensor in tensors.items()} for tensors in (found, expected)]
+    if other := sorted(name for name in shapes[0] | shapes[1] if shapes[0].get(name) != shapes[1].get(name)):
+        had, wanted = (shape.get(other[0], "absent") for shape in shapes)
+        raise CheckpointError(
+            f"{path}: {len(other)} tensors differ, the first {other[0]} ({had} there, {wanted} here); {OTHER_VERSION}"
+        )

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from diffgar.dataloading.card import Card, StoreError
-from diffgar.dataloading.datamodule import LatentBatches, repeated
+from diffgar.dataloading.datamodule import LatentBatches, LatentDataModule, repeated
 from diffgar.dataloading.latents import Store, TextStore
 from diffgar.dataloading.store_writer import StoreWriter
 
@@ -100,3 +100,89 @@ def test_a_short_track_is_repeated_to_the_end_where_asked_and_a_long_one_left_as
 def test_repeating_one_frame_fills_all():
     latents, mask = repeated(torch.tensor([[[1.0], [0], [0]]]), torch.tensor([[True, False, False]]))
     assert latents.flatten().tolist() == [1, 1, 1] and mask.all()
+
+
+def test_a_batch_says_of_which_track_each_sample_is(stores):
+    audio, text = stores
+    batch = LatentBatches(audio, text, "train", 6, 8)[2]
+    assert batch["track"].dtype == torch.int64
+    for track, latents, mask in zip(batch["track"].tolist(), batch["latents"], batch["mask"], strict=True):
+        crop, whole = latents[mask].numpy(), audio.row(track)
+        assert any(np.array_equal(whole[start : start + len(crop)], crop) for start in range(len(whole)))
+
+
+def make_datamodule(stores, **options):
+    audio, text = stores
+    return LatentDataModule(str(audio.folder), str(text.folder), **{"num_frames": 6, "batch_size": 8} | options)
+
+
+def test_no_more_frames_are_asked_for_than_the_longest_training_track_has(tmp_path, caplog):
+    stores = make_stores(tmp_path)
+    audio, text = stores
+    train = (audio.rows["split"] == "train").to_numpy()
+    longest = int(audio.lengths[train].max())
+    assert make_datamodule(stores, num_frames=longest).num_frames == longest and not caplog.records
+    datamodule = make_datamodule(stores, num_frames=64)
+    assert datamodule.num_frames == datamodule.constants()["num_frames"] == longest
+    assert f"num_frames is {longest}, not 64: the longest training track of" in caplog.text
+    assert make_datamodule(stores, num_frames=64, repeat_short=True).num_frames == 64  # all frames are valid then
+
+
+def test_a_longer_track_of_another_split_or_without_a_caption_does_not_count(tmp_path):
+    audio, text = make_stores(tmp_path)
+    lengths = dict(zip(audio.rows["row_id"], audio.lengths, strict=True))
+    train = list(audio.rows["row_id"][audio.rows["split"] == "train"])
+    ordered = sorted(train, key=lengths.get)
+    text.rows.loc[text.rows["track_id"] == ordered[-1], "split"] = "elsewhere"
+    text.rows.to_parquet(text.folder / "rows.parquet")
+    longest = max(lengths[track] for track in train if track != ordered[-1])
+    assert make_datamodule((audio, text), num_frames=64).num_frames == longest
+
+
+def mixed(folder, datasets, num_tracks=20):
+    """Stores whose i-th track is of the i-th of `datasets`, in turn."""
+    audio, text = make_stores(folder, num_tracks)
+    audio.rows["_dataset"] = [datasets[i % len(datasets)] for i in range(num_tracks)]
+    audio.rows["weight"], audio.rows["dataset"] = [1000.0] + [0.0] * (num_tracks - 1), "theirs"
+    return audio, text
+
+
+def test_datasets_of_a_mix_are_sampled_as_often_as_their_weights_say_however_large_they_are(tmp_path):
+    audio, text = mixed(tmp_path, ["large"] * 4 + ["small"])
+    batches = LatentBatches(audio, text, "train", 6, 4000, weights={"large": 1, "small": 3})
+    counts = audio.rows["_dataset"].iloc[batches.tracks].value_counts()
+    assert counts["large"] > 2 * counts["small"]
+    picked = audio.rows["_dataset"].iloc[batches.tracks[batches._picks(0)]]
+    assert (picked == "small").mean() == pytest.approx(0.75, abs=0.05)
+
+
+def test_columns_of_the_users_own_named_weight_and_dataset_change_nothing(tmp_path):
+    audio, text = mixed(tmp_path, ["one"])
+    batches = LatentBatches(audio, text, "train", 6, 4)
+    num_tracks = len(batches.tracks)
+    assert sorted(np.concatenate([batches._picks(step) for step in range(10)])[:num_tracks]) == list(range(num_tracks))
+
+
+@pytest.mark.parametrize("weights", [{"a": 1}, {"a": 1, "b": 1, "c": 1}, {"a": 1, "b": 0}, {"b": 2, "c": 1}])
+def test_weights_of_other_datasets_than_those_of_the_store_are_refused(tmp_path, weights):
+    with pytest.raises(StoreError, match=r"holds the datasets \['a', 'b'\], but data.weights is"):
+        LatentBatches(*mixed(tmp_path, ["a", "b"]), "train", 6, 4, weights=weights)
+
+
+def test_a_single_dataset_may_have_a_weight(stores):
+    batches = LatentBatches(*stores, "train", 6, 4, weights={"toy": 2})
+    assert batches.weights == pytest.approx(np.full(len(batches.tracks), 1 / len(batches.tracks)))
+
+
+@pytest.mark.parametrize("num_tracks", [2, 3])
+def test_one_training_track_makes_batches_of_any_size(tmp_path, num_tracks):
+    batches = LatentBatches(*make_stores(tmp_path, num_tracks), "train", 6, 16)
+    batch = batches[3]
+    assert len(batch["latents"]) == 16 and set(batch["track"].tolist()) == set(range(1, num_tracks))
+
+
+def test_validation_is_empty_where_no_track_of_it_has_a_caption(tmp_path):
+    audio, text = make_stores(tmp_path)
+    text.rows.loc[text.rows["split"] == "validation", "split"] = "elsewhere"
+    text.rows.to_parquet(text.folder / "rows.parquet")
+    assert make_datamodule((audio, text)).val_dataloader() == []

@@ -8,7 +8,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from test_datamodule import make_stores
 from trained import GUIDANCES, PUBLISHED, SOLVER, a_batch_and_draws, make, scrambled_unet
 
-from diffgar import checkpoints
+from diffgar import checkpoints, saved, scores
 from diffgar.dataloading.datamodule import LatentDataModule
 from diffgar.errors import InputError
 from diffgar.models.backbones.mlp import MLP
@@ -164,10 +164,10 @@ def test_a_teacher_that_is_not_there_is_refused_before_anything_is_written(datam
     student, config = save_student(datamodule, tmp_path)
     refusal = "no model 'gone' in .*; models there: mine; train it with train_ldm.py model_name=gone"
     with pytest.raises(checkpoints.CheckpointError, match=refusal):
-        checkpoints.pin_teacher(tmp_path / "new", config)
+        saved.pin_teacher(tmp_path / "new", config)
     assert not (tmp_path / "new").exists()
     with pytest.raises(checkpoints.CheckpointError, match=refusal):
-        checkpoints.with_teacher(student, config, None)
+        saved.with_teacher(student, config, None)
     with pytest.raises(ValueError, match="hand it to learn_from, or set module.teacher.model_name"):
         make(Student, datamodule).on_fit_start()
 
@@ -177,19 +177,20 @@ def test_the_best_step_of_a_teacher_is_the_one_it_was_when_the_student_began(tmp
     (tmp_path / "old/config.yaml").touch()
     for step in (100, 200):
         (tmp_path / f"old/step={step}.ckpt").touch()
-        checkpoints.record_score(tmp_path / "old", step, 50.0 - step / 100)
+        scores.record_score(tmp_path / "old", step, {"R@10": 50.0 - step / 100})
     teacher = {"teacher": {"model_name": "old", "step": "best"}}
     config = OmegaConf.create({"paths": {"checkpoints": str(tmp_path)}, "module": teacher})
     resumed = config.copy()
-    checkpoints.pin_teacher(tmp_path / "young", config)
+    saved.pin_teacher(tmp_path / "young", config)
     assert config.module.teacher.step == 100
-    checkpoints.save_config(tmp_path / "young", config)
-    checkpoints.record_score(tmp_path / "old", 200, 60.0)  # trained on, the teacher is better at another step
-    checkpoints.pin_teacher(tmp_path / "young", resumed)
+    saved.save_config(tmp_path / "young", config)
+    (tmp_path / "young/step=50.ckpt").touch()
+    scores.record_score(tmp_path / "old", 200, {"R@10": 60.0})  # trained on, the teacher is better at another step
+    saved.pin_teacher(tmp_path / "young", resumed)
     assert resumed.module.teacher.step == 100
     with pytest.raises(checkpoints.CheckpointError, match="teacher.step: 100 there, 200 here"):
         resumed.module.teacher.step = 200
-        checkpoints.save_config(tmp_path / "young", resumed)
+        saved.save_config(tmp_path / "young", resumed)
 
 
 @pytest.mark.parametrize(

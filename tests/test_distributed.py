@@ -56,7 +56,7 @@ def runs(tmp_path_factory):
     checkpoints = Path(cfg.paths.checkpoints) / cfg.model_name
     checkpoints.mkdir(parents=True)
     try:
-        train_ldm.train(cfg, checkpoints, [])
+        train_ldm.train(cfg, checkpoints)
     finally:
         output = finish(process)
     assert process.returncode == 0, output[-3000:]
@@ -83,10 +83,13 @@ def test_two_processes_end_with_the_weights_of_one(runs):
 def test_the_first_process_alone_writes_and_evaluates(runs):
     _, two, output = runs
     assert sorted(path.name for path in (two / "checkpoints/demo").iterdir()) == [
+        ".lock",
         "config.yaml",
+        "latents.json",
         "scores.csv",
         "step=2.ckpt",
         "step=4.ckpt",
+        "tracks.npz",
     ]
     assert list(pd.read_csv(two / "checkpoints/demo/scores.csv")["step"]) == [2, 4]
     for pattern in ("logs/**/metrics.csv", "results/**/*.json"):

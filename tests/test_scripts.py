@@ -8,10 +8,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from hydra.errors import InstantiationException
 from omegaconf import OmegaConf
-from scripts import TINY, invoke, kill, places, run, start
+from scripts import COLLECTION, TINY, composed, invoke, kill, places, run, start
 
+import train_ldm
 from diffgar import checkpoints
+from diffgar.checks import ConfigError
 from diffgar.dataloading.demo import ATTRIBUTES
 from diffgar.evaluation.methods import GENERATED
 
@@ -148,6 +151,9 @@ def test_one_command_measures_edits_of_tracks_and_of_generated_queries(demo, sta
         ("eval_retrieval.py", ["--task", "nowhere"], "no task 'nowhere'; there is .*demo"),
         ("eval_retrieval.py", ["--model_name", "nobody"], "no model 'nobody' in .*; models there: .*demo"),
         ("eval_retrieval.py", ["--model_step", "7"], "no step 7; steps there: 10, 20, 30, 40, or best"),
+        ("train_ldm.py", ["model_name=a/b"], "model_name is 'a/b'; a name has letters"),
+        ("train_ldm.py", ["model_name="], "model_name is ''; a name has letters"),
+        ("train_ldm.py", ["trainer.max_steps=0"], "trainer.max_steps is 0; it must be a whole number"),
         (
             "eval_retrieval.py",
             ["control=negative", "task.attributes=null"],
@@ -195,5 +201,60 @@ def test_training_killed_at_any_moment_ends_with_the_weights_of_an_uninterrupted
 def test_the_best_step_is_the_one_that_validation_scored_highest(demo):
     scores = pd.read_csv(demo[0] / "checkpoints/demo/scores.csv")
     assert list(scores["step"]) == [10, 20, 30, 40]
-    best = int(scores.sort_values(["R@10", "step"], ascending=[False, True]).iloc[0]["step"])
-    assert (demo[0] / f"results/demo/demo/retrieval-{best}-unique_tracks.json").is_file()
+    order = scores.sort_values(["R@10", "MedR", "MRR", "step"], ascending=[False, True, False, False])
+    assert (demo[0] / f"results/demo/demo/retrieval-{order.iloc[0]['step']:.0f}-unique_tracks.json").is_file()
+
+
+def test_a_step_that_was_saved_and_not_scored_is_scored_at_the_next_start_as_it_would_have_been(demo):
+    path = demo[0] / "checkpoints/demo/scores.csv"
+    whole = pd.read_csv(path)
+    whole[whole["step"] != 20].to_csv(path, index=False)
+    invoke("train_ldm.py", *TINY, "~task", *places(demo[0]))
+    pd.testing.assert_frame_equal(pd.read_csv(path), whole, atol=0.01)
+
+
+SHORT = ["trainer.max_steps=3", "lr_scheduler.warmup_steps=1", "validation.num_samples=1"]
+
+
+def test_a_run_shorter_than_the_interval_is_kept_evaluated_and_trained_once(demo):
+    short = [*TINY, *SHORT, "model_name=20240101", "evaluation.seeds=[0]", *FEW, *places(demo[0])]
+    (demo[0] / "checkpoints/20240101").mkdir()
+    (demo[0] / "checkpoints/20240101/config.yaml").touch()  # a full disk left it empty: nothing was trained
+    assert "\ngdr " in invoke("train_ldm.py", *short)
+    folder = demo[0] / "checkpoints/20240101"
+    assert checkpoints.steps_of(folder) == list(pd.read_csv(folder / "scores.csv")["step"]) == [3]
+    assert OmegaConf.load(folder / "config.yaml").model_name == "20240101"
+    assert "is trained; to train again" in invoke("train_ldm.py", *short)
+
+
+def training(*overrides: str) -> None:
+    """The main job without the command line around it, so that its errors are seen as they are."""
+    train_ldm.run(composed("train_ldm/model/encoder_pair/demo/mlp/train_ldm_sample_pred_small", *overrides))
+
+
+def test_a_start_that_fails_leaves_the_name_free_and_a_model_goes_on_with_its_own_latents_alone(demo):
+    names = [*SHORT, "batch_size=16", "model_name=second_try", "~task", *places(demo[0])]
+    with pytest.raises(InstantiationException, match="toy_audio does not exist"):
+        training(*names, "~prepare", "encoder_pair.audio_name=toy_audio")
+    training(*names, *COLLECTION)
+    folder = demo[0] / "checkpoints/second_try"
+    known = json.loads((folder / "latents.json").read_text())
+    known["text"]["checkpoint_hash"] = "another"
+    (folder / "latents.json").write_text(json.dumps(known))
+    (folder / "step=3.ckpt").rename(folder / "step=2.ckpt")  # as of one that was killed
+    with pytest.raises(checkpoints.CheckpointError, match="trained on text latents of checkpoint_hash 'another'"):
+        training(*names, *COLLECTION)
+
+
+def test_a_task_that_is_not_there_is_told_before_training(demo):
+    with pytest.raises(ConfigError, match="extract_dataset.py data=song_describer .* task=demo; or train alone: ~task"):
+        training(*TINY, *SHORT, "task=song_describer", "model_name=early", *places(demo[0]))
+    assert not (demo[0] / "checkpoints/early").exists()
+
+
+def test_a_collection_without_validation_trains_and_says_that_the_best_step_is_the_last(demo, caplog):
+    paths = places(demo[0])
+    few = ["prepare.num_train=1", "prepare.num_validation=0", "prepare.num_test=1", f"paths.data={demo[0] / 'one'}"]
+    training(*TINY, *SHORT, *few, "model_name=one", "~task", *paths[1:])
+    assert checkpoints.choose_step(demo[0] / "checkpoints/one", "best") == 3
+    assert "has no validation track with a caption: the best step is the last one" in caplog.text

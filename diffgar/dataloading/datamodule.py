@@ -1,22 +1,29 @@
 """Batches of latents and captions for training, as a pure function of seed and step."""
 
 import functools
+import logging
+from collections.abc import Mapping
 
 import numpy as np
 import torch
 from pytorch_lightning import LightningDataModule
+from pytorch_lightning.utilities import rank_zero_only
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from diffgar.dataloading.card import StoreError
 from diffgar.dataloading.latents import Store, TextStore
+from diffgar.errors import InputError
+
+log = logging.getLogger(__name__)
 
 
 class LatentBatches(Dataset):
     """Item `step` is this process's part of the global batch of that optimiser step.
 
-    Tracks, captions and crops depend on (seed, step, place in the global batch) alone: not on the number of
-    processes, nor on where training was interrupted. An epoch is a permutation of the tracks, or with `weights`
-    a draw with replacement. repeat_short: see `repeated`.
+    It is a dict of latents (B, T, D), their mask (B, T), text states (B, L, C), text_mask (B, L), track (B,), the
+    audio store's rows, and step. Tracks, captions and crops depend on (seed, step, place in the global batch) alone:
+    not on the number of processes, nor on where training was interrupted. An epoch is a permutation of the tracks, or
+    with `weights`, of datasets (see `track_weights`), a sample with replacement. repeat_short: see `repeated`.
     """
 
     def __init__(
@@ -30,6 +37,7 @@ class LatentBatches(Dataset):
         rank: tuple[int, int] = (0, 1),
         shuffle_captions: bool = False,
         repeat_short: bool = False,
+        weights: Mapping[str, float] | None = None,
     ):
         self.audio, self.text, self.num_frames, self.batch_size = audio, text, num_frames, batch_size
         self.seed, self.repeat_short = seed, repeat_short
@@ -37,7 +45,7 @@ class LatentBatches(Dataset):
         self.tracks, self.captions = captioned_tracks(audio, text, split)
         if shuffle_captions:  # an honesty check: a model trained so must retrieve at chance
             self.captions = [self.captions[i] for i in np.random.default_rng(seed).permutation(len(self.captions))]
-        self.weights = audio.rows["weight"].to_numpy()[self.tracks] if "weight" in audio.rows else None
+        self.weights = track_weights(audio, self.tracks, weights) if weights else None
 
     def __getitem__(self, step: int) -> dict:
         picks = self._picks(step)
@@ -54,14 +62,15 @@ class LatentBatches(Dataset):
         if self.repeat_short:
             latents, mask = repeated(latents, mask)
         text, text_mask = self.text.padded(captions)
-        return {"latents": latents, "mask": mask, "text": text, "text_mask": text_mask, "step": step}
+        batch = {"latents": latents, "mask": mask, "text": text, "text_mask": text_mask}
+        return batch | {"track": torch.from_numpy(tracks), "step": step}
 
     def _picks(self, step: int) -> np.ndarray:
         """Places in `self.tracks` of the whole global batch of a step."""
         global_size, num_tracks = self.batch_size * self.world_size, len(self.tracks)
         if self.weights is not None:
             random = np.random.default_rng([self.seed, 0, step])
-            return random.choice(num_tracks, size=global_size, p=self.weights / self.weights.sum())
+            return random.choice(num_tracks, size=global_size, p=self.weights)
         position = step * global_size + np.arange(global_size)
         epochs, places = position // num_tracks, position % num_tracks
         picks = np.empty(global_size, dtype=np.int64)
@@ -91,6 +100,23 @@ def captioned_tracks(audio: Store, text: TextStore, split: str) -> tuple[np.ndar
     return tracks, [places[captions[ids[t]]] for t in tracks]
 
 
+def track_weights(audio: Store, tracks: np.ndarray, weights: Mapping[str, float]) -> np.ndarray:
+    """The probability (N,) of each of `tracks`: those of a dataset share its weight, however many they are.
+
+    weights: one for each dataset of a mix's store. Raises StoreError where they name others than those it holds.
+    """
+    rows = audio.rows
+    datasets = rows["_dataset"] if "_dataset" in rows else rows["row_id"].map(lambda _: audio.card.dataset)
+    if set(datasets) != set(weights) or min(weights.values()) <= 0:
+        raise StoreError(
+            f"{audio.folder} holds the datasets {sorted(set(datasets))}, but data.weights is {dict(weights)}; give "
+            "each of them a weight above 0 and no other, or extract the mix again"
+        )
+    own = datasets.iloc[tracks]
+    shares = own.map(weights).to_numpy(dtype=float) / own.map(own.value_counts()).to_numpy()
+    return shares / shares.sum()
+
+
 def repeated(latents: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Latents (B, T, D) whose valid frames are said again and again to the end, and a mask of all frames.
 
@@ -118,8 +144,10 @@ class StepSampler(Sampler):
 class LatentDataModule(LightningDataModule):
     """Training batches by step, validation batches in order, from an audio store and a text store.
 
-    batch_size is the global one, divided among the processes. repeat_short: see `repeated`. expect: what the cards of
-    "audio" and "text" must say; remedy: what a message about a missing store tells to do.
+    num_frames: most frames of a crop; no more than the longest training track has, unless `repeat_short` fills them
+    (see `repeated`). batch_size is the global one, divided among the processes. expect: what the cards of "audio" and
+    "text" must say; remedy: what a message about a missing store tells to do. weights: of the datasets of a mix, see
+    `track_weights`.
     """
 
     def __init__(
@@ -134,16 +162,39 @@ class LatentDataModule(LightningDataModule):
         repeat_short: bool = False,
         expect: dict[str, dict] | None = None,
         remedy: str = "run extract_dataset.py",
+        weights: Mapping[str, float] | None = None,
     ):
         super().__init__()
-        self.num_frames, self.batch_size, self.seed = num_frames, batch_size, seed
+        self.batch_size, self.seed, self.weights = batch_size, seed, weights
         self.num_workers, self.shuffle_captions, self.repeat_short = num_workers, shuffle_captions, repeat_short
         expect = expect or {}
         self.audio = Store(audio_folder, remedy).require(**expect.get("audio", {}))
         self.text = TextStore(text_folder, remedy).require(**expect.get("text", {}))
+        self.num_frames = num_frames if repeat_short else self._at_most(num_frames)
 
-    def constants(self) -> dict[str, torch.Tensor]:
+    def _at_most(self, num_frames: int) -> int:
+        """num_frames, or those of the longest training track: a model is asked for no more than it was trained on."""
+        longest = int(self.audio.lengths[self.tracks("train")].max(initial=0))
+        if not 0 < longest < num_frames:
+            return num_frames
+        rank_zero_only(log.warning)(
+            "num_frames is %d, not %d: the longest training track of %s has no more",
+            longest,
+            num_frames,
+            self.audio.folder,
+        )
+        return longest
+
+    def tracks(self, split: str) -> np.ndarray:
+        """The audio rows of a split whose tracks have captions; none where the dataset has no such split."""
+        captioned = self.text.rows["track_id"][self.text.rows["split"] == split]
+        rows = self.audio.rows
+        return np.flatnonzero((rows["split"] == split) & rows["row_id"].isin(captioned))
+
+    def constants(self) -> dict[str, torch.Tensor | int]:
         """What a model keeps of its training data: the latents' mean and std (D,), the empty caption's states (L, C).
+
+        And num_frames, the most that it is ever asked for.
 
         A store without a train split has no statistics: it can be evaluated on, not trained on.
         """
@@ -167,7 +218,7 @@ class LatentDataModule(LightningDataModule):
     def batches(self, split: str, shuffle_captions: bool = False) -> LatentBatches:
         world_size = self.trainer.world_size
         if self.batch_size % world_size:
-            raise ValueError(f"batch_size {self.batch_size} does not divide among {world_size} processes; change one")
+            raise InputError(f"batch_size {self.batch_size} does not divide among {world_size} processes; change one")
         size, rank = self.batch_size // world_size, (self.trainer.global_rank, world_size)
         return LatentBatches(
             self.audio,
@@ -179,6 +230,7 @@ class LatentDataModule(LightningDataModule):
             rank,
             shuffle_captions,
             self.repeat_short,
+            self.weights,
         )
 
     def train_dataloader(self) -> DataLoader:
@@ -187,8 +239,8 @@ class LatentDataModule(LightningDataModule):
         return self._loader(batches, sampler)
 
     def val_dataloader(self) -> DataLoader | list:
-        """One pass over the validation tracks; nothing where the dataset has no validation split."""
-        if "validation" not in set(self.audio.rows["split"]):
+        """One pass over the validation tracks; nothing where none of them has latents and a caption."""
+        if len(self.tracks("validation")) == 0:
             return []
         batches = self.batches("validation")
         return self._loader(batches, range(-(-len(batches.tracks) // self.batch_size)))

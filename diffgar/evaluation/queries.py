@@ -10,9 +10,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from diffgar.dataloading.latents import Store, TextStore
-from diffgar.evaluation.metrics import retrieval_metrics
-from diffgar.evaluation.ranks import ranks
-from diffgar.evaluation.retrieval import make_queries
 from diffgar.evaluation.tasks import RetrievalTask
 from diffgar.models.noise_keys import seed_of
 
@@ -130,26 +127,3 @@ def projected_index(model, audio: Store, task: RetrievalTask) -> Tensor:
     """The tracks (N, P) in the space of such a model."""
     with torch.inference_mode():
         return model.embed_audio(audio.means(track_rows(audio, task))).cpu()
-
-
-class ValidationRetrieval:
-    """R@10 and MedR (%) of a model's queries on the validation split, one caption a track, for training to watch.
-
-    Called with the model; the same noise every time, so that checkpoints differ by their weights alone.
-    """
-
-    def __init__(self, audio: Store, text: TextStore, sampler, num_frames: int, max_tracks: int = 1000):
-        task = task_of("validation", audio, text, "validation")
-        first = task.captions.drop_duplicates("track_id").index[:max_tracks].to_numpy(copy=True)
-        self.means, self.targets = audio.means(track_rows(audio, task)), task.targets[first]
-        self.text, self.rows = text, caption_rows(text, task)[first]
-        self.sampler, self.num_frames = sampler, num_frames
-
-    def __call__(self, model) -> dict[str, float]:
-        if hasattr(model, "embed_text"):
-            queries, index = projected_queries(model, self.text, self.rows)[0], model.embed_audio(self.means)
-        else:
-            latents = generated_latents(model, self.sampler, self.text, self.rows, self.num_frames, seed=0)
-            queries, index = make_queries(latents), self.means
-        metrics = retrieval_metrics(ranks(queries, index, self.targets), pool_size=len(index))
-        return {name: metrics[name] for name in ("R@10", "MedR")}

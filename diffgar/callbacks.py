@@ -1,0 +1,92 @@
+"""What a training does beside its steps: checkpoints, the last step's among them, and a bar that counts steps."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import Checkpoint, ProgressBar
+from pytorch_lightning.plugins import TorchCheckpointIO
+from tqdm import tqdm
+
+from diffgar.checkpoints import CheckpointError, prune
+
+
+class Checkpoints(Checkpoint):
+    """Saves `<folder>/step=<n>.ckpt` every `every_n_steps` optimiser steps and at the last one, which is validated too.
+
+    keep: `all`, `best` or `last`; see `checkpoints.prune`.
+    """
+
+    def __init__(self, folder: str, every_n_steps: int, keep: str = "all"):
+        self.folder, self.every_n_steps, self.keep = Path(folder), every_n_steps, keep
+        self.saved = 0
+
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        self.saved = trainer.global_step  # where it goes on from
+
+    def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: Any) -> None:
+        step, last = trainer.global_step, trainer.global_step == trainer.max_steps
+        if step == self.saved or (step % self.every_n_steps and not last):
+            return
+        if last:
+            trainer.should_stop = True  # so that Lightning validates, whatever the interval
+        trainer.save_checkpoint(self.folder / f"step={step}.ckpt", weights_only=False)
+        self.saved = step
+        self._prune(trainer)
+
+    def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:
+        self._prune(trainer)
+
+    def _prune(self, trainer: Trainer) -> None:
+        if trainer.is_global_zero:
+            prune(self.folder, self.keep)
+
+
+class WholeFiles(TorchCheckpointIO):
+    """Writes a checkpoint beside its place and moves it there when it is whole."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Raises CheckpointError where the disk is full or cannot be written to; the earlier ones stay as they are."""
+        path = Path(path)
+        partial = path.with_name(f"{path.name}.part")
+        try:
+            partial.parent.mkdir(parents=True, exist_ok=True)
+            with partial.open("wb") as out:
+                torch.save(checkpoint, out)
+            partial.replace(path)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise CheckpointError(
+                f"{path} could not be written ({error.strerror}); the checkpoints before it are whole: make room, or "
+                "keep fewer with keep=best, and the same command goes on from the last of them"
+            ) from error
+
+
+class StepBar(ProgressBar):
+    """A bar of optimiser steps up to max_steps, with the last loss and validation R@10."""
+
+    def __init__(self):
+        super().__init__()
+        self.bar, self.enabled = None, True
+
+    def disable(self) -> None:
+        """Lightning calls this in every process but the first."""
+        self.enabled = False
+
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        steps = {"total": trainer.max_steps, "initial": trainer.global_step}
+        self.bar = tqdm(**steps, desc="training", unit="step", mininterval=0.5, disable=not self.enabled)
+
+    def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: Any) -> None:
+        metrics = trainer.progress_bar_metrics
+        shown = {name.split("/")[1]: metrics[name] for name in ("train/loss", "val/R@10") if name in metrics}
+        self.bar.set_postfix(shown, refresh=False)
+        self.bar.update(trainer.global_step - self.bar.n)
+
+    def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
+        self.bar.close()
+
+    def on_exception(self, trainer: Trainer, module: LightningModule, exception: BaseException) -> None:
+        if self.bar is not None:
+            self.bar.close()

@@ -1,0 +1,115 @@
+"""What is checked of a training's config before anything is prepared, so that no training ends in a refusal."""
+
+import os
+import re
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from diffgar.checkpoints import KEEP
+from diffgar.dataloading.card import StoreError
+from diffgar.dataloading.latents import Store, TextStore
+from diffgar.errors import InputError
+from diffgar.evaluation.queries import task_of
+from diffgar.identity import encoding
+
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+WHOLE_NUMBERS = {  # the least that each may be
+    **dict.fromkeys(("trainer.max_steps", "trainer.val_check_interval", "trainer.accumulate_grad_batches"), 1),
+    **dict.fromkeys(("trainer.log_every_n_steps", "batch_size", "datamodule.batch_size", "num_frames"), 1),
+    **dict.fromkeys(("lr_scheduler.warmup_steps", "datamodule.num_workers", "seed"), 0),
+}
+RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK", "NODE_RANK", "GROUP_RANK")  # that launchers set
+
+
+class ConfigError(InputError):
+    """A value of the config with which a training cannot run or end. The message has the remedy."""
+
+
+def is_first_process() -> bool:
+    """Whether this process is the one that writes: the first of the first node, however they were started."""
+    return all(int(os.environ.get(name, 0)) == 0 for name in RANKS)
+
+
+def check_name(name: object) -> str:
+    """A model's name as text. Raises ConfigError for one that would break paths, lists or the command line."""
+    if isinstance(name, int) and not isinstance(name, bool):
+        name = str(name)
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise ConfigError(
+            f"model_name is {name!r}; a name has letters, digits, and . _ - after the first character, no slash: "
+            "model_name=my_model (one that reads as another kind of value in quotes: \"model_name='1e5'\")"
+        )
+    return name
+
+
+def check_values(cfg: DictConfig) -> None:
+    """Raises ConfigError naming the first value with which a training cannot run, and one that it can."""
+    for name, least in WHOLE_NUMBERS.items():
+        value = OmegaConf.select(cfg, name, default=least)
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise ConfigError(f"{name} is {value!r}; it must be a whole number from {least} on: {name}={max(least, 1)}")
+    max_steps, warmup_steps = cfg.trainer.max_steps, cfg.lr_scheduler.warmup_steps
+    if warmup_steps >= max_steps:
+        raise ConfigError(
+            f"lr_scheduler.warmup_steps {warmup_steps} leaves none of trainer.max_steps {max_steps}; "
+            f"use lr_scheduler.warmup_steps={max_steps // 10}"
+        )
+    if (keep := cfg.get("keep", "all")) not in KEEP:
+        raise ConfigError(f"keep is {keep!r}; choose of {', '.join(KEEP)}: keep=best")
+    step = cfg.get("model_step", "best")
+    if step not in ("best", "last") and not str(step).isdigit():
+        raise ConfigError(f"model_step is {step!r}; choose best, last or a step's number: model_step=best")
+    check_devices(cfg)
+
+
+def check_devices(cfg: DictConfig) -> None:
+    """Raises ConfigError where batches do not divide among the processes, as far as the config tells their number."""
+    devices = cfg.trainer.devices
+    count = len(devices) if OmegaConf.is_list(devices) else devices
+    if isinstance(count, int) and count > 0 and "batch_size" in cfg:
+        processes = count * cfg.trainer.get("num_nodes", 1)
+        if cfg.batch_size % processes:
+            near = max(cfg.batch_size // processes, 1) * processes
+            raise ConfigError(
+                f"batch_size {cfg.batch_size} does not divide among {processes} processes; use batch_size={near}"
+            )
+
+
+def check_task(cfg: DictConfig) -> None:
+    """Raises an InputError where the model could not be evaluated on `cfg.task` once it is trained.
+
+    The training stores are opened first, so that a message about them comes before one about the task.
+    """
+    folders = (cfg.datamodule.audio_folder, cfg.datamodule.text_folder)
+    trained = open_stores(folders, cfg.encoder_pair, cfg.datamodule.remedy)
+    task, ways = cfg.task, "train alone: ~task"
+    if task.dataset != cfg.data.name:
+        ways = f"evaluate on the training data's own test split: task={cfg.data.name}; or {ways}"
+    try:
+        folder = Path(cfg.paths.latents) / task.dataset
+        folders = (folder / cfg.encoder_pair.audio_name, folder / cfg.encoder_pair.text_name)
+        remedy = f"run extract_dataset.py data={task.dataset} encoder_pair={cfg.encoder_pair.name}"
+        stores = open_stores(folders, cfg.encoder_pair, remedy)
+        task_of(task.name, *stores, task.split, task.protocol, task.where, cfg.evaluation.allow_missing)
+        refuse_unlike(trained, stores)
+    except ValueError as error:
+        message = f"once trained, the model could not be evaluated on the task {task.name!r}: {error}; or {ways}"
+        raise ConfigError(message) from error
+
+
+def open_stores(folders: tuple, pair: DictConfig, remedy: str) -> tuple[Store, TextStore]:
+    """A dataset's audio and text stores, refused where they are missing or another pair's."""
+    audio = Store(folders[0], remedy).require(encoder=pair.audio_name, dim=pair.latent_dim)
+    return audio, TextStore(folders[1], remedy).require(encoder=pair.text_name, dim=pair.text_dim)
+
+
+def refuse_unlike(trained: tuple[Store, TextStore], stores: tuple[Store, TextStore]) -> None:
+    """Raises StoreError where a task's stores were made otherwise than the training stores."""
+    for mine, its in zip(trained, stores, strict=True):
+        wanted, found = encoding(mine.card), encoding(its.card)
+        if other := [name for name, value in wanted.items() if found.get(name) != value]:
+            raise StoreError(
+                f"{its.folder} was made with {other[0]} {found.get(other[0])!r}, the training's {mine.folder} with "
+                f"{wanted[other[0]]!r}; extract both with one encoder_pair"
+            )

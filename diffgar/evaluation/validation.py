@@ -1,0 +1,45 @@
+"""Retrieval on the validation split, for training to watch and to choose its best step by."""
+
+from diffgar.dataloading.latents import Store, TextStore
+from diffgar.evaluation.metrics import retrieval_metrics
+from diffgar.evaluation.queries import caption_rows, generated_latents, projected_queries, task_of, track_rows
+from diffgar.evaluation.ranks import ranks
+from diffgar.evaluation.retrieval import make_queries
+
+FEW = 50  # tracks, below which steps tie or are told apart by chance
+
+
+class ValidationRetrieval:
+    """R@10, MedR and MRR (%) of a model's queries on the validation split, with one caption per track.
+
+    Called with the model; the same noise every time, so that checkpoints differ by their weights alone. `notes` are
+    sentences for the user: tracks that are left out for want of latents, and a split too small to choose a step by.
+    Raises ValueError where the split has no caption of a track with latents.
+    """
+
+    def __init__(self, audio: Store, text: TextStore, sampler, max_tracks: int = 1000):
+        task = task_of("validation", audio, text, "validation", allow_missing=True)
+        first = task.captions.drop_duplicates("track_id").index[:max_tracks].to_numpy(copy=True)
+        self.means, self.targets = audio.means(track_rows(audio, task)), task.targets[first]
+        self.text, self.rows, self.sampler = text, caption_rows(text, task)[first], sampler
+        self.notes = []
+        if task.missing:
+            self.notes.append(
+                f"validation: {len(task.missing)} tracks have captions but no latents, the first "
+                f"{task.missing[0]!r}; they are left out"
+            )
+        if len(self.means) < FEW:
+            self.notes.append(
+                f"validation: {len(self.means)} tracks, which hardly tell steps apart (ties of R@10 go to MedR, MRR "
+                f"and the later step); give the split {FEW} or more where you can"
+            )
+
+    def __call__(self, model) -> dict[str, float]:
+        if hasattr(model, "embed_text"):
+            queries, index = projected_queries(model, self.text, self.rows)[0], model.embed_audio(self.means)
+        else:
+            latents = generated_latents(model, self.sampler, self.text, self.rows, model.num_frames, seed=0)
+            centre = model.centre.cpu()
+            queries, index = make_queries(latents - centre), self.means - centre
+        metrics = retrieval_metrics(ranks(queries, index, self.targets), pool_size=len(index))
+        return {name: metrics[name] for name in ("R@10", "MedR", "MRR")}

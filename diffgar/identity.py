@@ -1,0 +1,115 @@
+"""What a model was trained on, kept in its folder: the encodings of its latents, and hashes of its tracks.
+
+<folder>/latents.json   {"audio": …, "text": …}: `Card.encoding()` of the two training stores
+<folder>/tracks.npz     uint64: `ids` of "<dataset>/<track_id>", `audio` of the stores' `_audio` where there is one
+"""
+
+import hashlib
+import io
+import json
+import logging
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from diffgar.checkpoints import CheckpointError, read_config
+from diffgar.dataloading.card import Card, write_atomically
+from diffgar.dataloading.datamodule import captioned_tracks
+from diffgar.dataloading.latents import Store, TextStore
+
+log = logging.getLogger(__name__)
+GIVEN = "given"  # `layer` of latents that were computed elsewhere: their hash is that of files, not of an encoder
+
+
+def save_identity(folder: Path, audio: Store, text: TextStore, split: str = "train", teacher: Path | None = None):
+    """Write what a model is trained on, when its training starts or goes on: what the folder knew stays known.
+
+    teacher: the folder of the model that it starts as or learns from, whose tracks count as its own.
+    """
+    folder = Path(folder)
+    encodings = {"audio": encoding(audio.card), "text": encoding(text.card)}
+    write_atomically(folder / "latents.json", json.dumps(encodings, indent=1).encode())
+    rows = audio.rows.iloc[captioned_tracks(audio, text, split)[0]]
+    names = rows["row_id"] if "_dataset" in rows else audio.card.dataset + "/" + rows["row_id"]  # a mix's have it
+    known = {"ids": hashes(names), "audio": hashes(rows["_audio"].dropna().map(str) if "_audio" in rows else ())}
+    for other in filter(None, (folder, teacher)):
+        if (path := Path(other) / "tracks.npz").is_file():
+            before = read_tracks(path)
+            if other == folder and (added := len(np.setdiff1d(known["ids"], before["ids"]))):
+                log.warning("%d training tracks were not there when the training of %s began", added, folder)
+            known = {kind: np.union1d(mine, before[kind]) for kind, mine in known.items()}
+    content = io.BytesIO()
+    np.savez(content, **known)
+    write_atomically(folder / "tracks.npz", content.getvalue())
+
+
+def refuse_other_latents(folder: Path, audio: Card, text: Card) -> None:
+    """Raises CheckpointError where two stores were made otherwise than those that the folder's model was trained on.
+
+    The message names the store, the first field that differs, both values and the way out.
+    """
+    folder, path = Path(folder), Path(folder) / "latents.json"
+    try:
+        trained = json.loads(path.read_text())
+        fields = {kind: dict(trained[kind]) for kind in ("audio", "text")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{path} is not there or damaged, so nothing says which latents {folder.name} was trained on (an earlier "
+            "version kept no such file): copy the model's whole folder again, or train it again under another name"
+        ) from error
+    for kind, card in (("audio", audio), ("text", text)):
+        found = encoding(card)
+        for name, wanted in fields[kind].items():
+            if found.get(name) != wanted:
+                raise CheckpointError(
+                    f"model {folder.name} was trained on {kind} latents of {name} {wanted!r}, but those of "
+                    f"{card.dataset} have {name} {found.get(name)!r}; {remedy(folder, card)}"
+                )
+
+
+def remedy(folder: Path, card: Card) -> str:
+    """The command that makes a store as the model's own was made."""
+    pair = read_config(folder / "config.yaml").encoder_pair.name
+    return (
+        f"delete that store and run extract_dataset.py data={card.dataset} encoder_pair={pair} with the settings of "
+        f"encoder_pair in {folder / 'config.yaml'}, or train a model on these latents"
+    )
+
+
+def encoding(card: Card) -> dict:
+    """What must be equal: all of the card's encoding, but of latents computed elsewhere not the hash of their files."""
+    fields = card.encoding()
+    return {n: v for n, v in fields.items() if n != "checkpoint_hash" or card.layer != GIVEN}
+
+
+def seen_tracks(folder: Path, dataset: str, track_ids: Sequence[str], audio_hashes: Sequence[str] | None = None) -> int:
+    """How many of these tracks the folder's model was trained on, by id or by audio.
+
+    track_ids: of `dataset`; those of a mix name their dataset themselves. audio_hashes: their `_audio`, where the
+    store has it. Raises CheckpointError where the folder does not say.
+    """
+    path = Path(folder) / "tracks.npz"
+    if not path.is_file():
+        raise CheckpointError(
+            f"{path} is not there, so nothing says which tracks {Path(folder).name} was trained on; copy the model's "
+            "whole folder again, or train it again under another name"
+        )
+    known = read_tracks(path)
+    seen = np.isin(hashes(f"{dataset}/{each}" for each in track_ids), known["ids"])
+    seen |= np.isin(hashes(track_ids), known["ids"])
+    if audio_hashes is not None:
+        seen |= pd.notna(np.asarray(audio_hashes)) & np.isin(hashes(map(str, audio_hashes)), known["audio"])
+    return int(seen.sum())
+
+
+def read_tracks(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path) as content:
+        return {kind: content[kind] for kind in ("ids", "audio")}
+
+
+def hashes(words: Iterable[str]) -> np.ndarray:
+    """A uint64 for each of the words, the same on every machine."""
+    digests = [hashlib.blake2b(word.encode(), digest_size=8).digest() for word in words]
+    return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)

@@ -1,0 +1,99 @@
+"""A model's `config.yaml`: written when training starts, and compared when it goes on."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from diffgar.checkpoints import CheckpointError, choose_step, folder_of, is_trained, load_model, read_config, steps_of
+from diffgar.dataloading.card import write_atomically
+
+NOT_THE_MODEL = {  # may change on resume: a group, or a value of one
+    *("paths", "logger", "evaluation", "extraction", "task", "sampler", "model_step", "publish", "keep"),
+    *("datamodule.num_workers", "prepare.num_workers", "encoder_pair.weights"),
+    *(f"trainer.{name}" for name in ("accelerator", "devices", "num_nodes", "strategy")),
+    *(f"trainer.{name}" for name in ("enable_progress_bar", "log_every_n_steps")),
+}
+
+
+def save_config(folder: Path, cfg: DictConfig) -> None:
+    """Write config.yaml, or refuse a folder that holds a model of another config.
+
+    A folder without a checkpoint holds no model, whatever a start that failed has left there. Saved unresolved, so
+    that it is itself a `--config` argument whose interpolations still follow overrides.
+    """
+    path = folder / "config.yaml"
+    if steps_of(folder):
+        if changed := compare(read_config(path), cfg):
+            raise CheckpointError(
+                f"{path} was trained with another config ({'; '.join(changed[:3])}); "
+                f"choose another model_name, or delete {folder}"
+            )
+    else:
+        for name in ("scores.csv", "latents.json", "tracks.npz"):
+            (folder / name).unlink(missing_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, OmegaConf.to_yaml(cfg, resolve=False).encode())
+
+
+def compare(old: DictConfig, new: DictConfig) -> list[str]:
+    """What differs between two configs, leaving out what does not change the model.
+
+    Values are compared as written; where those agree, the module's as they resolve: a value that may change for an
+    evaluation (`sampler.num_steps`) may not where the module was built of it.
+    """
+    return differences(flatten(old), flatten(new)) or differences(flatten(old, "module"), flatten(new, "module"))
+
+
+def differences(old: dict[str, object], new: dict[str, object]) -> list[str]:
+    names = [n for n in sorted(old | new) if not NOT_THE_MODEL & {n.split(".")[0], ".".join(n.split(".")[:2])}]
+    return [f"{name}: {old.get(name)} there, {new.get(name)} here" for name in names if old.get(name) != new.get(name)]
+
+
+def flatten(cfg: DictConfig, resolved: str | None = None) -> dict[str, object]:
+    """Dotted names to values as written, or those of the group `resolved` with their interpolations resolved."""
+
+    def walk(node: object, prefix: str) -> Iterator[tuple[str, object]]:
+        if isinstance(node, dict) and node:
+            for key, value in node.items():
+                yield from walk(value, f"{prefix}{key}.")
+        else:
+            yield prefix[:-1], node
+
+    if resolved is None:
+        return dict(walk(OmegaConf.to_container(cfg, resolve=False), ""))
+    part = cfg.get(resolved)
+    return dict(walk(OmegaConf.to_container(part, resolve=True), f"{resolved}.")) if part else {}
+
+
+def teacher_of(cfg: DictConfig) -> tuple[Path, int] | None:
+    """Folder and step of the trained model that a student's config names; None where it names none.
+
+    Raises CheckpointError where that model or step is not there.
+    """
+    teacher = (cfg.get("module") or {}).get("teacher")
+    if not teacher:
+        return None
+    folder = folder_of(cfg.paths.checkpoints, teacher.model_name)
+    return folder, choose_step(folder, teacher.step)
+
+
+def pin_teacher(folder: Path, cfg: DictConfig) -> None:
+    """Resolve the step of a student's teacher to a number and freeze it: on resume the student's config.yaml wins.
+
+    So `best` and `last` mean what they meant when training started, also where the teacher has been trained on since.
+    """
+    if is_trained(folder):
+        found = OmegaConf.select(read_config(folder / "config.yaml"), "module.teacher.step")
+        if found is not None and OmegaConf.select(cfg, "module.teacher.step") in ("best", "last"):
+            cfg.module.teacher.step = found
+    elif trained := teacher_of(cfg):
+        cfg.module.teacher.step = trained[1]
+
+
+def with_teacher(module: torch.nn.Module, cfg: DictConfig, build: Callable[..., torch.nn.Module]) -> torch.nn.Module:
+    """The module; a student, given the teacher that its config names (see `teacher_of`)."""
+    if trained := teacher_of(cfg):
+        module.learn_from(load_model(*trained, build))
+    return module

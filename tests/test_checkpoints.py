@@ -1,0 +1,261 @@
+"""Nothing that was trained is lost, and what is chosen or loaded is what it says: checkpoints, scores, locks."""
+
+import errno
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import pytorch_lightning as pl
+import torch
+from omegaconf import OmegaConf
+from test_datamodule import make_stores
+from test_ldm import make_datamodule, make_model
+
+from diffgar import checkpoints, saved, scores
+from diffgar.callbacks import Checkpoints, StepBar, WholeFiles
+from diffgar.checkpoints import CheckpointError
+from diffgar.models.ema import WarmedUpEMA
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stores")
+    make_stores(folder)
+    return folder
+
+
+def fit(stores, out, max_steps, stop_at=None, resume=None, accumulate=1, keep="all"):
+    """Train with a checkpoint every 5 steps; returns the steps that were validated."""
+    datamodule, validated = make_datamodule(stores), []
+    model = make_model(datamodule, max_steps=max_steps)
+    model.validate = lambda module: validated.append(module.global_step) or {}
+    trainer = pl.Trainer(
+        max_steps=stop_at or max_steps,
+        callbacks=[Checkpoints(str(out), 5, keep), WarmedUpEMA(decay=0.9), StepBar()],
+        plugins=[WholeFiles()],
+        accelerator="cpu",
+        logger=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        val_check_interval=5 * accumulate,
+        check_val_every_n_epoch=None,
+        accumulate_grad_batches=accumulate,
+    )
+    trainer.fit(model, datamodule=datamodule, ckpt_path=resume)
+    return validated
+
+
+@pytest.mark.parametrize(("max_steps", "steps"), [(3, [3]), (5, [5]), (12, [5, 10, 12])])
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_the_last_step_has_a_checkpoint_and_a_validation_whatever_the_interval(
+    stores, tmp_path, max_steps, steps, accumulate
+):
+    assert fit(stores, tmp_path, max_steps, accumulate=accumulate) == steps
+    assert checkpoints.steps_of(tmp_path) == steps
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_run_that_goes_on_from_an_odd_last_step_ends_with_the_weights_of_an_uninterrupted_one(
+    stores, tmp_path, accumulate
+):
+    fit(stores, tmp_path / "whole", 12, accumulate=accumulate)
+    fit(stores, tmp_path / "cut", 12, stop_at=7, accumulate=accumulate)
+    resume = tmp_path / "cut/step=7.ckpt"
+    assert fit(stores, tmp_path / "cut", 12, resume=resume, accumulate=accumulate) == [10, 12]
+    assert checkpoints.steps_of(tmp_path / "cut") == [5, 7, 10, 12]
+    whole, cut = (torch.load(tmp_path / name / "step=12.ckpt", weights_only=True) for name in ("whole", "cut"))
+    for part in ("state_dict", "current_model_state"):
+        assert all(torch.equal(whole[part][key], cut[part][key]) for key in whole[part])
+
+
+def test_fewer_checkpoints_are_kept_where_asked_and_the_last_among_them(stores, tmp_path):
+    fit(stores, tmp_path / "last", 12, keep="last")
+    assert checkpoints.steps_of(tmp_path / "last") == [12]
+    folder = touched(tmp_path / "best", (5, 10, 15, 20))
+    for step, recall in ((5, 30), (10, 40), (15, 35), (20, 20)):
+        scores.record_score(folder, step, {"R@10": recall})
+    checkpoints.prune(folder, "best")
+    assert checkpoints.steps_of(folder) == [10, 20] and checkpoints.choose_step(folder, "best") == 10
+    checkpoints.prune(folder, "all")
+    assert checkpoints.steps_of(folder) == [10, 20]
+
+
+def test_a_full_disk_leaves_the_earlier_checkpoints_whole_and_says_what_to_do(stores, tmp_path, monkeypatch):
+    write = torch.save
+
+    def full(content, out):
+        if "step=10" in out.name:
+            out.write(b"half of it")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(content, out)
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(CheckpointError, match="step=10.ckpt could not be written .No space left.*keep=best.*goes on"):
+        fit(stores, tmp_path, 10)
+    assert [path.name for path in tmp_path.iterdir()] == ["step=5.ckpt"]
+    assert checkpoints.intact(tmp_path, 5)
+
+
+def touched(folder: Path, steps) -> Path:
+    """A model's folder whose checkpoints are empty files."""
+    folder.mkdir()
+    OmegaConf.save({"model_name": folder.name, "module": {"width": "${width}"}, "width": 4}, folder / "config.yaml")
+    for step in steps:
+        (folder / f"step={step}.ckpt").touch()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("rows", "best"),
+    [
+        ({5: (90, 3, 50), 10: (95, 9, 10)}, 10),  # R@10 first
+        ({5: (100, 3, 50), 10: (100, 2, 10), 15: (100, 4, 90)}, 10),  # then the lower MedR
+        ({5: (100, 2, 50), 10: (100, 2, 60), 15: (100, 2, 40)}, 10),  # then the higher MRR
+        ({5: (100, 2, 50), 10: (100, 2, 50), 15: (100, 2, 50)}, 15),  # then the later step
+        ({5: (100, 2, 50), 10: (99, 1, 99), 20: (100, 1, 99)}, 5),  # of step 20 no checkpoint is there
+        ({}, 15),
+    ],
+)
+def test_ties_of_the_best_step_go_to_medr_then_mrr_then_the_later_step(tmp_path, rows, best):
+    folder = touched(tmp_path / "m", (5, 10, 15))
+    for step, row in rows.items():
+        scores.record_score(folder, step, dict(zip(scores.SCORES, row, strict=True)))
+    assert checkpoints.choose_step(folder, "best") == best
+
+
+def test_a_scores_file_of_an_earlier_version_is_read_and_goes_on(tmp_path):
+    folder = touched(tmp_path / "m", (5, 10, 15))
+    (folder / "scores.csv").write_text("step,R@10\n5,40.0000\n10,40.0000\n5,41.0000\n")
+    assert checkpoints.choose_step(folder, "best") == 5  # the last row of a step counts
+    assert checkpoints.unscored(folder) == [15]
+    scores.record_score(folder, 15, {"R@10": 41, "MedR": 9, "MRR": 20})
+    assert checkpoints.choose_step(folder, "best") == 15 and checkpoints.unscored(folder) == []
+    table = pd.read_csv(folder / "scores.csv")
+    assert list(table.columns) == ["step", "R@10", "MedR", "MRR"] and list(table["step"]) == [5, 10, 15]
+
+
+def test_a_damaged_scores_file_is_named_and_an_empty_one_is_none(tmp_path):
+    folder = touched(tmp_path / "m", (5,))
+    (folder / "scores.csv").touch()
+    assert checkpoints.choose_step(folder, "best") == 5 and checkpoints.unscored(folder) == [5]
+    (folder / "scores.csv").write_text("nonsense\n1,2,3\n")
+    with pytest.raises(scores.ScoresError, match="scores.csv is damaged.*delete it"):
+        checkpoints.choose_step(folder, "best")
+
+
+def save_model(folder: Path, **changes) -> None:
+    """A checkpoint of a model of one layer, its tensors changed or, by None, left out."""
+    weights = {name: torch.zeros(6) for name in ("latent_mean", "latent_std", "null_text")}
+    weights |= {"frames": torch.tensor(4), "weight": torch.randn(4, 4000)} | changes
+    torch.save({"state_dict": {n: w for n, w in weights.items() if w is not None}}, folder / "step=5.ckpt")
+
+
+class Layer(torch.nn.Module):
+    def __init__(self, latent_mean, latent_std, null_text, num_frames):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(num_frames, 4000))
+        for name, value in (("latent_mean", latent_mean), ("latent_std", latent_std), ("null_text", null_text)):
+            self.register_buffer(name, value)
+        self.register_buffer("frames", torch.tensor(num_frames))
+
+
+def load(folder):
+    return checkpoints.load_model(folder, 5, lambda module, **constants: Layer(**constants))
+
+
+def test_a_model_is_loaded_with_the_frames_it_was_trained_on(tmp_path):
+    save_model(touched(tmp_path / "m", (5,)))
+    assert load(tmp_path / "m").frames == 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"frames": None}, "has no 'frames'; another version of the code trained it: train it again"),
+        ({"weight": None}, "1 tensors differ, the first weight .absent there, .4, 4000. here.; another version"),
+        ({"extra": torch.zeros(2)}, "the first extra .*2,. there, absent here"),
+        ({"weight": torch.zeros(4, 3)}, "the first weight ..4, 3. there, .4, 4000. here"),
+    ],
+)
+def test_a_checkpoint_of_another_version_is_refused_by_name(tmp_path, changes, message):
+    save_model(touched(tmp_path / "m", (5,)), **changes)
+    with pytest.raises(CheckpointError, match=message):
+        load(tmp_path / "m")
+
+
+def test_a_module_that_this_version_cannot_build_is_refused(tmp_path):
+    save_model(touched(tmp_path / "m", (5,)))
+    with pytest.raises(CheckpointError, match="its module cannot be built .*width.*; another version of the code"):
+        checkpoints.load_model(tmp_path / "m", 5, lambda module, **constants: Layer(**constants, **module))
+
+
+@pytest.mark.parametrize("place", ["middle", "end"])
+def test_a_hole_anywhere_in_a_checkpoint_is_found_before_it_is_used(tmp_path, place):
+    save_model(touched(tmp_path / "m", (5,)))
+    path = tmp_path / "m/step=5.ckpt"
+    content = bytearray(path.read_bytes())
+    if place == "middle":
+        content[len(content) // 2 : len(content) // 2 + 512] = bytes(512)
+    path.write_bytes(content if place == "middle" else content[: len(content) // 2])
+    with pytest.raises(CheckpointError, match="step=5.ckpt is damaged.*delete it, and training goes on from the step"):
+        load(tmp_path / "m")
+
+
+def test_what_is_no_checkpoint_or_not_there_is_refused(tmp_path):
+    folder = touched(tmp_path / "m", (5,))
+    with pytest.raises(CheckpointError, match="step=5.ckpt is damaged"):
+        load(folder)
+    torch.save(torch.zeros(3), folder / "step=5.ckpt")
+    with pytest.raises(CheckpointError, match="step=5.ckpt is no checkpoint of a training"):
+        load(folder)
+    with pytest.raises(CheckpointError, match="no step 7; steps there: 5, or best"):
+        checkpoints.intact(folder, 7)
+
+
+HOLD = "import sys; from pathlib import Path; from diffgar.checkpoints import held\nwith held(Path(sys.argv[1])): pass"
+
+
+def test_a_second_training_of_a_model_is_told_at_once_who_trains_it(tmp_path):
+    folder = tmp_path / "m"
+    with checkpoints.held(folder):
+        (folder / "step=5.ckpt.part").touch()
+        second = subprocess.run([sys.executable, "-c", HOLD, folder], capture_output=True, text=True)
+        assert "m is being trained by process" in second.stderr and "choose another model_name" in second.stderr
+    with checkpoints.held(folder):
+        assert sorted(path.name for path in folder.iterdir()) == [".holder", ".lock"]  # what a cut write left is gone
+    assert [path.name for path in folder.iterdir()] == [".lock"]
+
+
+def test_a_folder_without_a_checkpoint_holds_no_model(tmp_path):
+    for name, content in (("empty", ""), ("half", "model_name: [ha"), ("failed", "module: {}\n")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").write_text(content)
+        (tmp_path / name / "scores.csv").write_text("step,R@10\n5,40\n")
+        with pytest.raises(CheckpointError, match=f"no model '{name}' in .*; models there: none; train it"):
+            checkpoints.folder_of(tmp_path, name)
+        saved.save_config(tmp_path / name, OmegaConf.create({"model_name": name, "module": {}}))
+        assert OmegaConf.load(tmp_path / name / "config.yaml").model_name == name
+        assert not (tmp_path / name / "scores.csv").exists()
+    touched(tmp_path / "20240101", (5,))
+    assert checkpoints.folder_of(tmp_path, 20240101) == tmp_path / "20240101"
+
+
+@pytest.mark.parametrize("content", ["", "model_name: [ha", "words"])
+def test_the_config_of_a_trained_model_that_cannot_be_read_is_named(tmp_path, content):
+    folder = touched(tmp_path / "m", (5,))
+    (folder / "config.yaml").write_text(content)
+    with pytest.raises(CheckpointError, match="config.yaml .*copy the model's folder again"):
+        saved.save_config(folder, OmegaConf.create({"model_name": "m"}))
+
+
+def test_a_value_that_may_change_may_not_where_the_module_was_built_of_it(tmp_path):
+    config = OmegaConf.create({"module": {"num_steps": "${sampler.num_steps}"}, "sampler": {"num_steps": 4, "eta": 0}})
+    (tmp_path / "step=5.ckpt").touch()
+    OmegaConf.save(config, tmp_path / "config.yaml")
+    config.sampler.eta = 1
+    saved.save_config(tmp_path, config)
+    config.sampler.num_steps = 8
+    with pytest.raises(CheckpointError, match="trained with another config .module.num_steps: 4 there, 8 here"):
+        saved.save_config(tmp_path, config)

@@ -17,29 +17,34 @@ from tqdm import tqdm
 import eval_fidelity
 from diffgar import cli
 from diffgar.evaluation import reports
-from diffgar.evaluation.control_report import control_figure
+from diffgar.evaluation.checks import check_evaluation
 from diffgar.evaluation.results import write_result
 from diffgar.evaluation.retrieval import RetrievalOptions, evaluate_retrieval
-from diffgar.evaluation.rows import attribute_rows, audio_to_text, make_rows
+from diffgar.evaluation.rows import attribute_rows, audio_to_text, make_rows, named_attributes
 from diffgar.evaluation.setting import open_evaluation, steps_to_evaluate
+from diffgar.evaluation.table_files import render_tables
 
 
 def evaluate(cfg: DictConfig) -> Path:
     """Evaluate one step of a model, and its baselines beside it, on one task; returns the path of the JSON."""
+    check_evaluation(cfg)
+    options = RetrievalOptions(**instantiate(cfg.evaluation.retrieval))
     settings = [open_evaluation(cfg, name, instantiate) for name in (cfg.model_name, *cfg.evaluation.baselines)]
-    first, options = settings[0], RetrievalOptions(**instantiate(cfg.evaluation.retrieval))
+    first = settings[0]
+    if cfg.task.attributes:
+        named_attributes(first, cfg.task.attributes)  # refused now where the stores do not have them
     if options.direction == "audio_to_text":
         rows = audio_to_text(first)
     else:
         with tqdm(desc="queries", unit=" captions") as bar:
             how = {"samples": cfg.evaluation.samples, "pooling": cfg.evaluation.pooling}
-            rows = make_rows(
-                settings, cfg.evaluation.seeds, **how, with_bank=bool(options.hubness), progress=bar.update
-            )
+            how |= {"with_bank": bool(options.hubness), "progress": bar.update}
+            rows = make_rows(settings, cfg.evaluation.seeds, **how)
     report = evaluate_retrieval(rows.queries, rows.index, first.task, options, rows.bank or None)
     if cfg.task.attributes and options.direction == "text_to_audio":
         for name, values in attribute_rows(first, rows, cfg.task.attributes).items():
             report["rows"][name] |= values
+    report["protocol"]["seen_tracks"] = rows.seen
     extra = {"paired": report["paired"], "samplers": rows.samplers}
     result = reports.make_result("retrieval", cfg, first, report, extra)
     path = write_result(cfg.paths.results, result, report["queries"])
@@ -50,12 +55,13 @@ def evaluate(cfg: DictConfig) -> Path:
 
 def control(cfg: DictConfig) -> Path:
     """Measure how queries can be steered, by `control=negative` or another; returns the path of the JSON."""
-    setting, method = open_evaluation(cfg, cfg.model_name, instantiate), instantiate(cfg.control)
+    method = instantiate(cfg.control)
+    setting = open_evaluation(cfg, cfg.model_name, instantiate).require_sampling(f"control={cfg.control.name}")
     with tqdm(desc="queries", unit=" captions") as bar:
         report = method(setting, instantiate(setting.pair.text_encoder), cfg.evaluation.seeds, bar.update)
     result = reports.make_result("control", cfg, setting, report, report["extra"])
     path = write_result(cfg.paths.results, result)
-    control_figure(path.with_suffix(""), result)
+    reports.draw_control(path)
     reports.publish(path)
     return path
 
@@ -63,7 +69,7 @@ def control(cfg: DictConfig) -> Path:
 @cli.main("eval_retrieval", flags=("task", "model_name", "model_step"))
 def main(cfg: DictConfig) -> None:
     if cfg.tables.which:
-        return reports.render_tables(cfg.paths.results, **cfg.tables)
+        return render_tables(cfg.paths.results, **cfg.tables)
     if cfg.get("control"):
         control(cfg)
         return None

@@ -37,7 +37,9 @@ def main() -> None:
         setting = open_way(asked, way)
         calls[way] = setting.sampler.num_steps
         rows[way], seconds[way] = sampled(setting, way, range(asked.seeds))
-    report = evaluate_retrieval(rows, index_of(setting.audio, setting.task), setting.task, RetrievalOptions())
+    report = evaluate_retrieval(
+        rows, index_of(setting.audio, setting.task, setting.model.centre), setting.task, RetrievalOptions()
+    )
     print(json.dumps(table(asked, report, seconds, calls), indent=1))
 
 
@@ -55,7 +57,8 @@ def open_way(asked, way: str):
 def sampled(setting, way: str, seeds: range):
     """Queries (S, Q, D) and the seconds they took."""
     model, sampler, text = setting.model, setting.sampler, setting.text
-    ask = partial(generated_queries, model, sampler, text, num_frames=setting.num_frames, to_queries=make_queries)
+    to_queries = partial(make_queries, centre=model.centre)
+    ask = partial(generated_queries, model, sampler, text, num_frames=model.num_frames, to_queries=to_queries)
     ask(setting.rows[:64], seeds=seeds[:1])  # the first call on a GPU loads what all others use
     start = time.perf_counter()
     with tqdm(total=len(setting.rows) * len(seeds), desc=way, unit="query") as bar:

@@ -20,7 +20,6 @@ from diffgar.dataloading.datamodule import captioned_tracks
 from diffgar.dataloading.latents import Store, TextStore
 
 log = logging.getLogger(__name__)
-GIVEN = "given"  # `layer` of latents that were computed elsewhere: their hash is that of files, not of an encoder
 
 
 def save_identity(folder: Path, audio: Store, text: TextStore, split: str = "train", teacher: Path | None = None):
@@ -29,7 +28,7 @@ def save_identity(folder: Path, audio: Store, text: TextStore, split: str = "tra
     teacher: the folder of the model that it starts as or learns from, whose tracks count as its own.
     """
     folder = Path(folder)
-    encodings = {"audio": encoding(audio.card), "text": encoding(text.card)}
+    encodings = {"audio": audio.card.encoding(), "text": text.card.encoding()}
     write_atomically(folder / "latents.json", json.dumps(encodings, indent=1).encode())
     rows = audio.rows.iloc[captioned_tracks(audio, text, split)[0]]
     names = rows["row_id"] if "_dataset" in rows else audio.card.dataset + "/" + rows["row_id"]  # a mix's have it
@@ -60,7 +59,7 @@ def refuse_other_latents(folder: Path, audio: Card, text: Card) -> None:
             "version kept no such file): copy the model's whole folder again, or train it again under another name"
         ) from error
     for kind, card in (("audio", audio), ("text", text)):
-        found = encoding(card)
+        found = card.encoding()
         for name, wanted in fields[kind].items():
             if found.get(name) != wanted:
                 raise CheckpointError(
@@ -76,12 +75,6 @@ def remedy(folder: Path, card: Card) -> str:
         f"delete that store and run extract_dataset.py data={card.dataset} encoder_pair={pair} with the settings of "
         f"encoder_pair in {folder / 'config.yaml'}, or train a model on these latents"
     )
-
-
-def encoding(card: Card) -> dict:
-    """What must be equal: all of the card's encoding, but of latents computed elsewhere not the hash of their files."""
-    fields = card.encoding()
-    return {n: v for n, v in fields.items() if n != "checkpoint_hash" or card.layer != GIVEN}
 
 
 def seen_tracks(folder: Path, dataset: str, track_ids: Sequence[str], audio_hashes: Sequence[str] | None = None) -> int:

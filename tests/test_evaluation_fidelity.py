@@ -209,8 +209,25 @@ def test_fidelity_is_the_same_from_padded_frames_with_a_mask(collection):
     padded = torch.nn.utils.rnn.pad_sequence(real, batch_first=True, padding_value=9.0)
     mask = torch.arange(padded.shape[1]) < torch.tensor([len(track) for track in real])[:, None]
     options = FidelityOptions(num_splits=1, num_resamples=10)
-    ragged = evaluate_fidelity({"gdr": others[targets][None]}, real, targets, options=options)
-    assert ragged == evaluate_fidelity({"gdr": others[targets][None]}, padded, targets, mask, options=options)
+    ragged = evaluate_fidelity({"gdr": others[targets][None]}, real, targets, options=options)["rows"]
+    masked = evaluate_fidelity({"gdr": others[targets][None]}, padded, targets, mask, options=options)["rows"]
+    for name, metric in ((name, metric) for name, metrics in ragged.items() for metric in metrics):
+        assert masked[name][metric] == pytest.approx(ragged[name][metric], rel=1e-3, abs=1e-3), (name, metric)
+
+
+def test_what_is_pooled_is_seen_from_the_centre_and_frames_are_as_far_from_each_other_as_before(collection):
+    """A common mean of a hundred times the latents' length: seen from it, everything is as it was without."""
+    real, others, targets, _ = collection
+    mean = 100 * torch.ones(8)
+    options = FidelityOptions(num_splits=1, num_resamples=10)
+    rows = {"gdr": others[targets].expand(2, -1, -1, -1) + 0.1 * normal(2, 120, 12, 8).float()}
+    plain = evaluate_fidelity(rows, real, targets, options=options)["rows"]["gdr"]
+    shifted = {"gdr": rows["gdr"] + mean}, [track + mean for track in real], targets
+    about = evaluate_fidelity(*shifted, options=options, centre=mean)["rows"]["gdr"]
+    for metric in ("frame_kernel", "pooled_coverage", "intra_caption_diversity", "overlap@10", "pooled_norm"):
+        assert about[metric]["mean"] == pytest.approx(plain[metric]["mean"], rel=0.05, abs=0.05), metric
+    from_the_origin = evaluate_fidelity(*shifted, options=options)["rows"]["gdr"]
+    assert from_the_origin["intra_caption_diversity"]["mean"] < 0.1 * plain["intra_caption_diversity"]["mean"]
 
 
 def test_fidelity_refuses_too_few_tracks_and_other_shapes(collection):

@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,8 @@ from diffgar.evaluation.maps import has_umap, latent_maps, project_pca, project_
 from diffgar.evaluation.paper import PUBLISHED, grid_table, paper_table, training_seeds_table
 from diffgar.evaluation.reports import render_tables
 from diffgar.evaluation.results import Result, queries_path, read_result, read_results, tidy, write_result
-from diffgar.evaluation.tables import NO_RESULT, STYLES, fidelity_table, render, retrieval_table
+from diffgar.evaluation.table_styles import STYLES, render
+from diffgar.evaluation.tables import NO_RESULT, fidelity_table, retrieval_table
 
 METRICS = ("R@1", "R@5", "R@10", "MedR", "MRR")
 
@@ -167,12 +169,23 @@ def test_the_papers_table_takes_the_best_step_and_refuses_two_models_or_pools():
     def ours(name, pair="clap", step=100, **changes):
         return result(name, "musiccaps", step, config=config(pair), **({"name": "caption_rows"} | changes))
 
-    table = paper_table([ours("mine", step=5), ours("mine", step=40), ours("mine", step=9)])
-    assert any("mine@40" in note for note in table.notes)
+    steps = [ours("mine", step=4000), ours("mine", step=100000), ours("mine", step=9)]
+    assert any("mine@100000" in note for note in paper_table(steps).notes)
+    steps[0] = replace(steps[0], asked_step="best")
+    assert any("mine@4000 on" in note for note in paper_table(steps).notes)
+    few = replace(steps[0], differences={"num_steps": "2"})
+    assert any("mine@4000 on" in note for note in paper_table([few, *steps]).notes)
+    assert any("mine@4000, num_steps=2 on" in note for note in paper_table([few, *steps[1:]]).notes)
     with pytest.raises(ValueError, match="2 models of encoder_pair clap have results on musiccaps: mine, yours"):
         paper_table([ours("mine"), ours("yours")])
     with pytest.raises(ValueError, match="cannot share a column of musiccaps: pool is 'p' and 'fewer'"):
         paper_table([ours("mine"), ours("other", "muscall", pool="fewer")])
+
+
+def test_the_papers_table_takes_no_other_split_and_no_variant():
+    others = [result("mine", "musiccaps", config=config("clap"), name="caption_rows", split="validation")]
+    others.append(replace(result("mine", "musiccaps", config=config("clap"), name="caption_rows"), variant="tried"))
+    assert not any("mine@" in note for note in paper_table(others).notes)
 
 
 def test_published_numbers_have_every_metric_and_a_row_of_ours():
@@ -194,7 +207,7 @@ def test_backbones_by_prediction_type_leave_empty_cells_named():
     table = grid_table(results)
     assert table.header == ("", "epsilon", "sample")
     assert table.rows == (("MLP", "20.0 ± 0.5 [18.0, 22.0]", NO_RESULT), ("UNet", NO_RESULT, "32.0 ± 2.8 (2)"))
-    with pytest.raises(ValueError, match="not all of different seed: a@100, a@200; choose models"):
+    with pytest.raises(ValueError, match="not all of different seed: a@100; a@200: choose models"):
         grid_table([results[0], result("a", step=200, config=config())])
     with pytest.raises(ValueError, match="its config has no backbone"):
         grid_table([result()])
@@ -225,6 +238,13 @@ def test_tidy_has_a_line_for_every_number():
     assert curve[["step", "mean"]].values.tolist() == [[100, 10], [200, 20]]
     assert set(table["objective.prediction_type"]) == {"sample"}
     assert len(table) == 2 * 3 * len(METRICS)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 12])
+def test_a_map_of_any_number_of_points_and_dimensions_is_drawn(tmp_path, size):
+    vectors = torch.randn(size, 5, generator=torch.Generator().manual_seed(0))
+    assert (tmp_path / "map-pca.png") in latent_maps(tmp_path, vectors, vectors + 0.1, 0, "a caption")
+    assert [points.shape for points in project_pca(vectors[:, :1], vectors[:, :1])] == [(size, 2)] * 2
 
 
 def draw(name, path):

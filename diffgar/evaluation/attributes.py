@@ -62,7 +62,8 @@ def evaluate_attributes(
     """
     asked = (named != UNNAMED).any(dim=1).nonzero().flatten()
     every = torch.arange(len(attributes)).expand(1, -1)
-    chance = torch.cat([attribute_precision(every, named[caption].unsqueeze(0), attributes) for caption in asked])
+    distinct, which = named[asked].unique(dim=0, return_inverse=True)  # once for all captions that ask for the same
+    chance = torch.cat([attribute_precision(every, values.unsqueeze(0), attributes) for values in distinct])[which]
     mean = {
         "mean": float(chance.mean()),
         "std": 0.0,

@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from diffgar.errors import InputError
 from diffgar.evaluation.captionwise import mean_with_interval
 from diffgar.evaluation.ranks import unit_rows
 
@@ -67,7 +68,10 @@ def choose_unwanted(
             captions.append(caption)
             values.append(choice)
     if not captions:
-        raise ValueError("no caption's top 10 has an attribute it did not ask for; evaluate on a larger pool")
+        raise InputError(
+            "no caption's top 10 has an attribute that it did not ask for, and has it more often than the pool of "
+            f"{len(attributes)} tracks; evaluate on a larger pool"
+        )
     has = torch.stack([torch.from_numpy((attributes[name] == value).to_numpy(copy=True)) for name, value in values])
     return Unwanted(torch.tensor(captions), values, has)
 
@@ -122,7 +126,9 @@ def hinge_penalty(queries: Tensor, negatives: Tensor, index: Tensor, strength: f
     """
     index = unit_rows(index, "index")
     wanted, avoided = (unit_rows(vectors, "queries") @ index.T for vectors in (queries, negatives))
-    z = (avoided - avoided.mean(dim=1, keepdim=True)) / avoided.std(dim=1, keepdim=True)
+    if len(index) < 2:
+        return torch.zeros_like(avoided)  # nothing to be nearer than
+    z = (avoided - avoided.mean(dim=1, keepdim=True)) / avoided.std(dim=1, keepdim=True).clamp(min=1e-12)
     return strength * wanted.std(dim=1, keepdim=True) * z.clamp(min=0)
 
 
@@ -152,11 +158,14 @@ def steering_values(
 def nearest(
     queries: Tensor, index: Tensor, penalty: Tensor | None, targets: Tensor | None = None
 ) -> tuple[Tensor, Tensor | None]:
-    """The top 10 (P, 10), and the mid-rank of the right track (P,); a dropped one is found by no one."""
+    """The top 10 (P, 10), or all of a smaller pool, and the mid-rank of the right track (P,).
+
+    A track that is dropped is found by no one.
+    """
     similarity = unit_rows(queries, "queries") @ unit_rows(index, "index").T  # (P, N)
     if penalty is not None:
         similarity = similarity - penalty
-    top = similarity.topk(K, dim=1).indices
+    top = similarity.topk(min(K, len(index)), dim=1).indices
     if targets is None:
         return top, None
     own = similarity.gather(1, targets[:, None])  # (P, 1)

@@ -7,7 +7,8 @@ import pandas as pd
 
 from diffgar.evaluation.figures import tradeoff_figure
 from diffgar.evaluation.results import Result
-from diffgar.evaluation.tables import Table, format_cell
+from diffgar.evaluation.table_styles import Table, format_cell
+from diffgar.evaluation.tables import notes_of
 
 # do not start from the plain query
 APART = ("plain", "truth_filter", "teacher_arithmetic", "teacher_penalty", "reprompt")
@@ -21,6 +22,7 @@ METRICS = (
     "cos_caption",
     "cos_attribute",
 )
+WITH_INTERVAL = ("gained@10", "kept@10", "share@10", "R@10")
 
 MEANINGS = {
     "gained@10": "share of the top 10 that has the new value",
@@ -33,10 +35,15 @@ MEANINGS = {
 def control_table(result: Result) -> Table:
     """One method and strength a line, in the order they were evaluated."""
     metrics = [metric for metric in METRICS if metric in result.rows["plain"]]
-    rows = [(name, *(format_cell(row[metric], 2) for metric in metrics)) for name, row in result.rows.items()]
+    seeds = result.protocol.get("seeds", 2)
+    rows = [
+        (name, *(format_cell(row[metric], seeds, interval=metric in WITH_INTERVAL) for metric in metrics))
+        for name, row in result.rows.items()
+    ]
     notes = (
         f"{result.protocol['num_pairs']} pairs, pool of {result.protocol['pool_size']}; per cent, cosines × 100.",
         *(f"{metric}: {MEANINGS[metric]}." for metric in metrics if metric in MEANINGS),
+        *notes_of(result),
         *(round_trip(*trip) for trip in result.extra.get("round_trips", {}).items()),
     )
     return Table(f"{result.task}, {result.model_name}@{result.step}, control", ("method", *metrics), tuple(rows), notes)

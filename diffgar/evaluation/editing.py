@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from diffgar.evaluation.checks import listed, number, one_of, whole
 from diffgar.evaluation.edits import choose_edits, edit_metrics
 from diffgar.evaluation.negatives import Phrasings, as_written
 from diffgar.evaluation.queries import index_of, sample_generator
@@ -49,8 +50,14 @@ class InversionControl:
     max_pairs: int = 200
 
     def __post_init__(self):
-        if self.start not in STARTS:
-            raise ValueError(f"start {self.start!r}; choose one of {', '.join(STARTS)}")
+        one_of("control.start", self.start, STARTS)
+        for name in ("num_steps", "num_iterations", "max_pairs"):
+            whole(f"control.{name}", getattr(self, name), least=1)
+        for share in listed("control.shares", self.shares, "[0.4,0.6]"):
+            number("control.shares", share, 0, 1)
+        for weight in listed("control.weights", self.weights, "[0.5]"):
+            number("control.weights", weight)
+        number("control.away", self.away)
 
     def __call__(
         self, setting: Evaluation, text_encoder: TextEncoder, seeds: Sequence[int], progress: Callable
@@ -69,7 +76,7 @@ class InversionControl:
         editor = Editor.of_tracks(setting, replace(setting.sampler, num_steps=self.num_steps), edits.tracks)
         if self.start == "query":
             editor = editor.of_queries(states[0], max(seeds) + 1)  # not the noise of the new prompt's queries
-        index = index_of(setting.audio, setting.task)
+        index = index_of(setting.audio, setting.task, setting.model.centre)
         answers = self._answers(editor, states, seeds, progress)
         rows = {
             name: edit_metrics(queries, answers["plain"][0], index, edits, attributes)
@@ -91,8 +98,9 @@ class InversionControl:
     def _answers(self, editor: "Editor", states, seeds, progress: Callable) -> dict[str, Tensor]:
         """Method and strength → queries (S, P, D)."""
         source, target, replaced = states
-        plain = F.normalize(pool(editor.latents, editor.mask), dim=-1)  # (P, D)
-        prompt = F.normalize(torch.stack([pool(editor.generate(target, seed)) for seed in seeds]), dim=-1)  # (S, P, D)
+        plain = pool(editor.latents, editor.mask, editor.model.centre)  # (P, D)
+        prompts = [pool(editor.generate(target, seed), centre=editor.model.centre) for seed in seeds]
+        prompt = torch.stack(prompts)  # (S, P, D)
         found = {"plain": plain[None], "reprompt": prompt}
         for weight in self.weights:
             found[f"interpolation {weight:g}"] = F.normalize((1 - weight) * plain + weight * prompt, dim=-1)
@@ -121,7 +129,7 @@ class Editor:
     def of_tracks(cls, setting: Evaluation, sampler, tracks: np.ndarray) -> "Editor":
         """The beginnings of real tracks."""
         rows = setting.track_rows[tracks]
-        crops, mask = setting.audio.gather(rows, np.zeros_like(rows), setting.num_frames)
+        crops, mask = setting.audio.gather(rows, np.zeros_like(rows), setting.model.num_frames)
         return cls(setting, sampler, crops.float(), mask)
 
     def of_queries(self, states, seed: int) -> "Editor":
@@ -145,12 +153,12 @@ class Editor:
         """For each target the edited latents as unit queries (P, D)."""
         edited = edit(source, targets, self.solver, self.clean(), num_inverted, num_iterations, self.valid)
         latents = [self.model.denormalise(latents).cpu() for latents in edited]
-        return [F.normalize(pool(each, self.mask), dim=-1) for each in latents]
+        return [pool(each, self.mask, self.model.centre) for each in latents]
 
     def generate(self, states, seed: int) -> Tensor:
         """Latents (P, T, D) from noise."""
         generators = [sample_generator("edit", seed, i) for i in range(len(self.latents))]
-        return self.model.generate(self.sampler, states, generators, self.setting.num_frames).cpu()
+        return self.model.generate(self.sampler, states, generators, self.setting.model.num_frames).cpu()
 
     @torch.no_grad()
     def round_trips(self, states, scale: float, num_iterations: int) -> dict[str, float]:

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from diffgar.errors import InputError
 from diffgar.evaluation.captionwise import mean_with_interval
 from diffgar.evaluation.control import K
 
@@ -48,6 +49,11 @@ def choose_edits(
             source.append(words)
             target.append(words | {name: str(random.choice(others))})
             changed.append(name)
+    if not tracks:
+        raise InputError(
+            "no edit can be asked for: it takes two tracks, and a caption that names two attributes, one of which has "
+            "another value on some track; evaluate on a larger pool, or correct the column `named`"
+        )
     return Edits(np.array(tracks), source, target, changed)
 
 
@@ -61,7 +67,7 @@ def edit_metrics(
     for sample_ in F.normalize(queries, dim=-1):
         values["cos_start"].append(100 * (sample_ * F.normalize(start, dim=-1)).sum(dim=-1).double())
         similarity = sample_ @ index.T  # (P, N)
-        top = similarity.scatter(1, own[:, None], -torch.inf).topk(K, dim=1).indices
+        top = similarity.scatter(1, own[:, None], -torch.inf).topk(min(K, len(index) - 1), dim=1).indices
         shares = [share_of(attributes.iloc[places], edits, pair) for pair, places in enumerate(top.tolist())]
         gained, kept = torch.tensor(shares, dtype=torch.float64).T
         values["gained@10"].append(100 * gained)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from diffgar.errors import InputError
 from diffgar.evaluation.captionwise import (
     mean_with_interval,
     sequence_statistics,
@@ -19,6 +20,7 @@ from diffgar.evaluation.captionwise import (
     track_parts,
     within_statistics,
 )
+from diffgar.evaluation.checks import whole
 from diffgar.evaluation.halves import NEIGHBOURS, compare_halves, draw_half
 from diffgar.models.encoders.base import pool
 
@@ -34,6 +36,11 @@ class FidelityOptions:
     num_resamples: int = 1000
     seed: int = 0
 
+    def __post_init__(self):
+        for name in ("num_splits", "max_frames", "num_resamples"):
+            whole(f"fidelity.{name}", getattr(self, name), least=1)
+        whole("fidelity.seed", self.seed)
+
 
 def evaluate_fidelity(
     rows: Mapping[str, Tensor],
@@ -42,8 +49,12 @@ def evaluate_fidelity(
     mask: Tensor | None = None,
     caption_embeddings: Tensor | None = None,
     options: FidelityOptions = FidelityOptions(),  # noqa: B008 (frozen)
+    centre: Tensor | None = None,
 ) -> dict:
     """Compare generated with real latents, per frame and pooled, in the encoder's own (de-normalised) space.
+
+    centre (D,): where it is seen from, by default its origin. Distances between frames are the same from anywhere,
+    norms and all that is pooled are not: what pooling keeps is a direction.
 
     rows: row name → generated latents (S, Q, T, D), S samples of each caption. real: the frames of N tracks, (N, T, D)
     with a mask (N, T) of the valid ones, or a list of (T_i, D). targets (Q,): the track of each caption.
@@ -55,6 +66,9 @@ def evaluate_fidelity(
     captions (for `real`, tracks).
     """
     tracks = ragged(real, mask)
+    if centre is not None and centre.any():
+        tracks = [track - centre.to(track) for track in tracks]
+        rows = {name: generated - centre.to(generated) for name, generated in rows.items()}
     _check_rows(rows, targets, tracks)
     targets = targets.cpu()
     index = torch.stack([pool(track) for track in tracks])  # (N, D)
@@ -157,8 +171,13 @@ def _check_rows(rows: Mapping[str, Tensor], targets: Tensor, tracks: list[Tensor
             raise ValueError(f"row {name!r}: expected latents (S, {len(targets)}, T, D), found {found}")
     if int(targets.max()) >= len(tracks) or int(targets.min()) < 0:
         raise ValueError(f"targets name track {int(targets.max())}, but there are {len(tracks)} tracks")
+    require_tracks(targets)
+
+
+def require_tracks(targets: Tensor) -> None:
+    """Refuse (InputError) captions, `targets` (Q,) being the track of each, of fewer tracks than can be halved."""
     if len(targets.unique()) < LEAST_TRACKS:
-        raise ValueError(
+        raise InputError(
             f"fidelity needs captions of at least {LEAST_TRACKS} tracks, found {len(targets.unique())}: "
             "the halves would be too small to compare; take a larger split"
         )

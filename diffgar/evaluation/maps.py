@@ -11,6 +11,8 @@ from diffgar.evaluation.figures import map_figure
 from diffgar.evaluation.ranks import top_k, unit_rows
 
 SEED = 0  # of UMAP's layout
+NEIGHBOURS = 15  # its default
+LEAST_FOR_UMAP = 8  # vectors: fewer have no neighbourhoods to lay out
 
 
 def project_pca(real: Tensor, *others: Tensor) -> list[np.ndarray]:
@@ -20,8 +22,10 @@ def project_pca(real: Tensor, *others: Tensor) -> list[np.ndarray]:
     """
     real = real.double()
     centre = real.mean(dim=0)
-    axes = torch.linalg.eigh(torch.cov(real.T)).eigenvectors[:, -2:].flip(1)  # (D, 2), the largest first
+    scatter = (real - centre).T @ (real - centre)  # (D, D); of one vector it is zero, and any plane is as good
+    axes = torch.linalg.eigh(scatter).eigenvectors[:, -2:].flip(1)  # (D, 2), the largest first
     axes = axes * axes.gather(0, axes.abs().argmax(dim=0, keepdim=True)).sign()
+    axes = torch.nn.functional.pad(axes, (0, 2 - axes.shape[1]))  # one dimension is a line on the plane
     return [((vectors.double() - centre) @ axes).numpy() for vectors in (real, *others)]
 
 
@@ -32,7 +36,8 @@ def project_umap(real: Tensor, *others: Tensor) -> list[np.ndarray]:
     import umap
 
     every = torch.cat([real, *others]).numpy()
-    plane = umap.UMAP(metric="cosine", random_state=SEED).fit_transform(every)
+    neighbours = min(NEIGHBOURS, len(every) - 1)
+    plane = umap.UMAP(n_neighbors=neighbours, metric="cosine", random_state=SEED).fit_transform(every)
     return np.split(plane, np.cumsum([len(real), *map(len, others)])[:-1])
 
 
@@ -47,7 +52,9 @@ def latent_maps(folder: str | Path, index: Tensor, queries: Tensor, which: int =
     """
     real, generated = unit_rows(index, "index"), unit_rows(queries, "queries")
     nearest = top_k(generated[which : which + 1], real)[1][0]
-    projections = {"pca": project_pca} | ({"umap": project_umap} if has_umap() else {})
+    projections = {"pca": project_pca}
+    if has_umap() and len(real) + len(generated) >= LEAST_FOR_UMAP:
+        projections["umap"] = project_umap
     written = []
     for name, project in projections.items():
         tracks, answers = project(real, generated)

@@ -10,7 +10,7 @@ score highest on the attribute. `truth_filter` drops those that have it by groun
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import repeat
 
 import numpy as np
@@ -53,9 +53,9 @@ class Bench:
             replace(setting.sampler, **guidance),
             setting.text if text is None else text,
             rows,
-            setting.num_frames,
+            setting.model.num_frames,
             self.seeds if seeds is None else seeds,
-            make_queries,
+            partial(make_queries, centre=setting.model.centre),
             steer,
             self.progress,
         )
@@ -87,7 +87,7 @@ class Methods:
 
     @property
     def joint(self) -> bool:
-        return self.bench.setting.text.embeddings is not None
+        return self.bench.setting.joint
 
     @cached_property
     def rows(self) -> np.ndarray:

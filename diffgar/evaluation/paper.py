@@ -6,9 +6,12 @@ from pathlib import Path
 import numpy as np
 import yaml
 
+from diffgar.errors import InputError
 from diffgar.evaluation.metrics import wilson_half_width
+from diffgar.evaluation.names import USUAL_SPLIT
 from diffgar.evaluation.results import Result, config_value
-from diffgar.evaluation.tables import NO_RESULT, Table, format_cell, same_protocol
+from diffgar.evaluation.table_styles import Table, format_cell
+from diffgar.evaluation.tables import NO_RESULT, notes_of, same_protocol
 
 PUBLISHED = Path(__file__).with_name("published.yaml")
 METRICS = ("R@1", "R@5", "R@10", "MedR")
@@ -19,7 +22,7 @@ def paper_table(results: Sequence[Result], which: str = "retrieval") -> Table:
     """The paper's table `retrieval` (by dataset) or `encoder_pairs`, published, ours and the difference.
 
     Ours are retrieval results under the published protocol, found by their encoder pair. Refuses two of them that would
-    need another pool or query set in one column, and two models for one cell (ValueError).
+    need another pool or query set in one column, and two models for one cell (InputError).
     """
     published = yaml.safe_load(PUBLISHED.read_text(encoding="utf-8"))
     shorts = list(next(iter(published[which].values())))
@@ -43,10 +46,10 @@ def paper_table(results: Sequence[Result], which: str = "retrieval") -> Table:
                 for line, text in zip(lines, texts, strict=True):
                     line.append(text)
             if result is not None:
-                used[f"{result.model_name}@{result.step} on {result.task}"] = result.protocol
+                used[f"{result.label} on {result.task}"] = result
         rows += map(tuple, lines)
     header = ("", "source", *(f"{short} {metric}" for short in shorts for metric in METRICS))
-    return Table(f"{which.replace('_', ' ')}, text to audio", header, tuple(rows), _notes(published, used))
+    return Table(f"{which.replace('_', ' ')}, text to audio", header, tuple(rows), _notes(published, used), keys=2)
 
 
 def grid_table(
@@ -93,12 +96,17 @@ def training_seeds_table(
 
 
 def _is_comparable(result: Result, protocol: str) -> bool:
+    """Also what was asked for beyond the defaults compares, as tracks that may be missing; a variant is apart."""
     named = (result.kind, result.protocol["name"], result.protocol.get("direction"), result.variant)
-    return named == ("retrieval", protocol, "text_to_audio", None)
+    split = result.protocol.get("split", USUAL_SPLIT)
+    return (*named, split) == ("retrieval", protocol, "text_to_audio", None, USUAL_SPLIT)
 
 
 def _the_one(results: Sequence[Result], wanted: dict, task: str) -> Result | None:
-    """The result of a cell: of one model its step `best`, or else its last; refuses two models."""
+    """The result of a cell: of one model the step that was asked for as `best`, or else its last; refuses two models.
+
+    Of several at that step it is the one that was asked for least beyond the defaults.
+    """
     found = [
         result
         for result in results
@@ -108,15 +116,11 @@ def _the_one(results: Sequence[Result], wanted: dict, task: str) -> Result | Non
     ]
     models = sorted({result.model_name for result in found})
     if len(models) > 1:
-        raise ValueError(
+        raise InputError(
             f"{len(models)} models of encoder_pair {wanted['encoder_pair']} have results on {task}: "
-            f"{', '.join(models)}; render with the results of one of them"
+            f"{', '.join(models)}; choose one with +tables.select.model_name=NAME"
         )
-    return max(found, key=lambda result: (result.step == "best", _number(result.step)), default=None)
-
-
-def _number(step: int | str) -> int:
-    return int(step) if str(step).isdigit() else -1
+    return max(found, key=lambda one: (one.asked_step == "best", one.step, -len(one.differences)), default=None)
 
 
 def _beside(
@@ -138,10 +142,10 @@ def _beside(
 def _over_seeds(results: Sequence[Result], row: str, metric: str, seed_key: str) -> str:
     found = [result for result in results if row in result.rows]
     if len({config_value(result, seed_key) for result in found}) < len(found):
-        raise ValueError(
+        raise InputError(
             f"{len(found)} results for one cell, not all of different {seed_key}: "
-            f"{', '.join(f'{result.model_name}@{result.step}' for result in found)}; "
-            "choose models with +tables.select.model_name=[…], and one step of each"
+            f"{'; '.join(result.label for result in found)}: choose models with +tables.select.model_name=[…], and one "
+            "step and one tag of each with +tables.select.step=… and +tables.select.tag='…'"
         )
     if not found:
         return NO_RESULT
@@ -151,12 +155,13 @@ def _over_seeds(results: Sequence[Result], row: str, metric: str, seed_key: str)
     return f"{np.mean(means):.1f} ± {np.std(means, ddof=1):.1f} ({len(means)})"
 
 
-def _notes(published: dict, used: dict[str, dict]) -> tuple[str, ...]:
+def _notes(published: dict, used: dict[str, Result]) -> tuple[str, ...]:
     pools = [
-        f"{name}: {protocol['num_queries']} queries, pool of {protocol['pool_size']}, "
-        f"{protocol['num_missing_tracks']} tracks missing"
-        for name, protocol in used.items()
+        f"{name}: {result.protocol['num_queries']} queries, pool of {result.protocol['pool_size']}, "
+        f"{result.protocol['num_missing_tracks']} tracks missing"
+        for name, result in used.items()
     ]
+    pools += dict.fromkeys(note for result in used.values() for note in notes_of(result))
     return (
         f"Published: {published['source']}. Protocol {published['protocol']}; per cent.",
         f"{OUTSIDE} outside the noise: our 95 % interval and theirs, where its number of queries is known.",

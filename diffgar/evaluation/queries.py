@@ -5,12 +5,16 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from diffgar.dataloading.card import StoreError
+from diffgar.dataloading.columns import keep
 from diffgar.dataloading.latents import Store, TextStore
+from diffgar.errors import InputError
 from diffgar.evaluation.tasks import RetrievalTask
+from diffgar.models.encoders.base import pool
 from diffgar.models.noise_keys import seed_of
 
 
@@ -23,23 +27,63 @@ def task_of(
     where: dict | None = None,
     allow_missing: bool = False,
 ) -> RetrievalTask:
-    """The task that two stores hold. where: keeps captions whose columns have these values, and their tracks.
+    """The task that two stores hold: the pool is the audio store's tracks of the split, with or without captions.
 
-    Tracks with captions and no latents (their audio was missing or broken) are refused unless allowed.
+    where: {column: value, or list of values} keeps the tracks and the captions whose cells have these, by the rule of a
+    dataset's `where`. A column of captions alone also takes out the tracks that it leaves without a caption. Tracks
+    with captions and no latents (their audio was missing or broken) are refused unless allowed.
     """
+    tracks = audio.rows[audio.rows["split"] == split]
+    tracks = tracks.assign(track_id=tracks["row_id"])
     captions = text.rows[text.rows["split"] == split]
-    for column, value in (where or {}).items():
-        if column not in captions:
-            raise ValueError(f"task {name}: captions have no column {column!r}; there are {', '.join(captions)}")
-        captions = captions[captions[column].astype(str) == str(value)]
-    tracks = captions[["track_id", "split"]].drop_duplicates("track_id")
-    task = RetrievalTask.from_tables(name, tracks, captions, split=split, protocol=protocol)
+    if tracks.empty and captions.empty:
+        there = ", ".join(sorted({*audio.rows["split"], *text.rows["split"]} - {""}))
+        raise InputError(f"task {name}: no track is in split {split!r}; there are {there}; choose one by task.split")
+    _refuse_other_splits(name, audio, text, captions)
+    try:
+        for column, value in (where or {}).items():
+            tracks, captions = _kept(tracks, captions, column, value)
+    except InputError as error:
+        raise InputError(f"task {name}, split {split}: {error}") from error
+    missing = ~captions["track_id"].isin(audio.rows["row_id"])  # no latents
+    gone = captions.loc[missing, ["track_id", "split"]].drop_duplicates("track_id")
+    captions = captions[missing | captions["track_id"].isin(tracks["track_id"])]
+    every = pd.concat([tracks[["track_id", "split"]], gone])
+    task = RetrievalTask.from_tables(name, every, captions, split=split, protocol=protocol)
     return task.with_tracks(set(audio.rows["row_id"]), allow_missing)
 
 
-def index_of(audio: Store, task: RetrievalTask) -> Tensor:
-    """The unit-norm mean over all frames of each of the task's tracks, (N, D)."""
-    return F.normalize(audio.means(track_rows(audio, task)), dim=-1)
+def _kept(tracks: pd.DataFrame, captions: pd.DataFrame, column: str, value) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The tracks and captions whose cells in a column have the value, or one of the values."""
+    if column not in tracks and column not in captions:
+        there = ", ".join(sorted({*tracks, *captions}))
+        raise InputError(f"no column {column!r}; there are {there}; correct task.where")
+    kept = keep(captions, {column: value}) if column in captions else captions
+    if column in tracks:
+        return keep(tracks, {column: value}), kept
+    dropped = set(captions["track_id"]) - set(kept["track_id"])
+    return tracks[~tracks["track_id"].isin(dropped)], kept
+
+
+def _refuse_other_splits(name: str, audio: Store, text: TextStore, captions: pd.DataFrame) -> None:
+    """A caption whose track is in another split: the two stores are of two versions of the dataset."""
+    split_of = dict(zip(audio.rows["row_id"], audio.rows["split"], strict=True))
+    for track, split in zip(captions["track_id"], captions["split"], strict=True):
+        if split_of.get(track, split) != split:
+            raise StoreError(
+                f"task {name}: track {track!r} is in split {split_of[track]!r} in {audio.folder} and in {split!r} in "
+                f"{text.folder}; run extract_dataset.py again, so that both stores have one split"
+            )
+
+
+def index_of(audio: Store, task: RetrievalTask, centre: Tensor | None = None) -> Tensor:
+    """The mean over all frames of each of the task's tracks, as unit vectors (N, D) seen from `centre` (D,).
+
+    The centre is the model's, and the same for its queries: the origin where the pair is joint (also by default), else
+    the train store's mean. Latents with a large common mean have all cosines near 1, and that mean's errors rank.
+    """
+    means = audio.means(track_rows(audio, task))  # (N, D)
+    return pool(means.unsqueeze(1), centre=centre)
 
 
 def track_rows(audio: Store, task: RetrievalTask) -> np.ndarray:

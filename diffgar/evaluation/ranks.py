@@ -57,7 +57,7 @@ def ranks(
     bounds = torch.empty(2, len(queries), min(DEPTH, relevant.shape[1]), dtype=torch.float64)
     for start, similarity in similarities(queries, index, chunk, adjust):
         part = slice(start, start + len(similarity))
-        bounds[:, part] = torch.stack(_bounds(similarity, relevant[part].to(similarity.device))).cpu()  # (2, q, R)
+        bounds[:, part] = torch.stack(_bounds(similarity, relevant[part].to(similarity.device)))  # (2, q, R)
     optimistic, pessimistic = bounds
     mid = (optimistic + pessimistic) / 2
     num_relevant = (relevant >= 0).sum(dim=1)
@@ -141,7 +141,10 @@ def relevant_rows(targets: Tensor | Sequence[Sequence[int]], num_queries: int, s
 
 
 def _bounds(similarity: Tensor, relevant: Tensor) -> tuple[Tensor, Tensor]:
-    """Optimistic and pessimistic ranks (q, R) of the best R relevant items, best first; overwrites `similarity`."""
+    """Optimistic and pessimistic ranks (q, R) of the best R relevant items, best first; overwrites `similarity`.
+
+    They are float64 on the CPU: not every device has that.
+    """
     valid = relevant >= 0
     scores = similarity.gather(1, relevant.clamp(min=0)).masked_fill(~valid, -math.inf)  # (q, R)
     query, column = valid.nonzero(as_tuple=True)
@@ -152,10 +155,11 @@ def _bounds(similarity: Tensor, relevant: Tensor) -> tuple[Tensor, Tensor]:
     for place in range(min(DEPTH, scores.shape[1])):
         own = scores[:, place : place + 1]
         ahead, level = _count(similarity, own)
-        missing = ~valid[:, place]
-        optimistic.append((ahead + place + 1).double().masked_fill(missing, math.inf))
-        pessimistic.append((level + place + 1).double().masked_fill(missing, math.inf))
-    return torch.stack(optimistic, dim=1), torch.stack(pessimistic, dim=1)
+        optimistic.append(ahead + place + 1)
+        pessimistic.append(level + place + 1)
+    missing = ~valid[:, : len(optimistic)].cpu()
+    optimistic, pessimistic = (torch.stack(bounds, dim=1).cpu().double() for bounds in (optimistic, pessimistic))
+    return optimistic.masked_fill(missing, math.inf), pessimistic.masked_fill(missing, math.inf)
 
 
 def _count(similarity: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:

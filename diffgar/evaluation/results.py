@@ -1,21 +1,35 @@
-"""Results as JSON, one protocol a file: `results/<model_name>/<task>/<kind>-<step>-<protocol>[-<variant>].json`."""
+"""Results as JSON, one protocol a file: `results/<model_name>/<task>/<kind>-<step>-<protocol>[-<tag>].json`.
+
+The tag is what the evaluation was asked for beyond the defaults (see `names.py`). A result overwrites its own file
+alone: where that name is taken by another protocol or by another model of the same name, it gets the next number.
+"""
 
 import json
+import logging
 import os
-import platform
-import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
+from omegaconf import OmegaConf
 
-from diffgar import __version__
+from diffgar.checkpoints import flatten
+from diffgar.errors import InputError
+from diffgar.evaluation.names import tag_of
+from diffgar.evaluation.versions import versions
 
+log = logging.getLogger(__name__)
 SCHEMA = 1
 KINDS = ("retrieval", "fidelity", "control")
-PACKAGES = ("torch", "pytorch-lightning", "diffusers", "transformers", "numpy", "pandas")
+MODEL = (  # the parts of a config that make the model: two of one name may differ in them
+    *("backbone", "objective", "module", "noise_scheduler", "optimizer", "lr_scheduler"),
+    *("num_frames", "batch_size", "ema_decay", "seed"),
+)
+FIELDS = (
+    *("kind", "model_name", "task", "step", "asked_step", "variant", "differences"),
+    *("protocol", "rows", "config", "versions"),
+)
 
 
 @dataclass(frozen=True)
@@ -23,7 +37,9 @@ class Result:
     """One evaluation of one model on one task at one step under one protocol.
 
     kind: `retrieval`, `fidelity` or `control`. protocol: all that decides whether two results compare, its `name`
-    first. rows: row → metric → {"mean", "std", "low", "high"}. extra: further JSON parts, such as `paired`.
+    first. rows: row → metric → {"mean", "std", "low", "high"}. asked_step: what the step was asked for as, `best` or
+    `last` or its number. differences: what was asked for beyond the defaults; variant: the user's own word for it.
+    extra: further JSON parts, such as `paired`.
     """
 
     kind: str
@@ -33,6 +49,8 @@ class Result:
     protocol: dict
     rows: dict
     variant: str | None = None
+    asked_step: int | str | None = None
+    differences: dict = field(default_factory=dict)
     config: dict = field(default_factory=dict)
     extra: dict = field(default_factory=dict)
     versions: dict = field(default_factory=dict)
@@ -43,32 +61,41 @@ class Result:
         if "name" not in self.protocol:
             raise ValueError(f"{self.model_name} on {self.task}: the protocol has no name; say which one it is")
 
-    def path(self, folder: str | Path) -> Path:
-        """Where it lies under a results folder."""
-        variant = f"-{self.variant}" if self.variant else ""
-        name = f"{self.kind}-{self.step}-{self.protocol['name']}{variant}.json"
-        return Path(folder) / self.model_name / self.task / name
+    @property
+    def tag(self) -> str:
+        """What it was asked for beyond the defaults, as its file's name has it; empty where there is nothing."""
+        return tag_of(self.protocol, self.differences, self.variant)
+
+    @property
+    def label(self) -> str:
+        """Model, step and tag: its name in a table of several results."""
+        return f"{self.model_name}@{self.step}" + (f", {self.tag}" if self.tag else "")
+
+    def path(self, folder: str | Path, number: int = 1) -> Path:
+        """Where it lies under a results folder; number: of several that share a name."""
+        parts = [self.kind, str(self.step), self.protocol["name"], self.tag, str(number) if number > 1 else ""]
+        return Path(folder) / self.model_name / self.task / ("-".join(filter(None, parts)) + ".json")
+
+    def same_evaluation(self, other: "Result") -> bool:
+        """Whether it may take the other's place: the same evaluation of the same model, perhaps by other code."""
+        return not (self._about() != other._about() or other_model(self, other))
+
+    def _about(self) -> list:
+        """What must be equal, as JSON has it."""
+        return json.loads(json.dumps([self.protocol, self.variant, self.differences]))
 
 
 def write_result(folder: str | Path, result: Result, queries: pd.DataFrame | None = None) -> Path:
     """Write a result, and its per-query ranks beside it as `….queries.parquet`; returns the JSON's path.
 
-    Atomic: a killed run leaves the old file or the new one. Refuses NaN and infinite numbers (ValueError).
+    Atomic: a killed run leaves the old file or the new one. A file of another evaluation stays, and this one gets the
+    next number (see `Result.same_evaluation`). Refuses NaN and infinite numbers (ValueError).
     """
-    path = result.path(folder)
-    content = {
-        "schema": SCHEMA,
-        "kind": result.kind,
-        "model_name": result.model_name,
-        "task": result.task,
-        "step": result.step,
-        "variant": result.variant,
-        "protocol": result.protocol,
-        "rows": result.rows,
-        **result.extra,
-        "versions": result.versions or versions(),
-        "config": result.config,
-    }
+    path, before = place_for(folder, result)
+    if before and before.asked_step == "best" and result.asked_step == result.step:
+        result = replace(result, asked_step="best")  # asked for by its number since; still the best
+    content = {"schema": SCHEMA} | {name: getattr(result, name) for name in FIELDS[:-2]} | result.extra
+    content |= {"versions": result.versions or versions(), "config": result.config}
     try:
         text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
     except ValueError as error:
@@ -80,23 +107,51 @@ def write_result(folder: str | Path, result: Result, queries: pd.DataFrame | Non
     return path
 
 
+def place_for(folder: str | Path, result: Result) -> tuple[Path, Result | None]:
+    """The first path that is free or has this very evaluation, and what is there now."""
+    number = 1
+    while True:
+        path = result.path(folder, number)
+        if not path.exists():
+            break
+        try:
+            before = read_result(path)
+        except InputError:
+            before = None  # not a result of this version: it stays as it is
+        if before and before.same_evaluation(result):
+            return path, before
+        number += 1
+    if number > 1:
+        log.warning("%s has another evaluation; this one is %s", result.path(folder), path.name)
+    return path, None
+
+
+def other_model(first: Result, second: Result) -> bool:
+    """Whether two results of one name and step are of different models: of a folder that was trained anew."""
+    ours, theirs = (flatten(OmegaConf.create(result.config)) for result in (first, second))
+    both = (key for key in ours.keys() & theirs.keys() if key.partition(".")[0] in MODEL or key == "encoder_pair.name")
+    return any(ours[key] != theirs[key] for key in both)
+
+
 def read_results(folder: str | Path, kind: str | None = None) -> list[Result]:
-    """Every result under a folder, of one kind or all, sorted by path."""
-    results = [read_result(path) for path in sorted(Path(folder).glob("*/*/*.json"))]
+    """Every result under a folder, of one kind or all, sorted by path; also of models whose names have a slash."""
+    results = [read_result(path) for path in sorted(Path(folder).rglob("*.json"))]
     return [result for result in results if kind in (None, result.kind)]
 
 
 def read_result(path: str | Path) -> Result:
-    """One result; refuses another schema and files that are not results, by path."""
+    """One result; refuses (InputError) another schema and files that are not results, by path."""
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}: not a result ({error}); delete it and evaluate again") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a result ({error}); delete it and evaluate again") from error
     if not isinstance(content, dict) or content.pop("schema", None) != SCHEMA:
-        raise ValueError(f"{path}: not a result of schema {SCHEMA}; evaluate again with this version")
-    names = ("kind", "model_name", "task", "step", "protocol", "rows", "variant", "config", "versions")
-    known = {name: content.pop(name) for name in names if name in content}
-    return Result(**known, extra=content)
+        raise InputError(f"{path}: not a result of schema {SCHEMA}; evaluate again with this version")
+    known = {name: content.pop(name) for name in FIELDS if name in content}
+    try:
+        return Result(**known, extra=content)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path}: not a result ({error}); delete it and evaluate again") from error
 
 
 def config_value(result: Result, key: str) -> str:
@@ -104,7 +159,7 @@ def config_value(result: Result, key: str) -> str:
     value = result.config
     for part in key.split("."):
         if not isinstance(value, dict) or part not in value:
-            raise ValueError(
+            raise InputError(
                 f"{result.model_name}@{result.step} on {result.task}: its config has no {key}; evaluate it again"
             )
         value = value[part]
@@ -112,11 +167,11 @@ def config_value(result: Result, key: str) -> str:
 
 
 def tidy(results: Sequence[Result], keys: Sequence[str] = ()) -> pd.DataFrame:
-    """One line a number: model_name, task, kind, protocol, step, variant, the config's `keys`, row, metric, values."""
+    """One line a number: model_name, task, kind, protocol, step, tag, the config's `keys`, row, metric, values."""
     lines = []
     for result in results:
         where = {"model_name": result.model_name, "task": result.task, "kind": result.kind}
-        where |= {"protocol": result.protocol["name"], "step": result.step, "variant": result.variant}
+        where |= {"protocol": result.protocol["name"], "step": result.step, "tag": result.tag}
         where |= {key: config_value(result, key) for key in keys}
         for row, metrics in result.rows.items():
             lines += [where | {"row": row, "metric": metric} | values for metric, values in metrics.items()]
@@ -126,30 +181,6 @@ def tidy(results: Sequence[Result], keys: Sequence[str] = ()) -> pd.DataFrame:
 def queries_path(path: str | Path) -> Path:
     """Where the per-query ranks of a result lie."""
     return Path(path).with_suffix(".queries.parquet")
-
-
-def versions() -> dict[str, str | None]:
-    """What made the numbers: this package, its commit where it is run from git, Python and the packages."""
-    found: dict[str, str | None] = {
-        "diffgar": __version__,
-        "commit": _commit(),
-        "python": platform.python_version(),
-    }
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = None
-    return found
-
-
-def _commit() -> str | None:
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
-    except (FileNotFoundError, subprocess.TimeoutExpired):  # no git here: the version alone must do
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
 
 
 def _replace(path: Path, write) -> None:

@@ -8,6 +8,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from diffgar.errors import InputError
+from diffgar.evaluation.checks import POOLINGS, SAMPLES, listed, one_of, whole
 from diffgar.evaluation.hubness import CORRECTIONS, correct
 from diffgar.evaluation.metrics import (
     bootstrap_metrics,
@@ -32,11 +34,11 @@ class RetrievalOptions:
     chunk: int | None = None
 
     def __post_init__(self):
-        if self.direction not in DIRECTIONS:
-            raise ValueError(f"unknown direction {self.direction!r}; choose one of {', '.join(DIRECTIONS)}")
-        unknown = set(self.hubness) - set(CORRECTIONS)
-        if unknown:
-            raise ValueError(f"unknown hubness correction {sorted(unknown)[0]!r}; choose of {', '.join(CORRECTIONS)}")
+        one_of("retrieval.direction", self.direction, DIRECTIONS)
+        whole("retrieval.num_resamples", self.num_resamples, least=1)
+        whole("retrieval.bootstrap_seed", self.bootstrap_seed)
+        for correction in listed("retrieval.hubness", self.hubness, "[centring]"):
+            one_of("retrieval.hubness", correction, tuple(CORRECTIONS))
 
 
 @dataclass(frozen=True)
@@ -95,27 +97,34 @@ def make_setting(task: RetrievalTask, direction: str) -> Setting:
             return Setting(task.targets, None, None, task.targets, query_ids)
         return Setting(torch.arange(len(task.targets)), None, task.targets, task.targets, query_ids)
     if task.protocol != "unique_tracks":
-        raise ValueError(f"audio_to_text is evaluated by unique_tracks only, not by {task.protocol}")
+        raise InputError(f"audio_to_text is evaluated by unique_tracks only, not by {task.protocol}")
     captions = task.captions_of_tracks()
     asked = [track for track, own in enumerate(captions) if own]
     rows = torch.tensor(asked)
     return Setting([captions[track] for track in asked], rows, None, rows, [task.track_ids[t] for t in asked])
 
 
-def make_queries(latents: Tensor, mask: Tensor | None = None, samples: str = "mean", pooling: str = "mean") -> Tensor:
-    """Generated latents (Q, K, T, D), K samples a caption, and their mask (Q, K, T), to queries.
+def make_queries(
+    latents: Tensor,
+    mask: Tensor | None = None,
+    samples: str = "mean",
+    pooling: str = "mean",
+    centre: Tensor | None = None,
+) -> Tensor:
+    """Generated latents (Q, K, T, D), K samples per caption, and their mask (Q, K, T), to queries.
 
     pooling `mean` over frames and samples `mean` gives (Q, D); samples `set` gives (Q, K, D), the best of which counts;
-    pooling `best_frame` gives (Q, T, D) or (Q, K · T, D), so that the best frame counts.
+    pooling `best_frame` gives (Q, T, D) or (Q, K · T, D), so that the best frame counts. centre (D,): where directions
+    are seen from, as for the index (see `queries.index_of`).
     """
-    if samples not in ("mean", "set") or pooling not in ("mean", "best_frame"):
-        raise ValueError(f"samples is mean or set, pooling is mean or best_frame; found {samples!r}, {pooling!r}")
+    one_of("samples", samples, SAMPLES)
+    one_of("pooling", pooling, POOLINGS)
     if pooling == "best_frame":
         if mask is not None and not mask.all():
             raise ValueError("best_frame needs queries without padding frames: generate all with one num_frames")
-        frames = torch.nn.functional.normalize(latents, dim=-1)
+        frames = pool(latents.unsqueeze(-2), centre=centre)  # (Q, K, T, D), each frame by itself
         return frames.mean(dim=1) if samples == "mean" else frames.flatten(1, 2)
-    vectors = pool(latents, mask)  # (Q, K, D)
+    vectors = pool(latents, mask, centre)  # (Q, K, D)
     return torch.nn.functional.normalize(vectors.mean(dim=1), dim=-1) if samples == "mean" else vectors
 
 

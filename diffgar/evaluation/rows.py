@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from diffgar.errors import InputError
 from diffgar.evaluation.attributes import attribute_codes, evaluate_attributes
 from diffgar.evaluation.queries import generated_queries, index_of, projected_index, projected_queries
 from diffgar.evaluation.retrieval import make_queries
@@ -19,13 +20,14 @@ BANK = 1000  # training captions that a hubness correction is estimated on
 
 @dataclass
 class Rows:
-    """Row name → queries (S, Q, D), the index (N, D) they search, a bank (B, D) of training captions' queries, and what
-    the queries were sampled with."""
+    """Row name → queries (S, Q, D), the index (N, D) they search, a bank (B, D) of training captions' queries, what the
+    queries were sampled with, and how many of the pool's tracks the model was trained on."""
 
     queries: dict[str, Tensor] = field(default_factory=dict)
     index: dict[str, Tensor] = field(default_factory=dict)
     bank: dict[str, Tensor] = field(default_factory=dict)
     samplers: dict[str, dict] = field(default_factory=dict)
+    seen: dict[str, int | None] = field(default_factory=dict)
 
 
 def make_rows(
@@ -42,16 +44,16 @@ def make_rows(
     """
     rows, first = Rows(), settings[0]
     bank = bank_rows(first) if with_bank else np.zeros(0, dtype=np.int64)
-    if first.text.embeddings is not None:
+    if first.joint:
         rows.queries["teacher"] = first.text.embeddings[first.rows][None]
         rows.index["teacher"] = index_of(first.audio, first.task)
         rows.bank["teacher"] = first.text.embeddings[bank]
     for setting in settings:
         name = setting.model.row if setting.model.row not in rows.queries else f"{setting.name}@{setting.step}"
-        ask = partial(queries_of, setting, to_queries=partial(make_queries, samples=samples, pooling=pooling))
+        ask = partial(queries_of, setting, samples=samples, pooling=pooling)
         rows.queries[name] = ask(setting.rows, seeds, progress=progress)
-        make_index = projected_index if projects(setting) else lambda model, audio, task: index_of(audio, task)
-        rows.index[name] = make_index(setting.model, setting.audio, setting.task)
+        rows.index[name] = index_for(setting)
+        rows.seen[name] = setting.seen
         if setting.model.sampled:
             rows.samplers[name] = setting.sampler.describe()
         if with_bank:
@@ -64,37 +66,51 @@ def projects(setting: Evaluation) -> bool:
     return hasattr(setting.model, "embed_text")
 
 
-def queries_of(setting: Evaluation, places: np.ndarray, seeds: Sequence[int], to_queries, progress) -> Tensor:
-    """The model's queries (S, Q, D) for rows of the text store."""
+def index_for(setting: Evaluation) -> Tensor:
+    """The tracks (N, D) in the space of the model's queries."""
     if projects(setting):
-        return projected_queries(setting.model, setting.text, places)
+        return projected_index(setting.model, setting.audio, setting.task)
+    return index_of(setting.audio, setting.task, setting.model.centre)
+
+
+def queries_of(
+    setting: Evaluation,
+    places: np.ndarray,
+    seeds: Sequence[int],
+    progress: Callable[[int], None] = lambda done: None,
+    **how: str,
+) -> Tensor:
+    """The model's queries (S, Q, D) for rows of the text store; `how`: samples and pooling of `make_queries`."""
     model, sampler, text = setting.model, setting.sampler, setting.text
-    return generated_queries(model, sampler, text, places, setting.num_frames, seeds, to_queries, progress=progress)
+    if projects(setting):
+        return projected_queries(model, text, places)
+    to_queries = partial(make_queries, centre=model.centre, **how)
+    return generated_queries(model, sampler, text, places, model.num_frames, seeds, to_queries, progress=progress)
 
 
 def bank_rows(setting: Evaluation) -> np.ndarray:
-    """At most BANK training captions of the task's dataset, evenly spread. Raises ValueError where it has none."""
+    """At most BANK training captions of the task's dataset, evenly spread. Raises InputError where it has none."""
     rows = setting.text.rows_of("train")
     if len(rows) == 0:
-        raise ValueError(f"task {setting.task.name}: a hubness correction needs a train split, and there is none")
+        raise InputError(f"task {setting.task.name}: a hubness correction needs a train split, and there is none")
     return rows[np.unique(np.linspace(0, len(rows) - 1, BANK).astype(int))]
 
 
 def named_attributes(setting: Evaluation, attributes: Sequence[str] | None) -> tuple[list[set[str]], pd.DataFrame]:
     """The attributes that each caption names, and the tracks' table of attributes.
 
-    The captions' column `named` lists them, joined by "|". Raises ValueError where a column is absent, or none is asked
+    The captions' column `named` lists them, joined by "|". Raises InputError where a column is absent, or none is asked
     for.
     """
     if not attributes:
-        raise ValueError(
+        raise InputError(
             f"task {setting.task.name} has no ground truth to measure by; name the table's columns of it with "
             "task.attributes=[…], and in a column `named`, for each caption, those that it names, joined by |"
         )
     captions, tracks = setting.task.captions, setting.audio.rows
     absent = [name for name in attributes if name not in tracks] + ["named"] * ("named" not in captions)
     if absent:
-        raise ValueError(
+        raise InputError(
             f"task {setting.task.name}: the stores have no column {absent[0]!r}, the ground truth; give it in the "
             "dataset's table and extract again, or set task.attributes=null"
         )
@@ -105,6 +121,8 @@ def named_attributes(setting: Evaluation, attributes: Sequence[str] | None) -> t
 def attribute_rows(setting: Evaluation, rows: Rows, attributes: Sequence[str]) -> dict[str, dict]:
     """`attribute_precision@10` of every row and of chance."""
     named, tracks = named_attributes(setting, attributes)
+    if not any(named):
+        return {}
     codes, table = attribute_codes(named, setting.task.targets, tracks), {}
     for name, queries in rows.queries.items():
         table |= evaluate_attributes({name: queries}, rows.index[name], setting.task, *codes)
@@ -112,8 +130,8 @@ def attribute_rows(setting: Evaluation, rows: Rows, attributes: Sequence[str]) -
 
 
 def audio_to_text(setting: Evaluation) -> Rows:
-    """The teacher asked the other way: tracks search captions. Raises ValueError for a pair that is not joint."""
-    if setting.text.embeddings is None:
-        raise ValueError(f"audio_to_text needs a joint pair, and {setting.pair.name} is not one")
+    """The teacher asked the other way: tracks search captions. Raises InputError for a pair that is not joint."""
+    if not setting.joint:
+        raise InputError(f"audio_to_text needs a joint pair, and {setting.pair.name} is not one")
     index = index_of(setting.audio, setting.task)
     return Rows({"teacher": index[None]}, {"teacher": setting.text.embeddings[torch.from_numpy(setting.rows)]})

@@ -1,5 +1,6 @@
 """What a trained model is evaluated with: its stores, task and sampler, opened and checked in one place."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,28 +10,41 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from diffgar import checkpoints
+from diffgar.dataloading.card import StoreError
 from diffgar.dataloading.latents import Store, TextStore
+from diffgar.errors import InputError
+from diffgar.evaluation.checks import check_evaluation
 from diffgar.evaluation.queries import caption_rows, task_of, track_rows
 from diffgar.evaluation.tasks import RetrievalTask
+from diffgar.identity import refuse_other_latents, seen_tracks
 
 
 @dataclass
 class Evaluation:
-    """A model at a step, the sampler that makes its queries, and the task's stores."""
+    """A model at a step, the sampler that makes its queries, and the task's stores.
+
+    as_trained: the sampler of the model's own config. seen: how many of the task's tracks the model was trained on,
+    None where its folder does not say.
+    """
 
     name: str
     model: torch.nn.Module
     step: int
     trained: DictConfig  # the config that it was trained with
     sampler: object
-    num_frames: int
+    as_trained: object
     audio: Store
     text: TextStore
     task: RetrievalTask
+    seen: int | None
 
     @property
     def pair(self) -> DictConfig:
         return self.trained.encoder_pair
+
+    @property
+    def joint(self) -> bool:
+        return self.text.embeddings is not None
 
     @cached_property
     def rows(self) -> np.ndarray:
@@ -41,6 +55,15 @@ class Evaluation:
     def track_rows(self) -> np.ndarray:
         """Where the task's tracks stand in the audio store, (N,)."""
         return track_rows(self.audio, self.task)
+
+    def require_sampling(self, what: str) -> "Evaluation":
+        """Refuse (InputError) a model that generates no latents for what needs them."""
+        if hasattr(self.model, "embed_text"):
+            raise InputError(
+                f"{what} needs generated latents, and {self.name} ({self.model.row}) projects captions without "
+                "generating any; name another model_name"
+            )
+        return self
 
 
 def open_stores(cfg: DictConfig, dataset: str, pair: DictConfig) -> tuple[Store, TextStore]:
@@ -56,7 +79,13 @@ def open_stores(cfg: DictConfig, dataset: str, pair: DictConfig) -> tuple[Store,
     text.require(kind="text", encoder=pair.text_name, dim=pair.text_dim)
     if not pair.joint:
         text.embeddings = None
-    return audio.hold(), text.hold()
+    elif text.embeddings is None or len(text.embeddings) != len(text.rows):
+        found = "is missing" if text.embeddings is None else f"has {len(text.embeddings)} of {len(text.rows)} rows"
+        raise StoreError(
+            f"{text.folder / 'embeddings.npy'} {found}, and the pair {pair.name} is joint: the teacher's row needs it; "
+            f"delete {text.folder} and {remedy}"
+        )
+    return audio, text
 
 
 def open_evaluation(cfg: DictConfig, model_name: str, build) -> Evaluation:
@@ -66,28 +95,41 @@ def open_evaluation(cfg: DictConfig, model_name: str, build) -> Evaluation:
 
     build: makes an object of a config (hydra's instantiate).
     """
-    folder, asked = checkpoints.folder_of(cfg.paths.checkpoints, model_name), model_name == cfg.model_name
+    check_evaluation(cfg)
+    model_name = str(model_name)
+    folder, asked = checkpoints.folder_of(cfg.paths.checkpoints, model_name), model_name == str(cfg.model_name)
     step = checkpoints.choose_step(folder, cfg.model_step if asked else "best")
     trained = OmegaConf.load(folder / "config.yaml")
     audio, text = open_stores(cfg, cfg.task.dataset, trained.encoder_pair)
-    task = task_of(
-        cfg.task.name,
-        audio,
-        text,
-        cfg.task.split,
-        cfg.task.protocol,
-        cfg.task.where,
-        cfg.evaluation.allow_missing,
-    )
+    refuse_other_latents(folder, audio.card, text.card)
+    task = open_task(cfg, audio, text)
     changes = {name: value for name, value in cfg.sampler.items() if asked and value is not None}
-    sampler = build(OmegaConf.merge(trained, {"sampler": changes}).sampler)
+    sampler, as_trained = (build(OmegaConf.merge(trained, {"sampler": own}).sampler) for own in (changes, {}))
     model = checkpoints.load_model(folder, step, build)
-    return Evaluation(model_name, model, step, trained, sampler, model.num_frames, audio, text, task)
+    if model.sampled:
+        sampler.start(model.noise_scheduler)  # refuses steps that do not meet, before anything is sampled
+    hashes = audio.rows.get("_audio")
+    here = track_rows(audio, task)
+    seen = seen_tracks(
+        folder, cfg.task.dataset, list(task.track_ids), None if hashes is None else list(hashes.iloc[here])
+    )
+    return Evaluation(model_name, model, step, trained, sampler, as_trained, audio.hold(), text.hold(), task, seen)
+
+
+def open_task(cfg: DictConfig, audio: Store, text: TextStore) -> RetrievalTask:
+    """The task that a config names, on two stores."""
+    asked = cfg.task
+    where = asked.get("where") or {}
+    if not isinstance(where, Mapping):
+        raise InputError(f"task.where is {where!r}; give it columns and their values: task.where={{genre: rock}}")
+    missing = cfg.evaluation.allow_missing
+    return task_of(str(asked.name), audio, text, asked.split, asked.protocol, dict(where), missing)
 
 
 def steps_to_evaluate(cfg: DictConfig) -> list[DictConfig]:
     """The config itself, or with `model_step: all` one for each step of the model."""
     if cfg.model_step != "all":
         return [cfg]
-    steps = checkpoints.steps_of(checkpoints.folder_of(cfg.paths.checkpoints, cfg.model_name))
+    folder = checkpoints.folder_of(cfg.paths.checkpoints, str(cfg.model_name))
+    steps = checkpoints.steps_of(folder) or [checkpoints.choose_step(folder, "last")]  # which refuses a folder of none
     return [OmegaConf.merge(cfg, {"model_step": step}) for step in steps]

@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from diffgar.errors import InputError
+from diffgar.evaluation.checks import listed, number, whole
 from diffgar.evaluation.control import Unwanted, choose_unwanted, evaluate_control
 from diffgar.evaluation.methods import GENERATED, JOINT, Bench, Methods
 from diffgar.evaluation.negatives import Negatives, Phrasings
@@ -33,14 +35,19 @@ class NegativeControl:
     def __post_init__(self):
         unknown = sorted(set(self.methods) - {*GENERATED, *JOINT})
         if unknown:
-            raise ValueError(f"no method {unknown[0]!r}; choose of {', '.join([*GENERATED, *JOINT])}")
+            raise InputError(f"no method {unknown[0]!r}; choose of {', '.join([*GENERATED, *JOINT])}")
+        for method, strengths in self.methods.items():
+            for strength in listed(f"control.methods.{method}", strengths, "[0.5,1]"):
+                for each in strength if isinstance(strength, Sequence) else [strength]:
+                    number(f"control.methods.{method}", each)
+        whole("control.max_captions", self.max_captions, least=1)
 
     def __call__(
         self, setting: Evaluation, text_encoder: TextEncoder, seeds: Sequence[int], progress: Callable
     ) -> dict:
         """{"protocol", "rows", "extra"}: method → metric, and the table of pairs."""
         named, attributes = named_attributes(setting, self.attributes)
-        index = index_of(setting.audio, setting.task)
+        index = index_of(setting.audio, setting.task, setting.model.centre)
         bench = Bench(setting, index, seeds, progress)
         unwanted = choose(bench, named, attributes, self.max_captions)
         negatives = Negatives.of(unwanted.values, self.phrasings, text_encoder)

@@ -8,6 +8,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from diffgar.errors import InputError
+
 PROTOCOLS = ("unique_tracks", "caption_rows")
 DIRECTIONS = ("text_to_audio", "audio_to_text")
 
@@ -42,11 +44,11 @@ class RetrievalTask:
     ) -> "RetrievalTask":
         """Build from a table of tracks (`track_id`, and `split` when one is asked for) and one of captions.
 
-        Tracks without captions stay in the pool. Refuses (ValueError) absent columns, duplicate ids, empty captions,
+        Tracks without captions stay in the pool. Refuses (InputError) absent columns, duplicate ids, empty captions,
         captions of unknown tracks and unknown protocols.
         """
         if protocol not in PROTOCOLS:
-            raise ValueError(f"task {name}: unknown protocol {protocol!r}; choose one of {', '.join(PROTOCOLS)}")
+            raise InputError(f"task {name}: unknown protocol {protocol!r}; choose one of {', '.join(PROTOCOLS)}")
         _require_columns(name, "tracks", tracks, ["track_id"] + ["split"] * (split is not None))
         _require_columns(name, "captions", captions, ["caption_id", "track_id", "caption"])
         tracks = tracks.assign(track_id=tracks["track_id"].astype(str))
@@ -55,7 +57,7 @@ class RetrievalTask:
         _require_unique(name, captions, "caption_id")
         unknown = ~captions["track_id"].isin(tracks["track_id"])
         if unknown.any():
-            raise ValueError(
+            raise InputError(
                 f"task {name}: {int(unknown.sum())} captions belong to tracks that the table lacks, "
                 f"first track_id {captions['track_id'][unknown].iloc[0]!r}; add them or drop those captions"
             )
@@ -69,10 +71,13 @@ class RetrievalTask:
         captions = captions[captions["track_id"].isin(row_of.keys())].reset_index(drop=True)
         if captions.empty:
             split = fields.get("split")
-            raise ValueError(f"task {name}: no captions for the {len(row_of)} tracks of split {split!r}")
+            raise InputError(
+                f"task {name}: no captions for the {len(row_of)} tracks of split {split!r}; choose another task.split, "
+                "or correct the captions of the table"
+            )
         empty = captions["caption"].fillna("").str.strip() == ""
         if empty.any():
-            raise ValueError(
+            raise InputError(
                 f"task {name}: {int(empty.sum())} captions are empty, first caption_id "
                 f"{captions['caption_id'][empty].iloc[0]!r}; drop them from the table"
             )
@@ -84,7 +89,7 @@ class RetrievalTask:
         available = set(available)
         missing = tuple(track for track in self.track_ids if track not in available)
         if missing and not allow_missing:
-            raise ValueError(
+            raise InputError(
                 f"task {self.name}: {len(missing)} of {len(self.track_ids)} tracks have no latents, first "
                 f"{missing[0]!r}; extract them, or set allow_missing=true to evaluate on the rest and say so"
             )
@@ -95,7 +100,7 @@ class RetrievalTask:
     def with_protocol(self, protocol: str) -> "RetrievalTask":
         """The same tracks and captions under another protocol."""
         if protocol not in PROTOCOLS:
-            raise ValueError(f"unknown protocol {protocol!r}; choose one of {', '.join(PROTOCOLS)}")
+            raise InputError(f"unknown protocol {protocol!r}; choose one of {', '.join(PROTOCOLS)}")
         return replace(self, protocol=protocol)
 
     def captions_of_tracks(self) -> list[list[int]]:
@@ -134,7 +139,7 @@ def _digest(words) -> str:
 def _require_columns(name: str, table: str, frame: pd.DataFrame, columns: list[str]) -> None:
     absent = [column for column in columns if column not in frame.columns]
     if absent:
-        raise ValueError(
+        raise InputError(
             f"task {name}: the table of {table} lacks column {absent[0]!r} "
             f"(it has {', '.join(frame.columns)}); map it in the task's YAML"
         )
@@ -143,4 +148,4 @@ def _require_columns(name: str, table: str, frame: pd.DataFrame, columns: list[s
 def _require_unique(name: str, frame: pd.DataFrame, column: str) -> None:
     twice = frame[column][frame[column].duplicated()]
     if len(twice):
-        raise ValueError(f"task {name}: {len(twice)} duplicate {column}s, first {twice.iloc[0]!r}; keep one of each")
+        raise InputError(f"task {name}: {len(twice)} duplicate {column}s, first {twice.iloc[0]!r}; keep one of each")

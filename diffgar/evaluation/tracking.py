@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from diffgar.evaluation.results import Result, read_result
-from diffgar.evaluation.tables import Table
+from diffgar.evaluation.table_styles import Table
 
 
 def track(path: Path, table: Table) -> None:
@@ -24,7 +24,7 @@ def log(result: Result, values: dict[str, float], figures: list[Path], table: Ta
         return
     import wandb
 
-    where = f"{result.task}/{result.kind}" + (f"-{result.variant}" if result.variant else "")
+    where = f"{result.task}/{result.kind}" + (f"-{result.tag}" if result.tag else "")
     content = {f"{where}/{name}": value for name, value in values.items()}
     content |= {f"{where}/{figure.stem}": wandb.Image(str(figure)) for figure in figures}
     if table is not None:

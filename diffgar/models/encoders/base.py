@@ -102,11 +102,16 @@ class EncoderPair:
                 )
 
 
-def pool(latents: Tensor, mask: Tensor | None = None) -> Tensor:
-    """The unit-norm mean over time: (…, T, D), with an optional mask (…, T) of valid frames, to (…, D)."""
+def pool(latents: Tensor, mask: Tensor | None = None, centre: Tensor | None = None) -> Tensor:
+    """The unit-norm mean over time: (…, T, D), with an optional mask (…, T) of valid frames, to (…, D).
+
+    centre (D,): where directions are seen from, taken off the mean; by default the origin.
+    """
     if mask is None:
         mean = latents.mean(dim=-2)
     else:
         weights = mask.to(latents.dtype).unsqueeze(-1)  # (..., T, 1)
         mean = (latents * weights).sum(dim=-2) / weights.sum(dim=-2).clamp(min=1)
+    if centre is not None:
+        mean = mean - centre.to(mean)
     return torch.nn.functional.normalize(mean, dim=-1)

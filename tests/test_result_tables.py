@@ -1,0 +1,147 @@
+"""Tables: what stands in them once, what a reader must know below them, and that each fits a screen."""
+
+import re
+
+import pytest
+from test_results import METRICS, config, metric, result
+
+from diffgar.errors import InputError
+from diffgar.evaluation.control_report import control_table
+from diffgar.evaluation.results import Result, read_result, write_result
+from diffgar.evaluation.table_files import TABLES, render_tables
+from diffgar.evaluation.table_styles import Table, render
+from diffgar.evaluation.tables import retrieval_table
+
+
+def rows_of(table: Table) -> dict[str, tuple]:
+    return {row[0]: row[1:] for row in table.rows}
+
+
+def test_a_teacher_whose_numbers_are_those_of_chance_has_its_row():
+    """As in a pool of one track."""
+    same = {name: {"mean": 100.0, "std": 0.0, "low": 100.0, "high": 100.0} for name in METRICS}
+    table = retrieval_table([result(rows={"chance": same, "teacher": same, "gdr": same}, config=config())])
+    assert list(rows_of(table)) == ["chance", "teacher", "gdr"]
+
+
+def test_teachers_of_two_encoder_pairs_both_stand_also_where_their_numbers_are_equal():
+    table = retrieval_table([result("one", config=config("clap")), result("two", config=config("muscall"))])
+    assert [row[0] for row in table.rows][:3] == ["chance", "teacher (one@100)", "teacher (two@100)"]
+
+
+def test_the_median_rank_is_a_rank_with_its_share_of_the_pool():
+    rows = {"gdr": {name: metric(2.5) for name in METRICS} | {"MedR_abs": metric(15.0)}}
+    assert rows_of(retrieval_table([result(rows=rows)]))["gdr"][3] == "15.0 ± 0.5 (2.5 %)"
+
+
+def test_the_table_of_an_evaluation_fits_a_line_and_the_interval_is_that_of_r_at_10():
+    """With the longest numbers that there are."""
+    rows = {
+        name: {key: metric(88.8, 11.1) for key in (*METRICS, "MedR_abs")} for name in ("teacher", "gdr", "contrastive")
+    }
+    lines = render(retrieval_table([result(rows=rows)])).splitlines()
+    assert max(map(len, lines)) <= 100
+    assert [line.count("[77.7, 99.9]") for line in lines if line.startswith("gdr")] == [1]
+
+
+def test_a_table_too_wide_goes_on_below_with_what_its_rows_are():
+    header = ("row", "kind", *(f"column {n}" for n in range(12)))
+    rows = tuple((f"r{n}", "ours", *(f"{n}.{column} ± 0.1 [1, 2]" for column in range(12))) for n in range(3))
+    text = render(Table("wide", header, rows, ("a note " * 40,), keys=2))
+    assert max(map(len, text.splitlines())) <= 118
+    assert text.count("r1  ") == text.count("row  kind") == 3
+    assert all(text.count(f"2.{column} ± 0.1 [1, 2]") == 1 for column in range(12))
+
+
+def test_a_control_table_fits_too_and_keeps_the_intervals_of_what_it_is_about():
+    names = ("share@10", "R@10", "overlap@10", "cos_caption", "cos_attribute")
+    rows = {
+        name: {key: metric(88.8, 11.1) for key in names}
+        for name in ("plain", "compose_text_penalty 0.95 3 1.5 0.3 0.9")
+    }
+    shape = {"name": "unique_tracks", "num_pairs": 600, "pool_size": 600, "seeds": 3}
+    text = render(control_table(Result("control", "demo", "demo", 5, shape, rows)))
+    assert max(map(len, text.splitlines())) <= 118
+    assert re.search(r"^plain +88.8 ± 0.5 \[77.7, 99.9\] +88.8 ± 0.5 \[77.7, 99.9\] +88.8 ± 0.5 ", text, re.M)
+
+
+def test_tracks_that_the_model_was_trained_on_are_counted_below_the_table():
+    told = result("mine", num_tracks=135, seen_tracks={"gdr": 118, "regression": 0, "contrastive": None})
+    notes = retrieval_table([told]).notes
+    assert "gdr (mine@100): 118 of 135 tracks of the pool were in its training split." in notes
+    assert not any("regression" in note or "contrastive" in note for note in notes)
+
+
+def test_a_centre_that_is_not_the_origin_is_told_below_the_table():
+    notes = retrieval_table([result(centre="train mean")]).notes
+    assert "Latents are ranked about the train mean: the pair is not joint." in notes
+    assert retrieval_table([result(centre="none")]).notes == retrieval_table([result()]).notes
+
+
+def test_the_split_is_in_the_title_unless_it_is_the_test_split():
+    assert retrieval_table([result(split="validation")]).title == "demo, validation, text to audio, unique_tracks"
+    assert retrieval_table([result(split="test")]).title == "demo, text to audio, unique_tracks"
+
+
+def test_a_models_name_is_written_as_latex_and_markdown_take_it():
+    table = retrieval_table([result("my_model"), result("other_{model}")])
+    assert r"gdr (my\_model@100)" in render(table, "latex") and r"other\_\{model\}" in render(table, "latex")
+    assert r"gdr (my\_model@100)" in render(table, "markdown")
+
+
+def some_results(folder):
+    """Of two tasks and two protocols, one of them with a plain result and a differing one."""
+    write_result(folder, result("demo", config=config("clap")))
+    sampled = result("demo", config=config("clap", seed=1))
+    write_result(folder, Result(**(vars(sampled) | {"differences": {"num_steps": "20"}})))
+    write_result(folder, result("exp/a", "song_describer", config=config("clap"), name="caption_rows", pool="SD"))
+
+
+@pytest.mark.parametrize("which", TABLES)
+@pytest.mark.parametrize("style", ["text", "markdown", "latex", "csv"])
+def test_every_table_is_rendered_of_what_there_is(tmp_path, capsys, which, style):
+    some_results(tmp_path)
+    render_tables(str(tmp_path), which, style)
+    printed = capsys.readouterr().out
+    written = sorted(path.name for path in (tmp_path / "tables").iterdir())
+    names = (
+        [which]
+        if which in ("paper", "encoder_pairs")
+        else [f"{which}-demo-unique_tracks", f"{which}-song_describer-caption_rows"]
+    )
+    assert written == sorted(f"{name}.{ending}" for name in names for ending in ("csv", "md", "tex", "txt"))
+    assert all(path.read_bytes() for path in (tmp_path / "tables").iterdir())
+    if which == "models" and style == "text":
+        assert "gdr (demo@100)" in printed and "gdr (demo@100, num_steps=20)" in printed and "exp/a" not in printed
+        assert "song_describer, text to audio, caption_rows" in printed
+
+
+def test_a_table_of_chosen_results_is_one(tmp_path, capsys):
+    some_results(tmp_path)
+    render_tables(str(tmp_path), "models", select={"task": "demo", "tag": ""})
+    assert [path.name for path in (tmp_path / "tables").glob("*.csv")] == ["models.csv"]
+    assert "num_steps" not in capsys.readouterr().out
+    render_tables(str(tmp_path), "models", select={"model_name": ["exp/a", "other"], "protocol": "caption_rows"})
+    assert "song_describer" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("which", "style", "select", "message"),
+    [
+        ("best", "text", {}, "tables.which is 'best'; choose one of paper, encoder_pairs, grid, seeds, models"),
+        ("models", "html", {}, "tables.style is 'html'; choose one of text"),
+        ("models", "text", {"models": "demo"}, "a field of tables.select is 'models'; choose one of model_name, task"),
+        ("models", "text", {"task": "nowhere"}, "no retrieval result in .* with tables.select={'task': 'nowhere'}"),
+    ],
+)
+def test_a_table_that_cannot_be_made_is_refused_with_the_remedy(tmp_path, which, style, select, message):
+    some_results(tmp_path)
+    with pytest.raises(InputError, match=message):
+        render_tables(str(tmp_path), which, style, select)
+
+
+def test_tables_are_written_in_utf_8_whatever_the_locale_is(tmp_path):
+    some_results(tmp_path)
+    render_tables(str(tmp_path), "models")
+    assert "±" in (tmp_path / "tables/models-demo-unique_tracks.txt").read_bytes().decode("utf-8")
+    assert read_result(next(tmp_path.rglob("retrieval-100-unique_tracks.json"))).kind == "retrieval"

@@ -1,0 +1,99 @@
+"""Fewer than ten tracks, down to one: what can be measured is, and the rest is refused in a sentence."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from pools import Captions, Latents, Oracle, evaluation
+
+from diffgar.errors import InputError
+from diffgar.evaluation.control import Answer, Unwanted, choose_unwanted, dropping, evaluate_control, hinge_penalty
+from diffgar.evaluation.editing import InversionControl
+from diffgar.evaluation.edits import Edits, choose_edits, edit_metrics
+from diffgar.evaluation.fidelity import require_tracks
+from diffgar.evaluation.figures import rank_figure, recall_figure
+from diffgar.evaluation.listing import worst_captions
+from diffgar.evaluation.ranks import top_k
+from diffgar.evaluation.retrieval import RetrievalOptions, evaluate_retrieval
+from diffgar.evaluation.rows import attribute_rows, make_rows
+from diffgar.evaluation.steering import NegativeControl
+
+QUICK = RetrievalOptions(num_resamples=5)
+
+
+@pytest.mark.parametrize("size", [1, 2, 6, 9])
+def test_a_pool_of_any_size_is_ranked_listed_and_drawn(tmp_path, size):
+    vectors = torch.randn(size, 4, generator=torch.Generator().manual_seed(0))
+    audio = Latents(vectors, mood=["calm", "tense"] * (size // 2) + ["calm"] * (size % 2))
+    setting = evaluation(audio, Captions(list(range(size)), named="mood"), Oracle(vectors, torch.zeros(4), 0.0))
+    rows = make_rows([setting], [0, 1])
+    report = evaluate_retrieval(rows.queries, rows.index, setting.task, QUICK)
+    assert report["rows"]["gdr"]["R@1"]["mean"] == 100
+    assert report["rows"]["chance"]["R@10"]["mean"] == pytest.approx(100)
+    found = attribute_rows(setting, rows, ["mood"])["gdr"]["attribute_precision@10"]["mean"]
+    assert found == pytest.approx(100 * np.mean([(audio.rows["mood"] == mood).mean() for mood in audio.rows["mood"]]))
+    nearest = top_k(rows.queries["gdr"][0], rows.index["gdr"])[1]
+    assert len(worst_captions(report["queries"], setting.task, nearest)) == size
+    for figure in (recall_figure, rank_figure):
+        assert all(path.is_file() for path in figure(tmp_path / "figure", report["queries"], size))
+
+
+@pytest.mark.parametrize("size", [2, 3, 9])
+def test_what_steering_does_to_a_pool_below_ten_is_told_of_all_of_it(size):
+    index = torch.randn(size, 4, generator=torch.Generator().manual_seed(0))
+    has = torch.arange(size) % 2 == 0
+    unwanted = Unwanted(torch.tensor([0]), [("drums", "rock")], has[None])
+    plain = index[1][None, None]
+    answers = [("plain", Answer(plain)), ("drop", Answer(plain, [dropping(has[None])]))]
+    answers.append(("penalty", Answer(plain, [hinge_penalty(plain[0], index[:1], index, 1.0)])))
+    table = evaluate_control(answers, index, torch.tensor([1]), unwanted)
+    assert table["plain"]["share@10"]["mean"] == pytest.approx(100 * float(has.float().mean()))
+    assert table["plain"]["R@10"]["mean"] == table["drop"]["R@10"]["mean"] == 100
+
+
+def test_a_penalty_in_a_pool_of_one_or_of_equals_is_none():
+    query = torch.randn(1, 4)
+    assert hinge_penalty(query, query, query, 1.0).tolist() == [[0]]
+    assert hinge_penalty(query, -query, query.expand(3, -1), 1.0).abs().max() < 1e-4
+
+
+def test_negatives_need_a_pool_in_which_the_top_ten_is_not_all_of_it():
+    attributes = pd.DataFrame({"drums": ["rock", "none", "rock"]})
+    with pytest.raises(InputError, match="more often than the pool of 3 tracks; evaluate on a larger pool"):
+        choose_unwanted(torch.tensor([[0, 1, 2]]), torch.tensor([1]), [set()], attributes)
+
+
+@pytest.mark.parametrize("size", [1, 4])
+def test_the_negative_control_on_a_small_pool_is_refused_in_a_sentence(size):
+    vectors = torch.randn(size, 4)
+    audio = Latents(vectors, mood=["calm", "tense", "calm", "sad"][:size])
+    setting = evaluation(audio, Captions(list(range(size)), named=""), Oracle(vectors, torch.zeros(4)))
+    with pytest.raises(InputError, match="evaluate on a larger pool"):
+        NegativeControl("negative", ["mood"], None, {"replace": [2]})(setting, None, [0], lambda done: None)
+
+
+def test_edits_are_measured_among_the_other_tracks_however_few():
+    index = torch.eye(3)
+    attributes = pd.DataFrame({"drums": ["rock", "jazz", "jazz"], "lead": ["flute", "flute", "harp"]})
+    source = {"drums": "rock", "lead": "flute"}
+    edits = Edits(np.array([0]), [source], [source | {"drums": "jazz"}], ["drums"])
+    values = edit_metrics(index[1][None, None], index[:1], index, edits, attributes)
+    assert (values["gained@10"]["mean"], values["kept@10"]["mean"]) == (100, 50)
+
+
+def test_edits_that_nothing_can_be_asked_of_are_refused_in_a_sentence():
+    alone = pd.DataFrame({"drums": ["rock"], "lead": ["flute"]})
+    with pytest.raises(InputError, match="no edit can be asked for: it takes two tracks"):
+        choose_edits([{"drums", "lead"}], torch.tensor([0]), alone, max_pairs=5)
+    vectors = torch.randn(1, 4)
+    setting = evaluation(
+        Latents(vectors, drums="rock", lead="flute"), Captions([0], named="drums|lead"), Oracle(vectors, torch.zeros(4))
+    )
+    with pytest.raises(InputError, match="no edit can be asked for"):
+        InversionControl("inversion", ["drums", "lead"], None)(setting, None, [0], lambda done: None)
+
+
+def test_fidelity_of_too_few_tracks_is_refused_before_anything_is_sampled():
+    with pytest.raises(InputError, match="fidelity needs captions of at least 24 tracks, found 23"):
+        require_tracks(torch.arange(23).repeat(3))
+    require_tracks(torch.arange(24))

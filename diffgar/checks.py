@@ -11,7 +11,6 @@ from diffgar.dataloading.card import StoreError
 from diffgar.dataloading.latents import Store, TextStore
 from diffgar.errors import InputError
 from diffgar.evaluation.queries import task_of
-from diffgar.identity import encoding
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 WHOLE_NUMBERS = {  # the least that each may be
@@ -107,7 +106,7 @@ def open_stores(folders: tuple, pair: DictConfig, remedy: str) -> tuple[Store, T
 def refuse_unlike(trained: tuple[Store, TextStore], stores: tuple[Store, TextStore]) -> None:
     """Raises StoreError where a task's stores were made otherwise than the training stores."""
     for mine, its in zip(trained, stores, strict=True):
-        wanted, found = encoding(mine.card), encoding(its.card)
+        wanted, found = mine.card.encoding(), its.card.encoding()
         if other := [name for name, value in wanted.items() if found.get(name) != value]:
             raise StoreError(
                 f"{its.folder} was made with {other[0]} {found.get(other[0])!r}, the training's {mine.folder} with "

@@ -55,7 +55,7 @@ def test_latents_that_were_made_otherwise_are_refused_by_store_field_and_remedy(
 
 def test_given_latents_of_another_dataset_are_of_other_files_and_are_taken(model, stores):
     cards = [replace(store.card, layer="given", checkpoint_hash="files of toy") for store in stores]
-    encodings = {card.kind: identity.encoding(card) for card in cards}
+    encodings = {card.kind: card.encoding() for card in cards}
     (model / "latents.json").write_text(json.dumps(encodings))
     identity.refuse_other_latents(model, *(replace(card, dataset="b", checkpoint_hash="files of b") for card in cards))
 

@@ -141,9 +141,8 @@ def _groups(rows: pd.DataFrame, by: str) -> list[str]:
             *(num_blank, len(rows), by),
         )
     if parted:
-        log.info(
-            "%d files are cut into parts: those of a file are in one split unless their %s differs", len(parted), by
-        )
+        those = "their rows" if by == "track_id" else f"their rows that have no {by}"
+        log.info("%d files are cut into parts: %s are split by file", len(parted), those)
     return groups
 
 

@@ -102,6 +102,12 @@ def test_the_parts_of_a_file_are_in_one_split_which_stays_when_the_table_grows(b
     assert list(fewer.tracks["split"]) == list(read.tracks["split"][:500])
 
 
+def test_a_whole_file_is_in_the_split_of_its_parts():
+    cells = {"path": [f"{i // 2}.wav" for i in range(200)], "start_s": [None if i % 2 else 5 for i in range(200)]}
+    read = dataset(splits.by_hash(EVEN), {"start_s": "start_s"}, **cells)
+    assert (read.tracks.groupby("path")["split"].nunique() == 1).all()
+
+
 def test_parts_of_a_file_in_two_splits_are_told_where_the_table_says_so(caplog):
     columns = {"start_s": "start_s"}
     cells = {"path": ["a.wav", "a.wav", "b.wav"], "start_s": [0, 10, 0], "split": ["train", "test", "test"]}

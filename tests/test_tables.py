@@ -85,6 +85,8 @@ REFUSED = {
     "line 2 opens a quote .* never closed": HEADER + '0,a,"slow\n1,b,fast\n',
     'a quote .". that line 2 opens is closed in line 4': HEADER + '0,a,"slow\n1,b,fast, loud\n2,c,oh"\n3,d,last\n',
     "line 2 opens is closed in line 3": "track_id,caption,path\n" + '0,"slow,a\n1,fast",b\n',
+    "line 2 opens is closed in line 4, and the lines": "track_id, path, caption\n"
+    + '0, a, "slow\n1, b, fast\n2, c, oh"\n',
     "line 2 opens a quote, which line 3 closes before its cell ends": HEADER + '0,a,"slow\n1,b,"fast, loud"\n',
     "line 1 is 'track_id;path;caption': its cells are separated by a semicolon": "track_id;path;caption\n0;a;slow\n",
     "separated by a tab; call it .tsv": HEADER.replace(",", "\t") + "0\ta\tslow\n",

@@ -75,7 +75,11 @@ def _text(cell: object, name: str, column: str, place: str) -> str | None:
     try:
         return written(cell)
     except ValueError as error:
-        remedy = EMBEDDED if name == "path" else f"map {name} to a column of texts or whole numbers"
+        remedy = (
+            EMBEDDED
+            if name == "path" and not isinstance(cell, str)
+            else f"map {name} to a column of texts or whole numbers"
+        )
         raise DatasetError(f"{place}: {name} (column {column!r}) {error}; {remedy}") from None
 
 

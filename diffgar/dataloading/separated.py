@@ -27,15 +27,17 @@ def read_separated(path: Path, separator: str) -> pd.DataFrame:
     Raises DatasetError with the line for rows that do not fit the header, and for quotes that do not close.
     """
     lines = io.StringIO(read_text(path), newline="").readlines()
-    places, rows, names = [], [], []
+    places, rows, names, between = [], [], [], re.escape(separator)
     for first, last, cells in _records(lines, separator):
         if not names:
             names = _header(cells, first, separator)
+            if separator + " " not in lines[first - 1]:
+                between += "(?! )"  # a comma before a blank is one of prose
         elif len(cells) == len(names):
             if [cell.strip() for cell in cells] == names:
                 raise DatasetError(f"{_lines(first, last)} repeats the header; leave it out")
-            if last > first:
-                _refuse_swallowed_rows(lines, first, last, separator, len(names))
+            if last > first and len(names) > 1:
+                _refuse_swallowed_rows(lines, first, last, between, len(names))
             places.append(first)
             rows.append(cells)
         elif any(cell.strip() for cell in cells) or len(cells) > 1:
@@ -110,13 +112,13 @@ def _quotes(lines: list[str], first: int, last: int, error: str, separator: str)
     return f"{where} closes before its cell ends (not even a blank may follow it); {remedy}"
 
 
-def _refuse_swallowed_rows(lines: list[str], first: int, last: int, separator: str, num_cells: int) -> None:
+def _refuse_swallowed_rows(lines: list[str], first: int, last: int, between: str, num_cells: int) -> None:
     """Refuse a quoted cell over several lines most of which are rows themselves: a quote too many, not one text.
 
-    A comma before a blank is one of prose and separates nothing here.
+    between: what separates cells, as a regular expression.
     """
     inner = [line for line in lines[first:last] if line.strip()]
-    rows = [line for line in inner if len(re.split(re.escape(separator) + "(?! )", line.rstrip("\r\n"))) == num_cells]
+    rows = [line for line in inner if len(re.split(between, line.rstrip("\r\n"))) == num_cells]
     if rows and 2 * len(rows) >= len(inner):
         raise DatasetError(
             f'a quote (") that line {first} opens is closed in line {last}, and the lines between are rows of their '

@@ -99,8 +99,8 @@ def by_hash(fractions: Mapping[str, float], by: str = "track_id", salt: str = ""
     """A split by the hash of a column: a track, or an artist, stays where it is when the table grows.
 
     fractions: {train: 0.8, validation: 0.1, test: 0.1}; they sum to 1. Another `salt` is another split.
-    The parts of a file (rows with start_s or end_s) are split by their file, so that they stay together. A row whose
-    `by` is blank is split as its track, or as its file where it is a part: blank artists are not one artist.
+    By track_id, the rows of a file that is cut into parts (start_s, end_s) are split by their file, so that they stay
+    together. A row whose `by` is blank is split as by track_id: blank artists are not one artist.
     """
     if abs(sum(fractions.values()) - 1) > 1e-6 or min(fractions.values()) < 0:
         raise DatasetError(f"fractions {dict(fractions)} must be positive and sum to 1")
@@ -121,17 +121,16 @@ def _groups(rows: pd.DataFrame, by: str) -> list[str]:
     """What each row is split by: its cell of column `by`, its track, or its file where it is a part of one."""
     cells = _column(rows, by)
     files = rows["_file"].tolist() if "_file" in rows else [None] * len(rows)
-    is_part = rows[["start_s", "end_s"]].notna().any(axis=1).tolist() if "_file" in rows else files
+    parted = set(rows["_file"][rows[["start_s", "end_s"]].notna().any(axis=1)]) if "_file" in rows else set()
     tracks = rows["track_id"].tolist() if "track_id" in rows else [None] * len(rows)
-    groups, num_blank, parted = [], 0, set()
-    for place, cell, track, file, part in zip(rows.index, cells, tracks, files, is_part, strict=True):
+    groups, num_blank = [], 0
+    for place, cell, track, file in zip(rows.index, cells, tracks, files, strict=True):
         unknown = blank(cell) or (isinstance(cell, str) and spells_none(cell))
         num_blank += unknown
         if not unknown and by != "track_id":
             groups.append(_text(cell, by, place))
-        elif part:
+        elif file in parted:
             groups.append(file)
-            parted.add(file)
         elif track is None and unknown:
             raise DatasetError(f"{place} has no {by} to split by; give it one, or leave the row out")
         else:
@@ -139,12 +138,11 @@ def _groups(rows: pd.DataFrame, by: str) -> list[str]:
     if num_blank:
         log.warning(
             "%d of %d rows have no %s: each is split as its track, or as its file where it is a part",
-            num_blank,
-            len(rows),
-            by,
+            *(num_blank, len(rows), by),
         )
     if parted:
-        log.info("the rows of %d files are parts of them: the parts of a file stay in one split", len(parted))
+        those = "their rows" if by == "track_id" else f"their rows that have no {by}"
+        log.info("%d files are cut into parts: %s are split by file", len(parted), those)
     return groups
 
 

@@ -149,11 +149,12 @@ def _checkpoint(fetch: Callable[[str], Path | None], repo: str | None, remedy: s
     if found.suffix != ".json":
         return Checkpoint((found,), repo)
     shards = sorted(set(_json(found).get("weight_map", {}).values()))
-    files = tuple(fetch(shard) for shard in shards)
-    if None in files or not files:
-        missing = shards[files.index(None)] if files else "of no weights"
-        raise WeightsError(f"{found} names the shard {missing}, which is missing. {remedy}")
-    return Checkpoint(files, repo)
+    files = {shard: fetch(shard) for shard in shards}
+    missing = next((shard for shard, file in files.items() if file is None), None)
+    if missing or not files:
+        what = f"names the shard {missing}, which is missing" if missing else "names no weights"
+        raise WeightsError(f"{found} {what}. {remedy}")
+    return Checkpoint(tuple(file for file in files.values() if file), repo)
 
 
 def _without_weights(folder: Path, remedy: str) -> str:

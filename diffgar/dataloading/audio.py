@@ -18,6 +18,7 @@ from diffgar.dataloading.decoders import decode
 # It is librosa's default too.
 QUALITY = "HQ"
 RESAMPLER = f"soxr-{QUALITY.lower()}-{soxr.__version__}"  # goes on the store's card
+RATES = range(1000, 1_000_001)  # Hz; the resampler would make hours of a file that says 1 Hz
 SHORTEST = 0.01  # seconds; one sample may resample to none, and is no music
 SILENCE = 10 ** (-90 / 20)  # -90 dBFS: under it lies only the last bit of sixteen
 
@@ -35,6 +36,8 @@ def blocks(
     path, peak, loudest, seconds = Path(path), 0.0, 0.0, 0.0
     resampler, before = None, None
     for rate, block in decode(path, start or 0.0, end):
+        if rate not in RATES:
+            raise AudioError(path, f"is of {rate} Hz by its header, which no audio is", "write its header anew")
         if not np.isfinite(block).all():
             raise AudioError(path, f"has NaN or infinite samples near {seconds:.1f} s", "render or convert it again")
         mono = mix(block)

@@ -1,6 +1,7 @@
 """What the readers of audio files share: the error that names a file, a view of its bytes, a part of its sound."""
 
 import io
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,10 @@ class Sequential(soundfile.SoundFile):
 
     That costs time, and at MP3's lower rates libmpg123 loses what the next frames borrow from earlier ones.
     """
+
+    def __init__(self, source: "Path | View"):
+        by_bytes = isinstance(source, Path) and os.name == "posix"  # a name there need not be text
+        super().__init__(os.fsencode(source) if by_bytes else source)
 
     def seekable(self) -> bool:
         return False

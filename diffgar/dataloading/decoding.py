@@ -13,7 +13,7 @@ import numpy as np
 
 from diffgar.dataloading import workers
 from diffgar.dataloading.audio import blocks, pad_short, window_samples
-from diffgar.dataloading.audio_parts import AudioError
+from diffgar.dataloading.audio_parts import UNREADABLE, AudioError
 from diffgar.dataloading.tracks import Track
 
 PIECE_SECONDS = 60  # audio a message: long enough to be cheap, short enough for a two-hour file to stay flat
@@ -92,8 +92,8 @@ def pieces_of(number: int, track: Track, framing: Framing) -> Iterator[Piece]:
     except AudioError as error:
         yield Piece(number, error=error.reason)
         return
-    except OSError as error:
-        yield Piece(number, error=f"cannot be read ({error.strerror or error})")
+    except Exception as error:  # whatever one track raises, the others are to go on
+        yield Piece(number, error=UNREADABLE.format(f"{type(error).__name__}: {error}"))
         return
     yield Piece(number, seconds=total / framing.sample_rate, digest=digest)
 

@@ -31,18 +31,19 @@ def retrieval_table(results: Sequence[Result], metrics: Sequence[str] = RETRIEVA
                     continue
                 shared.add(same)
             own = several and name != "chance"
-            rows.append((f"{name} ({result.label})" if own else name, *cells))
-    rows.sort(key=lambda row: row_order(row[0].partition(" (")[0])[0])
-    split = protocol.get("split")
+            place = (row_order(name)[0], result.model_name, result.step, result.tag) if own else row_order(name)
+            rows.append((place, (f"{name} ({result.label})" if own else name, *cells)))
+    rows.sort(key=lambda row: row[0])  # several of a place stay in the order of their names
+    split, whole = protocol.get("split"), "worst rank seen" if protocol["name"] == "caption_rows" else "pool"
     parts = (protocol["task"], split if split != USUAL_SPLIT else None, protocol["direction"].replace("_", " "))
     return Table(
         ", ".join(filter(None, (*parts, protocol["name"]))),
         ("row", *metrics),
-        tuple(rows),
+        tuple(row for _, row in rows),
         (
             f"{protocol['num_queries']} queries, pool of {protocol['pool_size']}"
             + (f", {protocol['num_missing_tracks']} tracks missing" if protocol["num_missing_tracks"] else "")
-            + "; per cent; MedR is a rank, and in per cent of the pool.",
+            + f"; per cent. MedR: the median rank (in per cent of the {whole}).",
             "mean ± std over sampling seeds [95 % bootstrap interval by track].",
             *dict.fromkeys(note for result in results for note in notes_of(result)),
         ),

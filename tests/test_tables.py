@@ -1,5 +1,6 @@
 """Tables: what stands in them once, what a reader must know below them, and that each fits a screen."""
 
+import io
 import re
 
 import pytest
@@ -140,8 +141,9 @@ def test_a_table_that_cannot_be_made_is_refused_with_the_remedy(tmp_path, which,
         render_tables(str(tmp_path), which, style, select)
 
 
-def test_tables_are_written_in_utf_8_whatever_the_locale_is(tmp_path):
-    some_results(tmp_path)
+def test_results_and_tables_are_written_in_utf_8_whatever_the_locale_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(io, "text_encoding", lambda encoding, level=2: encoding or "ascii")  # what open() falls back to
+    write_result(tmp_path, result("é→", config=config()))
     render_tables(str(tmp_path), "models")
-    assert "±" in (tmp_path / "tables/models-demo-unique_tracks.txt").read_bytes().decode("utf-8")
-    assert read_result(next(tmp_path.rglob("retrieval-100-unique_tracks.json"))).kind == "retrieval"
+    assert "±" in (tmp_path / "tables/models.txt").read_bytes().decode("utf-8")
+    assert read_result(next(tmp_path.rglob("retrieval-100-unique_tracks.json"))).model_name == "é→"

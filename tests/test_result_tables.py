@@ -69,8 +69,10 @@ def test_a_control_table_fits_too_and_keeps_the_intervals_of_what_it_is_about():
 def test_tracks_that_the_model_was_trained_on_are_counted_below_the_table():
     told = result("mine", num_tracks=135, seen_tracks={"gdr": 118, "regression": 0, "contrastive": None})
     notes = retrieval_table([told]).notes
-    assert "gdr (mine@100): 118 of 135 tracks of the pool were in its training split." in notes
+    assert "gdr: 118 of 135 tracks of the pool were in its training split." in notes
     assert not any("regression" in note or "contrastive" in note for note in notes)
+    notes = retrieval_table([told, result("other")]).notes
+    assert "gdr (mine@100): 118 of 135 tracks of the pool were in its training split." in notes
 
 
 def test_a_centre_that_is_not_the_origin_is_told_below_the_table():

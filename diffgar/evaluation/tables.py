@@ -45,7 +45,7 @@ def retrieval_table(results: Sequence[Result], metrics: Sequence[str] = RETRIEVA
             + (f", {protocol['num_missing_tracks']} tracks missing" if protocol["num_missing_tracks"] else "")
             + f"; per cent. MedR: the median rank (in per cent of the {whole}).",
             "mean ± std over sampling seeds [95 % bootstrap interval by track].",
-            *dict.fromkeys(note for result in results for note in notes_of(result)),
+            *dict.fromkeys(note for result in results for note in notes_of(result, several)),
         ),
     )
 
@@ -59,12 +59,15 @@ def retrieval_cell(result: Result, name: str, metric: str) -> str:
     return format_cell(found[metric], seeds, interval=metric in WITH_INTERVAL)
 
 
-def notes_of(result: Result) -> list[str]:
-    """What a reader of a result must know: tracks that the model was trained on, and where directions are seen from."""
+def notes_of(result: Result, several: bool = False) -> list[str]:
+    """What a reader of a result must know: tracks that the model was trained on, and where directions are seen from.
+
+    several: whether rows are named with their result, as in a table of several.
+    """
     protocol = result.protocol
-    num_tracks = protocol.get("num_tracks")
+    num_tracks, whose = protocol.get("num_tracks"), f" ({result.label})" if several else ""
     notes = [
-        f"{name} ({result.label}): {seen} of {num_tracks} tracks of the pool were in its training split."
+        f"{name}{whose}: {seen} of {num_tracks} tracks of the pool were in its training split."
         for name, seen in (protocol.get("seen_tracks") or {}).items()
         if seen
     ]

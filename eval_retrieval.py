@@ -31,8 +31,9 @@ def evaluate(cfg: DictConfig) -> Path:
     options = RetrievalOptions(**instantiate(cfg.evaluation.retrieval))
     settings = [open_evaluation(cfg, name, instantiate) for name in (cfg.model_name, *cfg.evaluation.baselines)]
     first = settings[0]
-    if cfg.task.attributes:
-        named_attributes(first, cfg.task.attributes)  # refused now where the stores do not have them
+    attributes = cfg.task.attributes if options.direction == "text_to_audio" else None
+    if attributes:
+        named_attributes(first, attributes)  # refused now where the stores do not have them, not after sampling
     if options.direction == "audio_to_text":
         rows = audio_to_text(first)
     else:
@@ -41,8 +42,8 @@ def evaluate(cfg: DictConfig) -> Path:
             how |= {"with_bank": bool(options.hubness), "progress": bar.update}
             rows = make_rows(settings, cfg.evaluation.seeds, **how)
     report = evaluate_retrieval(rows.queries, rows.index, first.task, options, rows.bank or None)
-    if cfg.task.attributes and options.direction == "text_to_audio":
-        for name, values in attribute_rows(first, rows, cfg.task.attributes).items():
+    if attributes:
+        for name, values in attribute_rows(first, rows, attributes).items():
             report["rows"][name] |= values
     report["protocol"]["seen_tracks"] = rows.seen
     extra = {"paired": report["paired"], "samplers": rows.samplers}

@@ -4,13 +4,16 @@ import json
 
 import pandas as pd
 import pytest
+from omegaconf import OmegaConf
 from pools import Captions, Latents, Oracle, evaluation
 from test_names import asked
 from test_results import config, result
 from torch import randn, zeros
 
+from diffgar.dataloading.card import StoreError
 from diffgar.errors import InputError
 from diffgar.evaluation import reports
+from diffgar.evaluation import setting as opening
 from diffgar.evaluation.results import queries_path, read_result, write_result
 from diffgar.evaluation.retrieval import RetrievalOptions, evaluate_retrieval
 from diffgar.evaluation.rows import make_rows
@@ -106,3 +109,25 @@ def test_models_that_generate_nothing_are_refused_what_needs_it(setting):
     setting.model = type("Heads", (), {"row": "contrastive", "embed_text": None})()
     with pytest.raises(InputError, match="control=negative needs generated latents, and m .contrastive. projects"):
         setting.require_sampling("control=negative")
+
+
+@pytest.mark.parametrize(("embeddings", "found"), [(None, "is missing"), ([0.0, 1.0], "has 2 of 3 rows")])
+def test_a_joint_pair_whose_text_store_has_no_embeddings_is_refused_by_file(monkeypatch, embeddings, found):
+    """Without them the teacher's row would be gone without a word."""
+
+    class Opened:
+        def __init__(self, folder, remedy):
+            self.folder, self.rows, self.embeddings = folder, [0, 1, 2], embeddings
+
+        def require(self, **identity):
+            return self
+
+    monkeypatch.setattr(opening, "Store", Opened)
+    monkeypatch.setattr(opening, "TextStore", Opened)
+    pair = {"name": "clap", "joint": True, "audio_name": "a", "text_name": "t", "latent_dim": 4, "text_dim": 4}
+    cfg = OmegaConf.create({"paths": {"latents": "latents"}})
+    with pytest.raises(
+        StoreError, match=rf"embeddings.npy {found}, and the pair clap is joint.*extract_dataset.py data=d"
+    ):
+        opening.open_stores(cfg, "d", OmegaConf.create(pair))
+    assert opening.open_stores(cfg, "d", OmegaConf.create(pair | {"joint": False}))[1].embeddings is None

@@ -69,7 +69,7 @@ def choose_unwanted(
             values.append(choice)
     if not captions:
         raise InputError(
-            "no caption's top 10 has an attribute that it did not ask for, and has it more often than the pool of "
+            "no caption's top 10 has an attribute that was not asked for, and has it more often than the pool of "
             f"{len(attributes)} tracks; evaluate on a larger pool"
         )
     has = torch.stack([torch.from_numpy((attributes[name] == value).to_numpy(copy=True)) for name, value in values])

@@ -35,13 +35,13 @@ MEANINGS = {
 def control_table(result: Result) -> Table:
     """One method and strength a line, in the order they were evaluated."""
     metrics = [metric for metric in METRICS if metric in result.rows["plain"]]
-    seeds = result.protocol.get("seeds", 2)
     rows = [
-        (name, *(format_cell(row[metric], seeds, interval=metric in WITH_INTERVAL) for metric in metrics))
+        (name, *(format_cell(row[metric], interval=metric in WITH_INTERVAL) for metric in metrics))
         for name, row in result.rows.items()
     ]
     notes = (
         f"{result.protocol['num_pairs']} pairs, pool of {result.protocol['pool_size']}; per cent, cosines × 100.",
+        "[95 % bootstrap interval by track].",
         *(f"{metric}: {MEANINGS[metric]}." for metric in metrics if metric in MEANINGS),
         *notes_of(result),
         *(round_trip(*trip) for trip in result.extra.get("round_trips", {}).items()),

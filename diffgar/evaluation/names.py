@@ -14,8 +14,6 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from diffgar.checkpoints import flatten
-
 CONFIG_ROOT = Path(__file__).resolve().parents[2] / "config"
 USUAL_SPLIT = "test"
 MAX_LENGTH = 120  # of a name; a file system takes 255 bytes, and the figures' names are longer
@@ -42,12 +40,21 @@ def differences_of(kind: str, cfg: DictConfig, sampler: Mapping, as_trained: Map
 
 def differing(cfg: DictConfig, usual: Path, leave: Sequence[str] = ()) -> dict[str, object]:
     """The last part of a dotted key → its value, where a YAML has another or none; None for what is gone from it."""
-    ours = flatten(cfg)
-    theirs = flatten(OmegaConf.load(usual)) if usual.is_file() else {}
+    usual = OmegaConf.load(usual) if usual.is_file() else {}
+    ours, theirs = (dotted(OmegaConf.to_container(OmegaConf.create(each))) for each in (cfg, usual))
     keys = [
         key for key in {**theirs, **ours} if key.partition(".")[0] not in leave and ours.get(key) != theirs.get(key)
     ]
     return {key.rpartition(".")[2]: OmegaConf.select(cfg, key) for key in keys}
+
+
+def dotted(values: Mapping, prefix: str = "") -> dict[str, object]:
+    """A nested mapping's dotted names → what is at their ends."""
+    found: dict[str, object] = {}
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        found |= dotted(value, f"{name}.") if isinstance(value, Mapping) and value else {name: value}
+    return found
 
 
 def word(value) -> str:

@@ -161,7 +161,7 @@ def _notes(published: dict, used: dict[str, Result]) -> tuple[str, ...]:
         f"{result.protocol['num_missing_tracks']} tracks missing"
         for name, result in used.items()
     ]
-    pools += dict.fromkeys(note for result in used.values() for note in notes_of(result))
+    pools += dict.fromkeys(note for result in used.values() for note in notes_of(result, several=True))
     return (
         f"Published: {published['source']}. Protocol {published['protocol']}; per cent.",
         f"{OUTSIDE} outside the noise: our 95 % interval and theirs, where its number of queries is known.",

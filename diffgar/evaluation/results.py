@@ -12,11 +12,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
-from omegaconf import OmegaConf
 
-from diffgar.checkpoints import flatten
 from diffgar.errors import InputError
-from diffgar.evaluation.names import tag_of
+from diffgar.evaluation.names import dotted, tag_of
 from diffgar.evaluation.versions import versions
 
 log = logging.getLogger(__name__)
@@ -128,7 +126,7 @@ def place_for(folder: str | Path, result: Result) -> tuple[Path, Result | None]:
 
 def other_model(first: Result, second: Result) -> bool:
     """Whether two results of one name and step are of different models: of a folder that was trained anew."""
-    ours, theirs = (flatten(OmegaConf.create(result.config)) for result in (first, second))
+    ours, theirs = dotted(first.config), dotted(second.config)
     both = (key for key in ours.keys() & theirs.keys() if key.partition(".")[0] in MODEL or key == "encoder_pair.name")
     return any(ours[key] != theirs[key] for key in both)
 

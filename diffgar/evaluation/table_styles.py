@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from diffgar.errors import InputError
 
-WIDTH = 118  # letters in a line of a text table
+WIDTH = 120  # letters in a line of a text table
 LATEX = {
     "\\": r"\textbackslash{}",
     "{": r"\{",

@@ -31,20 +31,21 @@ def retrieval_table(results: Sequence[Result], metrics: Sequence[str] = RETRIEVA
                     continue
                 shared.add(same)
             own = several and name != "chance"
-            rows.append((f"{name} ({result.label})" if own else name, *cells))
-    rows.sort(key=lambda row: row_order(row[0].partition(" (")[0])[0])
-    split = protocol.get("split")
+            place = (row_order(name)[0], result.model_name, result.step, result.tag) if own else row_order(name)
+            rows.append((place, (f"{name} ({result.label})" if own else name, *cells)))
+    rows.sort(key=lambda row: row[0])  # several of a place stay in the order of their names
+    split, whole = protocol.get("split"), "worst rank seen" if protocol["name"] == "caption_rows" else "pool"
     parts = (protocol["task"], split if split != USUAL_SPLIT else None, protocol["direction"].replace("_", " "))
     return Table(
         ", ".join(filter(None, (*parts, protocol["name"]))),
         ("row", *metrics),
-        tuple(rows),
+        tuple(row for _, row in rows),
         (
             f"{protocol['num_queries']} queries, pool of {protocol['pool_size']}"
             + (f", {protocol['num_missing_tracks']} tracks missing" if protocol["num_missing_tracks"] else "")
-            + "; per cent; MedR is a rank, and in per cent of the pool.",
+            + f"; per cent. MedR: the median rank (in per cent of the {whole}).",
             "mean ± std over sampling seeds [95 % bootstrap interval by track].",
-            *dict.fromkeys(note for result in results for note in notes_of(result)),
+            *dict.fromkeys(note for result in results for note in notes_of(result, several)),
         ),
     )
 
@@ -58,12 +59,15 @@ def retrieval_cell(result: Result, name: str, metric: str) -> str:
     return format_cell(found[metric], seeds, interval=metric in WITH_INTERVAL)
 
 
-def notes_of(result: Result) -> list[str]:
-    """What a reader of a result must know: tracks that the model was trained on, and where directions are seen from."""
+def notes_of(result: Result, several: bool = False) -> list[str]:
+    """What a reader of a result must know: tracks that the model was trained on, and where directions are seen from.
+
+    several: whether rows are named with their result, as in a table of several.
+    """
     protocol = result.protocol
-    num_tracks = protocol.get("num_tracks")
+    num_tracks, whose = protocol.get("num_tracks"), f" ({result.label})" if several else ""
     notes = [
-        f"{name} ({result.label}): {seen} of {num_tracks} tracks of the pool were in its training split."
+        f"{name}{whose}: {seen} of {num_tracks} tracks of the pool were in its training split."
         for name, seen in (protocol.get("seen_tracks") or {}).items()
         if seen
     ]

@@ -51,7 +51,7 @@ def refuse_other_latents(folder: Path, audio: Card, text: Card) -> None:
     """
     folder, path = Path(folder), Path(folder) / "latents.json"
     try:
-        trained = json.loads(path.read_text())
+        trained = json.loads(path.read_text(encoding="utf-8"))
         fields = {kind: dict(trained[kind]) for kind in ("audio", "text")}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(

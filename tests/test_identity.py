@@ -1,6 +1,5 @@
 """A model knows the latents and the tracks that it was trained on."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -51,13 +50,6 @@ def test_latents_that_were_made_otherwise_are_refused_by_store_field_and_remedy(
     )
     with pytest.raises(CheckpointError, match=message):
         identity.refuse_other_latents(model, **cards)
-
-
-def test_given_latents_of_another_dataset_are_of_other_files_and_are_taken(model, stores):
-    cards = [replace(store.card, layer="given", checkpoint_hash="files of toy") for store in stores]
-    encodings = {card.kind: card.encoding() for card in cards}
-    (model / "latents.json").write_text(json.dumps(encodings))
-    identity.refuse_other_latents(model, *(replace(card, dataset="b", checkpoint_hash="files of b") for card in cards))
 
 
 @pytest.mark.parametrize("content", [None, "", "{}", '{"audio": 3, "text": {}}'])

@@ -1,6 +1,5 @@
 """How much memory this process may take: the host's, or less where its job has a limit of its own."""
 
-import sys
 from pathlib import Path
 
 import psutil
@@ -28,7 +27,9 @@ def _left_by_cgroup(root: Path) -> list[int]:
     for folder in folders:
         for limit, used in LIMITS:
             try:
-                left.append(int((folder / limit).read_text()) - int((folder / used).read_text()))
+                left.append(
+                    int((folder / limit).read_text(encoding="utf-8")) - int((folder / used).read_text(encoding="utf-8"))
+                )
             except (OSError, ValueError):  # no such group, or "max": no limit
                 continue
     return left
@@ -37,7 +38,7 @@ def _left_by_cgroup(root: Path) -> list[int]:
 def _own_groups() -> list[str]:
     """The control groups of this process, as paths below the root of all."""
     try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
+        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:
         return []
     groups = []
@@ -49,9 +50,8 @@ def _own_groups() -> list[str]:
 
 
 def _left_by_address_space() -> list[int]:
-    if sys.platform == "win32":
+    process = psutil.Process()
+    if not hasattr(psutil, "RLIMIT_AS"):  # psutil has it on Linux alone
         return []
-    import resource  # POSIX alone has it
-
-    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    return [] if limit == resource.RLIM_INFINITY else [limit - psutil.Process().memory_info().vms]
+    limit = process.rlimit(psutil.RLIMIT_AS)[0]
+    return [] if limit == psutil.RLIM_INFINITY else [limit - process.memory_info().vms]

@@ -3,13 +3,12 @@
 from collections.abc import Callable, Iterable
 from hashlib import sha256
 from pathlib import Path
+from unicodedata import normalize
 
 import pandas as pd
 from tqdm import tqdm
 
 from diffgar.dataloading.tracks import Track
-
-PLACE = ("path", "start_s", "end_s")
 
 
 def key_of(*parts: object) -> str:
@@ -46,7 +45,8 @@ def unchanged(
     for track in tqdm(others, "comparing files", unit="file", disable=not others, leave=False):
         row = held.loc[track.track_id]
         if not Path(track.path).is_file():
-            known = tuple(None if pd.isna(row[name]) else row[name] for name in PLACE) == _place(track)
+            start, end = (None if pd.isna(row[name]) else row[name] for name in ("start_s", "end_s"))
+            known = _place(Track(track.track_id, row["path"], "", start, end)) == _place(track)
         else:
             known = digest(track.path, track.start_s, track.end_s) == row.get("_audio")
         if known:
@@ -55,7 +55,7 @@ def unchanged(
 
 
 def _place(track: Track) -> tuple:
-    return track.path, track.start_s, track.end_s
+    return normalize("NFC", track.path), track.start_s, track.end_s  # however the disk spells it
 
 
 def _stat(path: str) -> tuple[int, int] | None:

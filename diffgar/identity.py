@@ -22,7 +22,9 @@ from diffgar.dataloading.latents import Store, TextStore
 log = logging.getLogger(__name__)
 
 
-def save_identity(folder: Path, audio: Store, text: TextStore, split: str = "train", teacher: Path | None = None):
+def save_identity(
+    folder: Path, audio: Store, text: TextStore, split: str = "train", teacher: Path | None = None
+) -> None:
     """Write what a model is trained on, when its training starts or goes on: what the folder knew stays known.
 
     teacher: the folder of the model that it starts as or learns from, whose tracks count as its own.

@@ -225,5 +225,9 @@ def test_a_student_of_more_frames_than_its_teacher_is_refused_and_one_of_fewer_k
 def test_steps_that_do_not_meet_and_steps_not_distilled_for_are_refused(datamodule):
     with pytest.raises(ValueError, match="teacher_steps 8 and num_calls 3: the steps must divide 1000"):
         make(Student, datamodule, num_calls=3)
+    with pytest.raises(InputError, match="num_calls is 0"):
+        make(Student, datamodule, num_calls=0)
+    with pytest.raises(InputError, match="guidance_scale is 'high'"):
+        make(Student, datamodule, guidance_scale="high")
     with pytest.raises(ValueError, match="distilled into 2 calls cannot take 50 steps; use sampler.num_steps=2"):
         make(Student, datamodule).generate(Sampler(SOLVER, num_steps=50), None, [], 4)

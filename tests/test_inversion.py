@@ -12,12 +12,12 @@ from diffgar.models.sampling import Sampler, sample
 T, D = 4, 16
 
 
-def gaussian(schedule, mean=0.0):
-    """The exact denoiser of latents that are normal with `mean` and a deviation of 0.3 to 2 by dimension.
+def gaussian(schedule, mean=0.0, scale=1.0):
+    """The exact denoiser of latents that are normal with `mean` and a deviation of 0.3 to 2 times `scale` by dimension.
 
     The best guess at the clean latents is mean + k · (noisy − signal · mean), k = signal · var / (ᾱ · var + σ²).
     """
-    variance = torch.linspace(0.3, 2, D).square()
+    variance = (scale * torch.linspace(0.3, 2, D)).square()
 
     def denoise(noisy_latents, timestep):
         signal, sigma = signal_and_sigma(schedule, torch.as_tensor([int(timestep)]))
@@ -48,6 +48,21 @@ def round_trip(prediction_type, num_steps, num_iterations, num_inverted=None):
 def test_exact_inversion_and_sampling_return_to_the_latents(prediction_type):
     assert round_trip(prediction_type, 50, num_iterations=5) < 1e-4
     assert round_trip(prediction_type, 50, num_iterations=5, num_inverted=20) < 1e-4
+
+
+@pytest.mark.parametrize("guidance_scale", [1.0, 3.0])
+@pytest.mark.parametrize("scale", [1.0, 100.0])
+def test_exact_inversion_is_exact_at_any_scale_and_under_guidance(scale, guidance_scale):
+    schedule, clean = training_schedule(), scale * latents()
+    caption, null = gaussian(schedule, scale=scale), gaussian(schedule, scale=1.5 * scale)
+
+    def denoise(noisy_latents, timestep):
+        guided, plain = caption(noisy_latents, timestep), null(noisy_latents, timestep)
+        return plain + guidance_scale * (guided - plain)
+
+    solver = Sampler(SOLVERS["DDIM"], 50).start(schedule)
+    noisy = invert(denoise, solver, clean, num_iterations=6)
+    assert error(sample(denoise, solver, noisy, solver.timesteps), clean) < 1e-4
 
 
 @pytest.mark.parametrize("prediction_type", PREDICTION_TYPES)

@@ -170,9 +170,15 @@ def test_a_backbone_that_does_not_keep_the_contract_is_refused_before_training(f
         make_model(make_datamodule(folder), backbone=torch.nn.Linear(6, 6))
 
 
+def test_an_objective_of_another_prediction_type_than_the_schedule_is_refused(folder):
+    with pytest.raises(InputError, match="the objective predicts epsilon, the noise scheduler sample"):
+        make_model(make_datamodule(folder), objective=Objective("epsilon"))
+
+
 def test_a_warm_up_longer_than_the_run_is_refused():
-    with pytest.raises(ValueError, match="warmup_steps 10 leaves none of max_steps 5"):
-        warmup_cosine(None, 10, 5, 0.0)
+    for warmup_steps in (10, 5, -1):
+        with pytest.raises(InputError, match=f"warmup_steps {warmup_steps} leaves none of max_steps 5"):
+            warmup_cosine(None, warmup_steps, 5, 0.0)
 
 
 def test_gradients_are_clipped_in_mixed_precision_too_with_a_fused_optimizer(folder):

@@ -33,7 +33,7 @@ class WarmedUpEMA(WeightAveraging):
             average = self._average_model
             average.n_averaged = average.n_averaged.cpu()  # read at every step, without waiting for the device
 
-    def on_train_batch_end(self, trainer, pl_module: nn.Module, *batch) -> None:
+    def on_train_batch_end(self, trainer, pl_module: nn.Module, outputs, batch, batch_idx: int) -> None:
         """Average where this batch ended an optimiser step; with accumulation most do not."""
         if trainer.global_step > self._latest_update_step:
             self._latest_update_step = trainer.global_step

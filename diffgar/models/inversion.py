@@ -37,6 +37,10 @@ def invert(
     2309.04907). Plain iteration stalls where the backbone changes much between two levels: `fixed_point` does not.
     mask (B, T): valid frames; the others stay zero, and decide nothing.
 
+    Latents of any scale come back to rounding where the prediction is linear in them. A network's is not: where it
+    bends between two levels, as for latents unlike those trained on, 5 calls leave a residual; and guidance above 1
+    extrapolates, so that two latents may step down to the same ones, and no number of calls finds which it was.
+
     diffusers' own inverse scheduler turns the output, taken at t_i, into noise with the level of t_{i−1}: right for
     epsilon alone. Here both are of t_i.
     """

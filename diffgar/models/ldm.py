@@ -32,6 +32,9 @@ class LatentDiffusion(LatentModule):
         super().__init__(**parts)
         check_backbone(backbone)
         check_schedule(noise_scheduler)
+        asked, found = objective.prediction_type, noise_scheduler.config.prediction_type
+        if asked != found:
+            raise InputError(f"the objective predicts {asked}, the noise scheduler {found}; set both to one of them")
         self.backbone, self.noise_scheduler, self.objective = backbone, noise_scheduler, objective
         self.seed, self.joint = seed, joint
 

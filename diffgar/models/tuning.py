@@ -47,8 +47,9 @@ class Tuned(LatentDiffusion):
                 "objective.contrastive_loss=info_nce objective.contrastive_weight=3"
             )
         check_count("num_steps", num_steps)
+        check_count("gradient_steps", gradient_steps)
         count = self.noise_scheduler.config.num_train_timesteps
-        if count % num_steps or not 1 <= gradient_steps <= num_steps:
+        if count % num_steps or gradient_steps > num_steps:
             raise InputError(
                 f"num_steps {num_steps} and gradient_steps {gradient_steps}: the steps must divide {count}, and "
                 "gradients go through 1 to all of them; use sampler.num_steps=4 with module.gradient_steps=1"

@@ -7,7 +7,7 @@ import pandas as pd
 
 from diffgar.dataloading.cells import whole
 from diffgar.dataloading.errors import DatasetError
-from diffgar.dataloading.text_files import lines_of, read_text
+from diffgar.dataloading.text_files import lines_of, text_of
 
 
 def read_json(path: Path) -> pd.DataFrame:
@@ -15,7 +15,7 @@ def read_json(path: Path) -> pd.DataFrame:
 
     JSON lines are read also where the file is called .json.
     """
-    text = read_text(path)
+    text = text_of(path)
     try:
         content = _parsed(text)
     except json.JSONDecodeError as error:
@@ -36,7 +36,7 @@ def read_json(path: Path) -> pd.DataFrame:
 
 def read_jsonl(path: Path) -> pd.DataFrame:
     """A record a line. Raises DatasetError with the line that is none."""
-    return _read_lines(read_text(path))
+    return _read_lines(text_of(path))
 
 
 def _read_lines(text: str) -> pd.DataFrame:

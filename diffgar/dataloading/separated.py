@@ -15,7 +15,7 @@ import pandas as pd
 
 from diffgar.dataloading.cells import shown
 from diffgar.dataloading.errors import DatasetError
-from diffgar.dataloading.text_files import read_text
+from diffgar.dataloading.text_files import text_of
 
 NAMES = {",": "a comma", "\t": "a tab", ";": "a semicolon", "|": "a bar"}
 REMEDY = 'put double quotes (") round a cell that holds {separator} or a line break, and double the quotes inside it'
@@ -26,7 +26,7 @@ def read_separated(path: Path, separator: str) -> pd.DataFrame:
 
     Raises DatasetError with the line for rows that do not fit the header, and for quotes that do not close.
     """
-    lines = io.StringIO(read_text(path), newline="").readlines()
+    lines = io.StringIO(text_of(path), newline="").readlines()
     places, rows, names, between = [], [], [], re.escape(separator)
     for first, last, cells in _records(lines, separator):
         if not names:

@@ -12,7 +12,7 @@ from diffgar.dataloading.cells import blank, matches, spells_none, written
 from diffgar.dataloading.columns import OURS
 from diffgar.dataloading.errors import DatasetError
 from diffgar.dataloading.tables import opened
-from diffgar.dataloading.text_files import lines_of, read_text
+from diffgar.dataloading.text_files import lines_of, text_of
 
 log = logging.getLogger(__name__)
 
@@ -154,7 +154,7 @@ def by_list(files: Mapping[str, str], other: str | None = None, by: str = "track
     split_of: dict[str, str] = {}
     for split, file in files.items():
         path = Path(file).expanduser()
-        text = opened(path, read_text, f"make it: a list of {by}s for split {split!r}, one a line")
+        text = opened(path, text_of, f"make it: a list of {by}s for split {split!r}, one a line")
         for value in filter(None, map(str.strip, lines_of(text))):
             if split_of.setdefault(value, split) != split:
                 raise DatasetError(f"{file}: {by} {value!r} is in {split_of[value]!r} too; leave it in one list")

@@ -10,7 +10,7 @@ import pandas as pd
 from diffgar.dataloading.cells import blank, shown
 from diffgar.dataloading.errors import DatasetError
 from diffgar.dataloading.tables import joined, opened, read_tables
-from diffgar.dataloading.text_files import lines_of, read_text
+from diffgar.dataloading.text_files import lines_of, text_of
 
 KINDS = ("genre", "instrument", "mood/theme")
 
@@ -24,7 +24,7 @@ def read_jamendo(table: str | Path | Mapping[str, str]) -> pd.DataFrame:
     if isinstance(table, Mapping):
         return joined([read_jamendo(path).assign(split=split) for split, path in table.items()])
     path = Path(table).expanduser()
-    text = opened(path, read_text, "it is in the folder data/ of MTG's mtg-jamendo-dataset")
+    text = opened(path, text_of, "it is in the folder data/ of MTG's mtg-jamendo-dataset")
     header, *lines = lines_of(text)
     names = header.lower().split("\t")
     rows = {number: line.split("\t") for number, line in enumerate(lines, start=2) if line.strip()}

@@ -14,7 +14,7 @@ MARKS = {  # the longer marks first: that of UTF-32 begins with that of UTF-16
 }
 
 
-def read_text(path: Path) -> str:
+def text_of(path: Path) -> str:
     """The text of a file. Raises DatasetError with the line of the first byte that is not of its encoding."""
     content = path.read_bytes()
     encoding = next((name for mark, name in MARKS.items() if content.startswith(mark)), "utf-8")

@@ -25,9 +25,10 @@ from diffgar.evaluation.validation import ValidationRetrieval
 from diffgar.models.precision import choose_precision
 
 log = logging.getLogger(__name__)
-NOT_FOR_US = (  # batches follow the step, reading one costs less than passing it between processes, and a deprecation
+NOT_FOR_US = (  # what Lightning and torch warn of, and is meant or told otherwise
     "You're resuming from a checkpoint that ended before the epoch ended",
     "The '.*' does not have many workers",
+    "Total length of `list` across ranks is zero",
     "`isinstance.treespec, LeafSpec.` is deprecated",
 )
 
@@ -46,8 +47,10 @@ def run(cfg: DictConfig) -> Path | None:
     if not checks.is_first_process():  # for one more device: it trains, no more
         return None if is_trained(cfg, folder) else train(cfg, folder)
     makes_task = cfg.get("prepare") and cfg.get("task") and cfg.task.dataset == cfg.data.name
-    if cfg.get("task") and not makes_task and not is_trained(cfg, folder):
-        checks.check_task(cfg)
+    if cfg.get("task") and not is_trained(cfg, folder):
+        instantiate(cfg.sampler)  # refuses values that none can have now, and not when all is trained
+        if not makes_task:
+            checks.check_task(cfg)
     with checkpoints.held(folder):
         saved.save_config(folder, cfg)
         if cfg.get("prepare"):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from diffgar.checkpoints import KEEP
+from diffgar.checkpoints import KEEP, choose_step, folder_of
 from diffgar.dataloading.card import StoreError
 from diffgar.dataloading.latents import Store, TextStore
 from diffgar.errors import InputError
@@ -57,10 +57,20 @@ def check_values(cfg: DictConfig) -> None:
         )
     if (keep := cfg.get("keep", "all")) not in KEEP:
         raise ConfigError(f"keep is {keep!r}; choose of {', '.join(KEEP)}: keep=best")
-    step = cfg.get("model_step", "best")
-    if step not in ("best", "last") and not str(step).isdigit():
-        raise ConfigError(f"model_step is {step!r}; choose best, last or a step's number: model_step=best")
+    check_step(cfg.get("model_step", "best"), max_steps, cfg.trainer.val_check_interval)
     check_devices(cfg)
+
+
+def check_step(step: object, max_steps: int, interval: int) -> None:
+    """Raises ConfigError for a step to evaluate at the end that will have no checkpoint."""
+    if step in ("best", "last"):
+        return
+    number = int(step) if str(step).isdigit() else 0
+    if not 1 <= number <= max_steps or (number % interval and number != max_steps):
+        raise ConfigError(
+            f"model_step is {step!r}; choose best, last, or a step that has a checkpoint, each {interval}th and "
+            f"{max_steps}: model_step=best"
+        )
 
 
 def check_devices(cfg: DictConfig) -> None:
@@ -96,6 +106,8 @@ def check_task(cfg: DictConfig) -> None:
     except ValueError as error:
         message = f"once trained, the model could not be evaluated on the task {task.name!r}: {error}; or {ways}"
         raise ConfigError(message) from error
+    for name in cfg.evaluation.baselines:  # which stand in the same table
+        choose_step(folder_of(cfg.paths.checkpoints, name), "best")
 
 
 def open_stores(folders: tuple, pair: DictConfig, remedy: str) -> tuple[Store, TextStore]:

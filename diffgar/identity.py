@@ -23,7 +23,9 @@ log = logging.getLogger(__name__)
 GIVEN = "given"  # `layer` of latents that were computed elsewhere: their hash is that of files, not of an encoder
 
 
-def save_identity(folder: Path, audio: Store, text: TextStore, split: str = "train", teacher: Path | None = None):
+def save_identity(
+    folder: Path, audio: Store, text: TextStore, split: str = "train", teacher: Path | None = None
+) -> None:
     """Write what a model is trained on, when its training starts or goes on: what the folder knew stays known.
 
     teacher: the folder of the model that it starts as or learns from, whose tracks count as its own.

@@ -70,6 +70,13 @@ def test_a_run_that_goes_on_from_an_odd_last_step_ends_with_the_weights_of_an_un
         assert all(torch.equal(whole[part][key], cut[part][key]) for key in whole[part])
 
 
+def test_the_bar_counts_steps_of_all_steps(stores, tmp_path, capsys):
+    fit(stores, tmp_path, 6, stop_at=2)
+    fit(stores, tmp_path, 6, resume=tmp_path / "step=2.ckpt")
+    bars = capsys.readouterr().err
+    assert "2/2 [" in bars and "2/6 [" in bars and "6/6 [" in bars and "loss=" in bars and "Epoch" not in bars
+
+
 def test_fewer_checkpoints_are_kept_where_asked_and_the_last_among_them(stores, tmp_path):
     fit(stores, tmp_path / "last", 12, keep="last")
     assert checkpoints.steps_of(tmp_path / "last") == [12]

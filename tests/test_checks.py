@@ -5,6 +5,7 @@ from scripts import composed
 from test_datamodule import make_stores
 
 from diffgar import checks
+from diffgar.checkpoints import CheckpointError
 from diffgar.dataloading.card import StoreError
 
 LEAF = "train_ldm/model/encoder_pair/demo/mlp/train_ldm_sample_pred_small"
@@ -39,7 +40,13 @@ def test_names_that_would_break_paths_lists_or_the_command_line_are_refused(name
         ("lr_scheduler.warmup_steps=600", "warmup_steps 600 leaves none of trainer.max_steps 600.*warmup_steps=60"),
         ("trainer.max_steps=50", "warmup_steps 100 leaves none of trainer.max_steps 50; use .*warmup_steps=5"),
         ("keep=some", "keep is 'some'; choose of all, best, last"),
-        ("model_step=bets", "model_step is 'bets'; choose best, last or a step's number"),
+        (
+            "model_step=bets",
+            "model_step is 'bets'; choose best, last, or a step that has a checkpoint, each 100th and 600",
+        ),
+        ("model_step=0", "model_step is 0; choose"),
+        ("model_step=150", "model_step is 150; choose"),
+        ("model_step=700", "model_step is 700; choose"),
         ("trainer.devices=5", "batch_size 96 does not divide among 5 processes; use batch_size=95"),
         ("trainer.devices=[0,1,2,3,4]", "batch_size 96 does not divide among 5 processes"),
         ("trainer.devices=200", "batch_size 96 does not divide among 200 processes; use batch_size=200"),
@@ -116,6 +123,11 @@ def test_a_task_whose_stores_are_there_passes(latents):
 def test_a_task_that_the_model_could_not_be_evaluated_on_is_refused_with_the_ways_out(latents, override, message):
     with pytest.raises(checks.ConfigError, match="could not be evaluated on the task 'demo': .*" + message):
         checks.check_task(config(latents, override))
+
+
+def test_a_baseline_that_is_not_there_is_refused_before_training(latents, tmp_path):
+    with pytest.raises(CheckpointError, match="no model 'demo_regresion' in .*; models there: none"):
+        checks.check_task(config(latents, "evaluation.baselines=[demo_regresion]", f"paths.checkpoints={tmp_path}"))
 
 
 def test_missing_training_stores_are_told_before_a_missing_task(latents):

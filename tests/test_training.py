@@ -67,6 +67,25 @@ def test_validation_tracks_without_latents_are_left_out_and_said_to_be(tmp_path,
     assert "1 tracks have captions but no latents, the first 't0'; they are left out" in caplog.text
 
 
+def test_a_student_takes_the_latents_of_its_teacher_alone(tmp_path):
+    folder = train(tmp_path, 20, (1, 9), as_it_is, "~task")
+    student = [*QUICK, "~task", "module=student", "module.teacher.model_name=m", "model_name=young", "data.name=toy"]
+    student += ["module.num_calls=1", "objective.contrastive_weight=0", "validation.num_steps=1", *places(tmp_path)]
+    cfg = composed(OWN, *student, f"paths.latents={tmp_path / 'latents'}")
+    train_ldm.run(cfg.copy())
+    known = folder / "latents.json"
+    known.write_text(known.read_text().replace('"layer": "last"', '"layer": "first"'))
+    cfg.model_name = "younger"
+    with pytest.raises(checkpoints.CheckpointError, match="model m was trained on audio latents of layer 'first'"):
+        train_ldm.run(cfg)
+
+
+def test_a_sampler_that_cannot_be_is_refused_before_training(tmp_path):
+    with pytest.raises(Exception, match="num_steps"):
+        train(tmp_path, 20, (1, 9), as_it_is, "sampler.num_steps=0", "task.split=validation")
+    assert not (tmp_path / "checkpoints").exists()
+
+
 def test_weights_of_a_mix_reach_the_batches_from_the_config(tmp_path):
     def mix(audio, text):
         audio.rows["_dataset"] = ["large"] * 18 + ["small"] * 2

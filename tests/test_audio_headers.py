@@ -121,6 +121,12 @@ def test_a_length_that_says_too_little_is_refused_not_believed(tmp_path, form):
         read(tmp_path, with_length(form, BYTES // 2))
 
 
+def test_a_wav_without_samples_does_not_read_the_chunk_behind_as_sound(tmp_path):
+    content = encoded("WAV")[:40] + bytes(4) + b"LIST" + (20_000).to_bytes(4, "little") + b"art!" * 5000
+    with pytest.raises(AudioError, match="holds no sample"):
+        read(tmp_path, content)
+
+
 BEHIND = {
     "a chunk": b"LIST\x04\0\0\0abcd",
     "a large chunk": b"bext" + (5000).to_bytes(4, "little") + b"\x01" * 5000,

@@ -2,6 +2,8 @@
 
 import builtins
 import os
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -176,7 +178,7 @@ def test_a_container_is_decoded_under_any_name(tmp_path, kind, suffix):
 
 
 @pytest.mark.parametrize("kind", CONTAINERS)
-@pytest.mark.parametrize("share", [0.5, 0.9])
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.7, 0.9])
 def test_a_cut_container_is_refused(tmp_path, kind, share):
     codec, form, rate, options = CONTAINERS[kind]
     path = write_av(tmp_path / "cut.m4a", codec, form, 4, rate, options)
@@ -184,6 +186,36 @@ def test_a_cut_container_is_refused(tmp_path, kind, share):
     path.write_bytes(content[: int(share * len(content))])
     with pytest.raises(AudioError, match=r"cut\.m4a: .*truncated.*; fetch or convert"):
         load(path, rate)
+
+
+@pytest.mark.parametrize("part", [1, 3, 6, 8])
+def test_a_bare_stream_of_aac_that_ends_within_a_frame_is_refused(tmp_path, part):
+    path = write_av(tmp_path / "cut.aac", "aac", "adts")
+    content = path.read_bytes()
+    last = content.rindex(content[:2])  # where its last frame begins
+    path.write_bytes(content[: last + part])
+    with pytest.raises(AudioError, match="truncated"):
+        load(path, 44100)
+
+
+def test_a_title_in_another_encoding_is_no_fault(tmp_path):
+    path = write_av(tmp_path / "some.mp3", "aac", "ipod")
+    content = path.read_bytes()
+    assert b"Lavf" in content  # the name of the encoder is a tag
+    path.write_bytes(content.replace(b"Lavf", b"caf\xe9"))
+    assert len(load(path, 44100)) / 44100 == pytest.approx(4, abs=0.1)
+
+
+def test_more_channels_than_a_container_can_have_are_refused(tmp_path):
+    """PyAV would read memory that is not the frame's, and end the process."""
+    av = pytest.importorskip("av")
+    path = write_av(tmp_path / "some.m4a", "aac", "ipod")
+    frame = SimpleNamespace(layout=SimpleNamespace(nb_channels=31))
+    container = SimpleNamespace(streams=SimpleNamespace(audio=[None]), duration=None, decode=lambda _: [frame])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(av, "open", lambda *_, **__: nullcontext(container))
+        with pytest.raises(AudioError, match="has 31 channels, or is damaged"):
+            load(path, 44100)
 
 
 def test_without_pyav_a_container_is_told_by_what_it_is(tmp_path, monkeypatch):

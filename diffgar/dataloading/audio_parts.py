@@ -45,8 +45,10 @@ class Sequential(soundfile.SoundFile):
     """
 
     def __init__(self, source: "Path | View"):
-        by_bytes = isinstance(source, Path) and os.name == "posix"  # a name there need not be text
-        super().__init__(os.fsencode(source) if by_bytes else source)
+        if isinstance(source, Path) and os.name == "posix":  # a name there need not be text
+            super().__init__(os.fsencode(source))
+        else:
+            super().__init__(source)
 
     def seekable(self) -> bool:
         return False

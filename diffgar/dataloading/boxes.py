@@ -1,9 +1,10 @@
-"""Boxes of MP4, elements of WebM and frames of ADTS: whether a file that names no duration ends where it should."""
+"""MP4, WebM, WMA and ADTS: whether a file of which PyAV knows no duration, or guesses it, ends where it should."""
 
 from typing import BinaryIO
 
 from diffgar.dataloading.mpeg import adts_frame, after_tags, find_frames
 
+ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 SEGMENT, CLUSTER = 0x18538067, 0x1F43B675
 
 
@@ -49,6 +50,14 @@ def _number(file: BinaryIO, keep_mark: bool) -> tuple[int, int]:
     return (value if keep_mark else value & (1 << 7 * length) - 1), length
 
 
+def is_cut_asf(file: BinaryIO, position: int, size: int) -> bool:
+    """Whether a WMA is shorter than its header says; FFmpeg takes a new length from the bytes that are there."""
+    file.seek(position)
+    head = file.read(2**16)
+    at = head.find(ASF_PROPERTIES)
+    return at >= 0 and int.from_bytes(head[at + 40 : at + 48], "little") > size - position
+
+
 def adts_length(file: BinaryIO, position: int, size: int) -> tuple[float, bool]:
     """(seconds of the AAC frames that begin at `position`, whether the last is whole).
 
@@ -62,7 +71,8 @@ def adts_length(file: BinaryIO, position: int, size: int) -> tuple[float, bool]:
             after = after_tags(file, position)
             found = after if after > position else find_frames(file, adts_frame, position + 1, size)
             if found is None:
-                break
+                file.seek(position)
+                return seconds, size - position >= 7 or file.read(1) != b"\xff"
             position = found
             continue
         position += frame.length

@@ -116,7 +116,8 @@ def _wav(file: BinaryIO, begin: int, size: int) -> Sound | None:
             field = (start - 4, order + "I", 0)
             if wide and length == 2**32 - 1:
                 field, length = (wide[0], "<Q", 0), wide[1]
-            promised = stated(length, size - start)
+            empty = length == 0 and is_tail(file, start, size)
+            promised = 0 if empty else stated(length, size - start)
             if promised is None and size - start >= 2**32 and field[1] == "<I":
                 ds64 = struct.pack("<4sI4s4sIQQQI", b"RF64", 2**32 - 1, b"WAVE", b"ds64", 28, size, size - start, 0, 0)
                 rename = ((begin, 12, ds64),)

@@ -58,7 +58,8 @@ def audio_digest(path: str | Path, start_s: float | None = None, end_s: float | 
     """
     status = os.stat(path)
     content = file_digest(str(path), status.st_size, status.st_mtime_ns)
-    return hashlib.sha256(f"{content} {float(start_s or 0)} {end_s and float(end_s)}".encode()).hexdigest()[:16]
+    end = None if end_s is None else float(end_s)
+    return hashlib.sha256(f"{content} {float(start_s or 0)} {end}".encode()).hexdigest()[:16]
 
 
 @functools.lru_cache(maxsize=64)  # a file's parts come one after the other

@@ -13,6 +13,7 @@ from diffgar.dataloading.audio_parts import TOLERANCE_SECONDS
 from diffgar.dataloading.mpeg import Kind, after_tags, find_frames, mpeg_frame
 
 HEAD = 48  # bytes of a frame that the scan reads: they hold the mark of an information frame
+ANY_HEADER = b"\xff\xfb\x90\x64"  # completes one of which a cut has left a byte
 DECODER_DELAY = 529  # samples by which a decoder of layer III is late; what LAME writes leaves them out
 
 
@@ -61,28 +62,38 @@ class Mp3Fault(Exception):
 def scan(path: str, start: int, size: int, changed: int) -> list[Stream]:
     """The streams of a file of `size` bytes, changed at `changed` ns, whose first frame is at `start`.
 
-    Raises Mp3Fault for a file that lacks more than 0.1 s of what its headers say, ends within a frame where they say
-    nothing, or has bytes between its frames that are neither frames nor tags.
+    Raises Mp3Fault for a file that lacks more than 0.1 s of what its headers say, ends within a frame or in something
+    else where they say nothing, or has bytes between its frames that are neither frames nor tags.
     """
     with open(path, "rb", buffering=2**18) as file:
-        streams, junk, torn = _walk(file, start, size)
-    streams = [stream for stream in streams if len(stream.offsets)]
-    if not streams:
-        raise Mp3Fault("holds no frame of MP3")
+        streams, junk, end = _walk(file, start, size)
+        rest = _rest(file, end, size)
     for stream in streams:
         missing = stream.seconds((stream.promised or 0) - len(stream.offsets))
         if missing > TOLERANCE_SECONDS:
             whole = stream.seconds(stream.promised or 0)
             raise Mp3Fault(f"is truncated: {missing:.1f} s of {whole:.1f} s are not there")
-    if torn and not streams[-1].promised:
+    streams = [stream for stream in streams if len(stream.offsets)]
+    if not streams:
+        raise Mp3Fault("holds no frame of MP3")
+    most = TOLERANCE_SECONDS * streams[0].bytes_a_second
+    if not streams[-1].promised and rest and mpeg_frame(rest[:4] + ANY_HEADER[len(rest) :]):
         raise Mp3Fault("is truncated: its last frame is not whole")
-    if junk > TOLERANCE_SECONDS * streams[0].bytes_a_second:
+    if not streams[-1].promised and size - end > most and rest.strip(b"\0"):
+        raise Mp3Fault(f"is truncated or damaged: {size - end} bytes behind its last frame are none of MP3")
+    if junk > most:
         raise Mp3Fault(f"is damaged: {junk} bytes between its frames are none of MP3")
     return streams
 
 
-def _walk(file: BinaryIO, position: int, size: int) -> tuple[list[Stream], int, bool]:
-    """(streams, bytes between frames that are none, whether the last frame lacks its end)."""
+def _rest(file: BinaryIO, end: int, size: int) -> bytes:
+    """The beginning of what follows the last frame."""
+    file.seek(end)
+    return file.read(min(2**16, size - end))
+
+
+def _walk(file: BinaryIO, position: int, size: int) -> tuple[list[Stream], int, int]:
+    """(streams, bytes between frames that are none, where the last frame, and the tags behind it, end)."""
     streams: list[Stream] = []
     junk = 0
     while position < size:
@@ -99,7 +110,7 @@ def _walk(file: BinaryIO, position: int, size: int) -> tuple[list[Stream], int, 
             position = after
             continue
         if position + frame.length > size:
-            return streams, junk, True
+            break
         marked = head[frame.side : frame.side + 4] in (b"Xing", b"Info") or head[36:40] == b"VBRI"
         marked = marked and frame.kind.layer == 3
         if marked or not streams or streams[-1].kind != frame.kind:
@@ -109,7 +120,7 @@ def _walk(file: BinaryIO, position: int, size: int) -> tuple[list[Stream], int, 
         else:
             streams[-1].add(position, frame.length)
         position += frame.length
-    return streams, junk, False
+    return streams, junk, position
 
 
 def _stands(file: BinaryIO, position: int) -> bool:

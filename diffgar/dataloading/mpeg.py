@@ -117,7 +117,7 @@ def find_frames(file: BinaryIO, headers: Headers, start: int, end: int, in_row: 
     while start < end:
         file.seek(start)
         text = file.read(min(2**16, end - start) + size - 1)
-        for match in re.finditer(rb"\xff[\xe0-\xff]", text):
+        for match in re.finditer(rb"\xff[\xe0-\xff][^\xff]", text):
             first = headers(text[match.start() : match.start() + size])
             if first and _follow(file, headers, start + match.start(), first, in_row):
                 return start + match.start()

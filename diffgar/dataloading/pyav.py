@@ -6,10 +6,11 @@ from typing import BinaryIO
 
 import numpy as np
 
-from diffgar.dataloading.audio_parts import FETCH, TOLERANCE_SECONDS, UNREADABLE, AudioError
-from diffgar.dataloading.boxes import adts_length, is_cut_mp4, is_cut_webm
+from diffgar.dataloading.audio_parts import FETCH, TOLERANCE_SECONDS, UNREADABLE, AudioError, View
+from diffgar.dataloading.boxes import adts_length, is_cut_asf, is_cut_mp4, is_cut_webm
 from diffgar.dataloading.containers import AV
 
+MOST_CHANNELS = 8  # a damaged header may say 31; beyond 8 PyAV reads memory that is not the frame's
 CUT = "is truncated: its last part is not whole"
 
 
@@ -25,15 +26,17 @@ def av_blocks(path: Path, kind: str | None, file: BinaryIO, begin: int) -> Itera
             raise AudioError(path, UNREADABLE.format("its format is not known"), FETCH) from None
         remedy = "pip install av, or convert it to WAV or FLAC"
         raise AudioError(path, f"is {AV[kind]}, which PyAV decodes", remedy) from None
-    promised, seconds = _promised(path, kind, file, begin), 0.0
+    size, promised, seconds = path.stat().st_size, _promised(path, kind, file, begin), 0.0
     try:
-        with av.open(file, "r") as container:
+        with av.open(View(file, (begin, size)), "r", metadata_errors="replace") as container:
             if not container.streams.audio:
                 raise AudioError(path, "has no audio stream", FETCH)
             if promised is None:
                 promised = float(container.duration or 0) / av.time_base
             resampler, form = av.AudioResampler(format="fltp"), None
             for frame in container.decode(container.streams.audio[0]):
+                if frame.layout.nb_channels > MOST_CHANNELS:
+                    raise AudioError(path, f"has {frame.layout.nb_channels} channels, or is damaged", FETCH)
                 if form != (form := (frame.rate, frame.layout.name, frame.format.name)):
                     resampler = av.AudioResampler(format="fltp", layout=frame.layout.name, rate=frame.rate)
                 for part in resampler.resample(frame):
@@ -41,7 +44,7 @@ def av_blocks(path: Path, kind: str | None, file: BinaryIO, begin: int) -> Itera
                     yield part.sample_rate, part.to_ndarray().T
     except av.FFmpegError as error:
         raise AudioError(path, UNREADABLE.format(error.strerror), FETCH) from error
-    if promised == 0 and kind == "WEBM" and is_cut_webm(file, begin, path.stat().st_size):
+    if promised == 0 and kind == "WEBM" and is_cut_webm(file, begin, size):
         raise AudioError(path, CUT, FETCH)
     if promised - seconds > 2 * TOLERANCE_SECONDS:
         raise AudioError(path, f"is truncated: {seconds:.1f} s of {promised:.1f} s are there", FETCH)
@@ -54,7 +57,8 @@ def _promised(path: Path, kind: str | None, file: BinaryIO, begin: int) -> float
         promised, whole = adts_length(file, begin, size)
     elif kind == "MP4":
         whole = not is_cut_mp4(file, begin, size)
+    elif kind == "ASF":
+        whole = not is_cut_asf(file, begin, size)
     if not whole:
         raise AudioError(path, CUT, FETCH)
-    file.seek(0)
     return promised

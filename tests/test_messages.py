@@ -85,6 +85,8 @@ def nothing(cfg) -> None:
         (["~nothing"], "Could not delete from config. 'nothing' does not exist"),
         (["--config-dir", "nowhere"], "config directory '.*nowhere' not found"),
         (["-cn", "nowhere"], "ConfigError: no config 'nowhere'"),
+        (["-m", "--cfg", "job"], "CommandError: Only one of --run, --multirun, --cfg"),
+        (["=x"], "'=x' is neither a flag nor key=value"),
         (["hydra.job.num=x"], "hydra.job.num=x: Value 'x' of type 'str' could not be converted to Integer"),
     ],
 )
@@ -127,6 +129,25 @@ def test_a_config_that_is_no_yaml_is_told_with_the_file_and_line(told, tmp_path,
     code, lines = told(nothing, "--config", str(tmp_path / "broken.yaml"))
     assert code == 1 and len(lines) == 1, lines
     assert says(lines[0], message), lines[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("- a\n", "ConfigError: data/odd.yaml is a list; it needs lines of key: value"),
+        ("", "ConfigError: data/odd.yaml is empty"),
+        ("defaults: [nope]\nname: x\n", "ConfigError: no config 'data/nope', which data/odd asks for, in"),
+        ("defaults: 3\nname: x\n", "Invalid defaults list in 'data/odd'"),
+        ("name: ${x\n", "ConfigError: name: no viable alternative"),
+        ("defaults: [odd]\nname: 3\n", "ConfigError: the defaults of data/odd.yaml lead back to itself"),
+    ],
+)
+def test_a_dataset_that_is_no_config_is_told_and_leaves_the_others_alone(told, tmp_path, content, message):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "odd.yaml").write_text(content, encoding="utf-8")
+    assert told(nothing, "--config-dir", str(tmp_path)) == (0, [])
+    code, lines = told(lambda cfg: cfg.data.name, "--config-dir", str(tmp_path), "data=odd")
+    assert code == 1 and says(lines[-1], message), lines
 
 
 def test_our_own_errors_are_one_line_also_when_hydra_wraps_them(told):

@@ -78,13 +78,18 @@ def register_tasks(places: Sequence[Path] = ()) -> None:
             ConfigStore.instance().store(file.stem, OmegaConf.create(task), group="task", provider="data")
 
 
-def name_in(file: Path) -> str:
+def name_in(file: Path, seen: tuple[Path, ...] = ()) -> str:
     """The `name` that a dataset's file gives it, itself or by the first file of its defaults; else the file's own."""
     try:
         content = yaml.load(file.read_text(encoding="utf-8"), LOADER)
     except (OSError, ValueError, yaml.YAMLError):  # said when it is used
         return file.stem
     content = content if isinstance(content, dict) else {}
-    bases = (file.with_name(f"{base}.yaml") for base in content.get("defaults") or () if isinstance(base, str))
-    base = next((path for path in bases if path.is_file()), None)
-    return content.get("name") or (name_in(base) if base else file.stem)
+    if name := content.get("name"):
+        return str(name) if "${" not in str(name) else file.stem
+    listed = content.get("defaults")
+    bases = (
+        [file.with_name(f"{base}.yaml") for base in listed if isinstance(base, str)] if isinstance(listed, list) else []
+    )
+    base = next((path for path in bases if path.is_file() and path not in (file, *seen)), None)
+    return name_in(base, (file, *seen)) if base else file.stem

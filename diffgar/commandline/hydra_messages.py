@@ -48,9 +48,10 @@ def config_sentence(error: BaseException, composed: Callable[[], DictConfig | No
 
 def no_such_choice(error: MissingConfigException) -> Found:
     """A file that is not there: a group's choice, or the config itself."""
-    path = error.missing_cfg_file or ""
+    path, asking = error.missing_cfg_file or "", re.match(r"In '([^']+)'", str(error))
     if not error.options:
-        return "ConfigError", f"no config {path!r} in {CONFIG_ROOT} or in what --config-dir names"
+        whose = f", which {asking[1]} asks for," if asking else ""
+        return "ConfigError", f"no config {path!r}{whose} in {CONFIG_ROOT} or in what --config-dir names"
     group, _, choice = path.rpartition("/")
     files = [name for name in error.options if (CONFIG_ROOT / group / f"{name}.yaml").is_file()]
     others = [name for name in error.options if name not in files]
@@ -156,6 +157,17 @@ def yaml_sentence(error: yaml.MarkedYAMLError | UnicodeDecodeError) -> str | Non
             return f"{path} is not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8"
         traceback = traceback.tb_next
     return None
+
+
+def circle_sentence(error: RecursionError) -> str | None:
+    """Defaults that lead back to where they began: one file of the circle."""
+    traceback, last = error.__traceback__, None
+    while traceback:
+        tree = traceback.tb_frame.f_locals.get("root")
+        if traceback.tb_frame.f_code.co_name == "_create_defaults_tree_impl" and tree.parent and tree.parent.parent:
+            last = tree.node.get_config_path()
+        traceback = traceback.tb_next
+    return f"the defaults of {last}.yaml lead back to itself; take that out" if last else None
 
 
 def meant(word: str, known: list[str]) -> str:

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 
+import hydra
 import yaml
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from diffgar.commandline import CONFIG_ROOT
-from diffgar.commandline.hydra_messages import config_sentence, yaml_sentence
+from diffgar.commandline.hydra_messages import circle_sentence, config_sentence, yaml_sentence
 from diffgar.errors import InputError
 
 ROOT = CONFIG_ROOT.parent
@@ -27,12 +28,16 @@ def sentence(error: BaseException, composed: Callable[[], DictConfig | None]) ->
     composed: makes the config without the words that were refused, to tell the keys that there are.
     """
     for cause in causes(error):
-        if isinstance(cause, InputError) or (isinstance(cause, OURS) and is_raised_here(cause.__traceback__)):
+        if isinstance(cause, InputError) or (isinstance(cause, OURS) and raised_in(cause.__traceback__, is_ours)):
             return line(type(cause).__name__, str(cause))
+        if isinstance(cause, ValueError) and raised_in(cause.__traceback__, is_hydras):
+            return line("CommandError", str(cause))
         if text := system_sentence(cause):
             return line(type(cause).__name__, text)
         if isinstance(cause, yaml.MarkedYAMLError | UnicodeDecodeError) and (text := yaml_sentence(cause)):
             return line("ConfigError", text)
+    if isinstance(error, RecursionError) and (text := circle_sentence(error)):
+        return line("ConfigError", text)
     chain = list(causes(error))
     if any(isinstance(cause, HydraException | OmegaConfBaseException) for cause in chain):
         return next((line(*found) for cause in chain if (found := config_sentence(cause, composed))), None)
@@ -51,16 +56,23 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or (error.__context__ if wrapped else None)
 
 
-def is_raised_here(traceback: TracebackType | None) -> bool:
-    """Whether a `raise` of this project is where an error began, and not, say, a look-up that failed there."""
+def raised_in(traceback: TracebackType | None, belongs: Callable[[Path], bool]) -> bool:
+    """Whether a `raise` of some files is where an error began, and not, say, a look-up that failed there."""
     if traceback is None:
         return False
     while traceback.tb_next:
         traceback = traceback.tb_next
     code = traceback.tb_frame.f_code
-    path = Path(code.co_filename)
-    mine = path.is_relative_to(ROOT / "diffgar") or path.parent == ROOT
-    return mine and code.co_code[traceback.tb_lasti] == dis.opmap["RAISE_VARARGS"]
+    raises = code.co_code[traceback.tb_lasti] == dis.opmap["RAISE_VARARGS"]
+    return raises and belongs(Path(code.co_filename))
+
+
+def is_ours(path: Path) -> bool:
+    return path.is_relative_to(ROOT / "diffgar") or path.parent == ROOT
+
+
+def is_hydras(path: Path) -> bool:
+    return path.is_relative_to(Path(hydra.__file__).parent)
 
 
 def system_sentence(error: BaseException) -> str | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from diffgar.commandline import CommandError
+from diffgar.commandline import CommandError, ConfigError
 from diffgar.commandline.composing import compose, is_group
 
 WORDS_FOR_NUMBERS = ("auto",)
@@ -15,8 +15,10 @@ WORDS_FOR_NUMBERS = ("auto",)
 def check_values(cfg: DictConfig, hydra: DictConfig) -> None:
     """Raise CommandError for a value of another kind than the one it replaces, with its key and what was expected.
 
+    Raises ConfigError for a chosen file without keys.
     A number that is written as 1e3 becomes whole where a whole one is expected. `hydra` is Hydra's own config.
     """
+    check_choices(cfg, hydra.runtime.choices)
     places = [Path(source.path) for source in hydra.runtime.config_sources if source.provider == "command-line"]
     parsed = OverridesParser.create().parse_overrides(list(hydra.overrides.task))
     values = [item for item in parsed if not item.is_delete() and not item.is_add() and not item.is_force_add()]
@@ -27,6 +29,15 @@ def check_values(cfg: DictConfig, hydra: DictConfig) -> None:
     before = compose(hydra.job.config_name, [*hydra.overrides.hydra, *kept], places)
     for item in values:
         check(cfg, before, item.key_or_group, item.input_line)
+
+
+def check_choices(cfg: DictConfig, choices: DictConfig) -> None:
+    """Raise ConfigError for a file chosen for a group that has no `key: value` in it."""
+    for group, choice in choices.items():
+        chosen = choice is not None and OmegaConf.select(cfg, group, throw_on_resolution_failure=False)
+        if OmegaConf.is_config(chosen) and (OmegaConf.is_list(chosen) or not len(chosen)):
+            found = "is a list" if OmegaConf.is_list(chosen) else "is empty"
+            raise ConfigError(f"{group}/{choice}.yaml {found}; it needs lines of key: value, as the others there have")
 
 
 def check(cfg: DictConfig, before: DictConfig, key: str, typed: str) -> None:

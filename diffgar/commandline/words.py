@@ -106,7 +106,7 @@ def known(value: str, choices: tuple[str, ...] | None, name: str) -> str:
 
 def override(word: str, sweeps: bool) -> str:
     """A word that changes the config, quoted where that is needed."""
-    if "=" not in word and not word.startswith("~"):
+    if word.startswith("=") or ("=" not in word and not word.startswith("~")):
         remedy = f"--config {word}" if word.endswith((".yaml", ".yml")) else "key=value or --flag value"
         raise CommandError(f"{word!r} is neither a flag nor key=value; say {remedy} (--help lists the flags)")
     return quoted(word, sweeps)

@@ -49,6 +49,7 @@ def extract(cfg: DictConfig, options: Options | None = None) -> None:
         instantiate(cfg.encoder_pair.text_encoder),
         cfg.encoder_pair.joint,
     )
+    pair.check(**{name: cfg.encoder_pair[name] for name in ("latent_dim", "text_dim", "audio_name", "text_name")})
     folder = Path(cfg.paths.latents) / dataset.name
     stores = {"audio": folder / cfg.encoder_pair.audio_name, "text": folder / cfg.encoder_pair.text_name}
     new, own = not (stores["audio"] / "rows.parquet").is_file(), isinstance(pair.audio_encoder, OwnLatents)

@@ -24,6 +24,7 @@ from diffgar import checkpoints, checks, cli, identity, saved, scores
 from diffgar.callbacks import StepBar, WholeFiles
 from diffgar.dataloading.datamodule import LatentDataModule
 from diffgar.evaluation import reports
+from diffgar.evaluation.checks import check_evaluation
 from diffgar.evaluation.validation import ValidationRetrieval
 from diffgar.models.precision import choose_precision
 
@@ -45,6 +46,8 @@ def run(cfg: DictConfig) -> Path | None:
     """Prepare (the demo alone), train what is not trained yet, evaluate."""
     cfg.model_name = checks.check_name(cfg.model_name)
     checks.check_values(cfg)
+    if cfg.get("task"):
+        check_evaluation(cfg)
     folder = Path(cfg.paths.checkpoints) / cfg.model_name
     saved.pin_teacher(folder, cfg)
     if not checks.is_first_process():  # for one more device: it trains, no more

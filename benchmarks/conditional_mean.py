@@ -17,7 +17,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from torch import Tensor
 
-from diffgar.dataloading.datamodule import captioned_tracks
+from diffgar.dataloading.batches import captioned_tracks
 from diffgar.evaluation.queries import index_of
 from diffgar.evaluation.retrieval import evaluate_retrieval
 from diffgar.evaluation.setting import open_evaluation

@@ -2,7 +2,6 @@
 
 import os
 import re
-from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -10,6 +9,7 @@ from diffgar.checkpoints import KEEP, choose_step, folder_of
 from diffgar.dataloading.card import StoreError
 from diffgar.dataloading.latents import Store, TextStore
 from diffgar.errors import InputError
+from diffgar.evaluation import setting
 from diffgar.evaluation.queries import task_of
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
@@ -91,15 +91,12 @@ def check_task(cfg: DictConfig) -> None:
     The training stores are opened first, so that a message about them comes before one about the task.
     """
     folders = (cfg.datamodule.audio_folder, cfg.datamodule.text_folder)
-    trained = open_stores(folders, cfg.encoder_pair, cfg.datamodule.remedy)
+    trained = Store(folders[0], cfg.datamodule.remedy), TextStore(folders[1], cfg.datamodule.remedy)
     task, ways = cfg.task, "train alone: ~task"
     if task.dataset != cfg.data.name:
         ways = f"evaluate on the training data's own test split: task={cfg.data.name}; or {ways}"
     try:
-        folder = Path(cfg.paths.latents) / task.dataset
-        folders = (folder / cfg.encoder_pair.audio_name, folder / cfg.encoder_pair.text_name)
-        remedy = f"run extract_dataset.py data={task.dataset} encoder_pair={cfg.encoder_pair.name}"
-        stores = open_stores(folders, cfg.encoder_pair, remedy)
+        stores = setting.open_stores(cfg, task.dataset, cfg.encoder_pair)
         task_of(task.name, *stores, task.split, task.protocol, task.where, cfg.evaluation.allow_missing)
         refuse_unlike(trained, stores)
     except ValueError as error:
@@ -107,12 +104,6 @@ def check_task(cfg: DictConfig) -> None:
         raise ConfigError(message) from error
     for name in cfg.evaluation.baselines:  # which stand in the same table
         choose_step(folder_of(cfg.paths.checkpoints, name), "best")
-
-
-def open_stores(folders: tuple, pair: DictConfig, remedy: str) -> tuple[Store, TextStore]:
-    """A dataset's audio and text stores, refused where they are missing or another pair's."""
-    audio = Store(folders[0], remedy).require(encoder=pair.audio_name, dim=pair.latent_dim)
-    return audio, TextStore(folders[1], remedy).require(encoder=pair.text_name, dim=pair.text_dim)
 
 
 def refuse_unlike(trained: tuple[Store, TextStore], stores: tuple[Store, TextStore]) -> None:

@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 
 from diffgar.checkpoints import CheckpointError, read_config
+from diffgar.dataloading.batches import captioned_tracks
 from diffgar.dataloading.card import Card, write_atomically
-from diffgar.dataloading.datamodule import captioned_tracks
 from diffgar.dataloading.latents import Store, TextStore
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ import torch
 from diffusers import DDPMScheduler
 from test_datamodule import make_stores
 
-from diffgar.dataloading.datamodule import LatentBatches
+from diffgar.dataloading.batches import LatentBatches
 from diffgar.errors import InputError
 from diffgar.models.backbones.mlp import MLP
 from diffgar.models.baselines import ContrastiveHeads, Regression

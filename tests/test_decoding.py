@@ -1,6 +1,7 @@
 """Decoding ahead: workers that no file ends, however they are started, and what tells one audio from another."""
 
 import hashlib
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ import psutil
 import pytest
 from audio_files import music, write
 
-from diffgar.dataloading import decoding
+from diffgar.dataloading import decoding, workers
 from diffgar.dataloading.decoding import Decoder, Framing, audio_digest, pieces_of
 from diffgar.dataloading.tracks import Track
 
@@ -32,7 +33,7 @@ def tracks_of(folder, num_tracks=4):
 def test_workers_give_what_one_process_gives_however_they_are_started(tmp_path, monkeypatch, start_method):
     if start_method == "fork" and sys.platform != "linux":
         pytest.skip("fork is Linux's way")
-    monkeypatch.setattr(decoding, "START_METHOD", start_method)
+    monkeypatch.setattr(workers, "context", lambda: multiprocessing.get_context(start_method))
     tracks = tracks_of(tmp_path)
     expected = [piece for i, track in enumerate(tracks) for piece in pieces_of(i, track, FRAMING)]
     with Decoder(tracks, FRAMING, num_workers=2) as decoder:
@@ -53,11 +54,12 @@ def test_workers_give_what_one_process_gives_however_they_are_started(tmp_path, 
 
 SCRIPT = """
 import os, signal, sys
-from diffgar.dataloading import decoding
+import multiprocessing
+from diffgar.dataloading import decoding, workers
 from diffgar.dataloading.tracks import Track
 
 if __name__ == "__main__":
-    decoding.START_METHOD = "spawn"
+    workers.context = lambda: multiprocessing.get_context("spawn")
     tracks = [Track(str(i), {path!r}, "train") for i in range(40)]
     with decoding.Decoder(tracks, decoding.Framing(8000, 0.5, 0.25, "zeros"), 2) as decoder:
         next(iter(decoder))

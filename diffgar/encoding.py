@@ -15,6 +15,7 @@ from diffgar.dataloading.tracks import Track
 from diffgar.errors import InputError
 from diffgar.models.encoders.base import AudioEncoder
 from diffgar.progress import Encoded, Progress
+from diffgar.values import whole
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 LAG = 2  # batches whose latents are still on the device while the next is prepared
@@ -46,8 +47,7 @@ class Options:
         if self.precision not in PRECISIONS:
             raise InputError(f"unknown precision {self.precision!r}; choose one of {', '.join(PRECISIONS)}")
         for name, least in (("batch_size", 1), ("shard_size", 1), ("num_workers", 0), ("max_failures", 0)):
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < least:
-                raise InputError(f"extraction.{name} is {getattr(self, name)!r}; choose a whole number from {least} on")
+            whole(f"extraction.{name}", getattr(self, name), least)
 
     @property
     def job(self) -> tuple[int, int]:

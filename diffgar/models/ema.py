@@ -6,7 +6,7 @@ from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from diffgar.errors import InputError
-from diffgar.models.checks import is_number
+from diffgar.values import is_number
 
 
 class WarmedUpEMA(WeightAveraging):

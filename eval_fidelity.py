@@ -19,12 +19,12 @@ from tqdm import tqdm
 
 from diffgar import cli
 from diffgar.errors import InputError
-from diffgar.evaluation import reports
+from diffgar.evaluation.experiment import Evaluation, open_evaluation
 from diffgar.evaluation.fidelity import FidelityOptions, evaluate_fidelity, require_tracks
 from diffgar.evaluation.queries import generated_latents
-from diffgar.evaluation.results import write_result
-from diffgar.evaluation.setting import Evaluation, open_evaluation
-from diffgar.models.sampling import Sampler
+from diffgar.evaluation.reports import show as reports
+from diffgar.evaluation.reports.results import write_result
+from diffgar.models.diffusion.sampling import Sampler
 
 
 def evaluate(cfg: DictConfig) -> Path:

@@ -16,13 +16,13 @@ from tqdm import tqdm
 
 import eval_fidelity
 from diffgar import cli
-from diffgar.evaluation import reports
 from diffgar.evaluation.checks import check_evaluation
-from diffgar.evaluation.results import write_result
+from diffgar.evaluation.experiment import open_evaluation, steps_to_evaluate
+from diffgar.evaluation.reports import show as reports
+from diffgar.evaluation.reports.results import write_result
+from diffgar.evaluation.reports.table_files import render_tables
 from diffgar.evaluation.retrieval import RetrievalOptions, evaluate_retrieval
-from diffgar.evaluation.rows import attribute_rows, audio_to_text, make_rows, named_attributes
-from diffgar.evaluation.setting import open_evaluation, steps_to_evaluate
-from diffgar.evaluation.table_files import render_tables
+from diffgar.evaluation.systems import attribute_rows, audio_to_text, make_rows, named_attributes
 
 
 def evaluate(cfg: DictConfig) -> Path:

@@ -21,13 +21,13 @@ from lightning_fabric.strategies import DDPStrategy
 from omegaconf import DictConfig
 
 from diffgar import cli
-from diffgar.dataloading.card import Card
-from diffgar.dataloading.own_latents import OwnLatents
-from diffgar.encoding import Options
-from diffgar.extraction import extract_audio, extract_text, import_latents
+from diffgar.dataloading.store.card import Card
+from diffgar.extraction.batches import Options
+from diffgar.extraction.given_latents import OwnLatents
+from diffgar.extraction.pair_check import self_test, warn_of_common_mean
+from diffgar.extraction.stores import extract_audio, extract_text, import_latents
 from diffgar.models.encoders.base import EncoderPair
-from diffgar.models.encoders.weights import RANDOM
-from diffgar.self_test import self_test, warn_of_common_mean
+from diffgar.models.encoders.pretrained.weights import RANDOM
 
 UNFINISHED = "unfinished until the other jobs have finished"
 PATIENCE = timedelta(days=30)  # a process that has finished waits for the others

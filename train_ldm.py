@@ -21,11 +21,11 @@ from omegaconf import DictConfig, OmegaConf
 import eval_retrieval
 import extract_dataset
 from diffgar import checkpoints, checks, cli, identity, saved, scores
-from diffgar.callbacks import StepBar, WholeFiles
 from diffgar.dataloading.datamodule import LatentDataModule
-from diffgar.evaluation import reports
 from diffgar.evaluation.checks import check_evaluation
+from diffgar.evaluation.reports import show as reports
 from diffgar.evaluation.validation import ValidationRetrieval
+from diffgar.models.callbacks import StepBar, WholeFiles
 from diffgar.models.precision import choose_precision
 
 log = logging.getLogger(__name__)

@@ -18,9 +18,9 @@ from hydra.utils import instantiate
 from torch import Tensor
 
 from diffgar.dataloading.batches import captioned_tracks
+from diffgar.evaluation.experiment import open_evaluation
 from diffgar.evaluation.queries import index_of
 from diffgar.evaluation.retrieval import evaluate_retrieval
-from diffgar.evaluation.setting import open_evaluation
 
 CONFIG = Path(__file__).resolve().parents[1] / "config"
 RIDGES = (0.1, 1, 10, 100)  # all are told, none is chosen

@@ -20,8 +20,8 @@ import soundfile
 import soxr
 
 from diffgar.dataloading.audio import QUALITY, load, mix
-from diffgar.dataloading.decoders import BLOCK_FRAMES
-from diffgar.dataloading.decoding import file_digest
+from diffgar.dataloading.decoders.decode import BLOCK_FRAMES
+from diffgar.extraction.decode_ahead import file_digest
 
 RATE = 44100
 FORMATS = ("wav", "flac", "ogg", "mp3")

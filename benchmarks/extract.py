@@ -26,12 +26,12 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
 from diffgar.dataloading.audio import load, windows
-from diffgar.dataloading.decoding import PIECE_SECONDS
-from diffgar.dataloading.latents import Store
-from diffgar.dataloading.splits import by_name
-from diffgar.dataloading.tracks import Dataset, read_dataset
-from diffgar.encoding import Options
-from diffgar.extraction import extract_audio
+from diffgar.dataloading.datasets.splits import by_name
+from diffgar.dataloading.datasets.tracks import Dataset, read_dataset
+from diffgar.dataloading.store.reader import Store
+from diffgar.extraction.batches import Options
+from diffgar.extraction.decode_ahead import PIECE_SECONDS
+from diffgar.extraction.stores import extract_audio
 from diffgar.models.encoders.base import AudioEncoder
 
 CONFIG = Path(__file__).resolve().parents[1] / "config"

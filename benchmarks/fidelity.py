@@ -21,7 +21,7 @@ import torch
 
 
 def ours_frechet(generated, real):
-    from diffgar.evaluation.distances import frechet_distance
+    from diffgar.evaluation.metrics.distances import frechet_distance
 
     return frechet_distance(generated, real)
 
@@ -38,7 +38,7 @@ def scipy_frechet(generated, real):
 
 
 def ours_prdc(generated, real):
-    from diffgar.evaluation.diversity import prdc
+    from diffgar.evaluation.metrics.diversity import prdc
 
     return prdc(generated, real, k=5)
 
@@ -51,7 +51,7 @@ def package_prdc(generated, real):
 
 
 def ours_vendi(generated, real):
-    from diffgar.evaluation.diversity import vendi_score
+    from diffgar.evaluation.metrics.diversity import vendi_score
 
     return vendi_score(generated)
 

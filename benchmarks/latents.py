@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from diffgar.dataloading.card import Card
-from diffgar.dataloading.latents import Store
-from diffgar.dataloading.store_writer import StoreWriter
+from diffgar.dataloading.store.card import Card
+from diffgar.dataloading.store.reader import Store
+from diffgar.dataloading.store.writer import StoreWriter
 
 
 def make_store(folder: str, num_tracks: int, num_frames: int, dim: int) -> Store:

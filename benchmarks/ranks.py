@@ -19,7 +19,7 @@ from collections.abc import Callable
 import psutil
 import torch
 
-from diffgar.evaluation.ranks import BLOCK, CHUNK_SCORES, ranks
+from diffgar.evaluation.metrics.ranks import BLOCK, CHUNK_SCORES, ranks
 
 
 class Memory(threading.Thread):

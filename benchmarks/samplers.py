@@ -14,9 +14,9 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from tqdm import tqdm
 
+from diffgar.evaluation.experiment import open_evaluation
 from diffgar.evaluation.queries import generated_queries, index_of
 from diffgar.evaluation.retrieval import RetrievalOptions, evaluate_retrieval, make_queries
-from diffgar.evaluation.setting import open_evaluation
 
 CONFIG = Path(__file__).resolve().parents[1] / "config"
 REFERENCE = "ddim 50"

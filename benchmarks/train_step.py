@@ -24,7 +24,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import RobertaConfig, RobertaModel
 
 from diffgar.models.backbones.unet import UNet
-from diffgar.models.diffusion import Objective
+from diffgar.models.diffusion.objective import Objective
 
 LATENT_DIM, TEXT_DIM, NUM_FRAMES, NUM_TOKENS = 512, 768, 64, 77
 CHANNELS, FACTORS, BLOCKS, ATTENTIONS = (1024, 1024, 1536, 2048), (2, 2, 4, 4), (1, 1, 2, 2), (0, 0, 1, 1)

@@ -6,10 +6,10 @@ import re
 from omegaconf import DictConfig, OmegaConf
 
 from diffgar.checkpoints import KEEP, choose_step, folder_of
-from diffgar.dataloading.card import StoreError
-from diffgar.dataloading.latents import Store, TextStore
+from diffgar.dataloading.store.card import StoreError
+from diffgar.dataloading.store.reader import Store, TextStore
 from diffgar.errors import InputError
-from diffgar.evaluation import setting
+from diffgar.evaluation import experiment as setting
 from diffgar.evaluation.queries import task_of
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")

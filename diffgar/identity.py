@@ -16,8 +16,8 @@ import pandas as pd
 
 from diffgar.checkpoints import CheckpointError, read_config
 from diffgar.dataloading.batches import captioned_tracks
-from diffgar.dataloading.card import Card, write_atomically
-from diffgar.dataloading.latents import Store, TextStore
+from diffgar.dataloading.store.card import Card, write_atomically
+from diffgar.dataloading.store.reader import Store, TextStore
 
 log = logging.getLogger(__name__)
 

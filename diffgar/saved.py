@@ -7,7 +7,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from diffgar.checkpoints import CheckpointError, choose_step, folder_of, is_trained, load_model, read_config, steps_of
-from diffgar.dataloading.card import write_atomically
+from diffgar.dataloading.store.card import write_atomically
 
 NOT_THE_MODEL = {  # may change on resume: a group, or a value of one
     *("paths", "logger", "evaluation", "extraction", "task", "sampler", "model_step", "publish", "keep"),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from diffgar.dataloading.card import write_atomically
+from diffgar.dataloading.store.card import write_atomically
 from diffgar.errors import InputError
 
 SCORES = ("R@10", "MedR", "MRR")  # per cent; a step is chosen by the first, ties by the next

@@ -3,8 +3,8 @@
 import numpy as np
 import soundfile
 
-from diffgar.dataloading.checksums import crc
-from diffgar.dataloading.mpeg import mpeg_frame
+from diffgar.dataloading.decoders.checksums import crc
+from diffgar.dataloading.decoders.mpeg import mpeg_frame
 
 
 def music(seconds=4.0, rate=44100, channels=1, seed=0, peak=0.3):

@@ -10,8 +10,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
 from diffgar.models.encoders.mule import FIXED
-from diffgar.models.encoders.mule_network import Mule
-from diffgar.models.encoders.mulooc_network import Mulooc
+from diffgar.models.encoders.networks.mule import Mule
+from diffgar.models.encoders.networks.mulooc import Mulooc
 
 WORDS = ["a", "calm", "loud", "piano", "guitar", "drums", "bass", "song", "with", "slow", "fast", "and", "soft"]
 MULE_CONFIG = {  # a small MULE's config.json

@@ -6,8 +6,8 @@ import torch
 from diffusers import DDIMScheduler
 from omegaconf import OmegaConf
 
-from diffgar.evaluation.setting import Evaluation, open_task
-from diffgar.models.sampling import Sampler
+from diffgar.evaluation.experiment import Evaluation, open_task
+from diffgar.models.diffusion.sampling import Sampler
 
 
 class Latents:

@@ -7,7 +7,7 @@ import soxr
 
 from diffgar.dataloading import audio
 from diffgar.dataloading.audio import load, pad_short, windows
-from diffgar.dataloading.decoders import AudioError
+from diffgar.dataloading.decoders.decode import AudioError
 
 
 def tone(frequency=440.0, seconds=3.0, rate=44100, channels=1):
@@ -71,7 +71,7 @@ def test_what_is_read_in_blocks_is_the_whole_file_resampled_at_once(tmp_path, mo
     mono = (wave[:, 0] + wave[:, 1]) / np.float32(2)
     oracle = soxr.resample(mono, 44100, 48000, quality=audio.QUALITY)
     for frames in (1000, 2**18):
-        monkeypatch.setattr("diffgar.dataloading.decoders.BLOCK_FRAMES", frames)
+        monkeypatch.setattr("diffgar.dataloading.decoders.decode.BLOCK_FRAMES", frames)
         np.testing.assert_array_equal(load(path, 48000), oracle)
 
 

@@ -9,7 +9,7 @@ import soundfile
 from audio_files import ID3V1, ape, id3v2, music
 
 from diffgar.dataloading.audio import load
-from diffgar.dataloading.audio_parts import AudioError
+from diffgar.dataloading.decoders.parts import AudioError
 
 RATE = 8000
 SECONDS = 4
@@ -170,7 +170,7 @@ def test_the_broadcast_form_of_rf64_and_big_endian_wav_are_read(tmp_path):
 
 
 def test_a_wav_beyond_what_32_bits_say_has_a_header_of_64(tmp_path):
-    from diffgar.dataloading.chunks import sound
+    from diffgar.dataloading.decoders.chunks import sound
 
     content = bytes(with_length("WAV", -1))
     view = sound("WAV", io.BytesIO(content), 0, 5 * 2**30).view(io.BytesIO(content), 0, 5 * 2**30)

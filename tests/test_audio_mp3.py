@@ -8,8 +8,8 @@ import soundfile
 from audio_files import ID3V1, ape, id3v2, mp3_frames, music, write, write_mp3
 
 from diffgar.dataloading.audio import load
-from diffgar.dataloading.audio_parts import AudioError
-from diffgar.dataloading.quiet import SYMBOL
+from diffgar.dataloading.decoders.parts import AudioError
+from diffgar.dataloading.decoders.quiet import SYMBOL
 
 XING_FRAMES, XING_BYTES = 8, 12  # where the counts stand behind the word Xing
 ROUNDING = 1e-6  # the filter bank of libmpg123 adds up in another order from another frame on
@@ -58,7 +58,7 @@ def test_loud_music_is_not_clipped(tmp_path):
 @pytest.mark.parametrize("rate", [44100, 22050, 16000])
 def test_the_size_of_blocks_changes_nothing(tmp_path, rate, monkeypatch):
     path = write_mp3(tmp_path / "whole.mp3", music(5, rate), rate)
-    monkeypatch.setattr("diffgar.dataloading.decoders.BLOCK_FRAMES", 7001)
+    monkeypatch.setattr("diffgar.dataloading.decoders.decode.BLOCK_FRAMES", 7001)
     np.testing.assert_allclose(load(path, rate), samples(path), atol=ROUNDING)
 
 

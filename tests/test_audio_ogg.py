@@ -6,7 +6,7 @@ import soundfile
 from audio_files import id3v2, music, ogg_pages, sealed, write
 
 from diffgar.dataloading.audio import load
-from diffgar.dataloading.audio_parts import AudioError
+from diffgar.dataloading.decoders.parts import AudioError
 
 RATE = 16000
 CODECS = ["VORBIS", "OPUS"]

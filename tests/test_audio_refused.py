@@ -10,9 +10,9 @@ import pytest
 import soundfile
 from audio_files import music, write
 
-from diffgar.dataloading import decoders
 from diffgar.dataloading.audio import load
-from diffgar.dataloading.audio_parts import AudioError
+from diffgar.dataloading.decoders import decode as decoders
+from diffgar.dataloading.decoders.parts import AudioError
 
 RATE = 16000
 

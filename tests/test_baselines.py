@@ -12,7 +12,7 @@ from diffgar.errors import InputError
 from diffgar.models.backbones.mlp import MLP
 from diffgar.models.baselines import ContrastiveHeads, Regression
 from diffgar.models.contrastive import info_nce
-from diffgar.models.diffusion import Objective
+from diffgar.models.diffusion.objective import Objective
 from diffgar.models.encoders.base import pool
 
 

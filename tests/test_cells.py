@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from diffgar.dataloading.cells import matches, matching, missing, shown, written
-from diffgar.dataloading.columns import keep
+from diffgar.dataloading.datasets.cells import matches, matching, missing, shown, written
+from diffgar.dataloading.datasets.columns import keep
 
 NONE = [None, float("nan"), np.nan, np.float32("nan"), pd.NA, pd.NaT, np.ma.masked, decimal.Decimal("NaN")]
 

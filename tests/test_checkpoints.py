@@ -14,8 +14,8 @@ from test_datamodule import make_stores
 from test_ldm import make_datamodule, make_model
 
 from diffgar import checkpoints, saved, scores
-from diffgar.callbacks import Checkpoints, StepBar, WholeFiles
 from diffgar.checkpoints import CheckpointError
+from diffgar.models.callbacks import Checkpoints, StepBar, WholeFiles
 from diffgar.models.ema import WarmedUpEMA
 
 

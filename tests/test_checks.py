@@ -6,7 +6,7 @@ from test_datamodule import make_stores
 
 from diffgar import checks
 from diffgar.checkpoints import CheckpointError
-from diffgar.dataloading.card import StoreError
+from diffgar.dataloading.store.card import StoreError
 
 LEAF = "train_ldm/model/encoder_pair/demo/mlp/train_ldm_sample_pred_small"
 

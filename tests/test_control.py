@@ -7,10 +7,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from diffgar.evaluation.control import Answer, choose_unwanted, dropping, evaluate_control, hinge_penalty
-from diffgar.evaluation.control_report import varied
-from diffgar.evaluation.negatives import Negatives
-from diffgar.evaluation.steering import NegativeControl
+from diffgar.evaluation.control.measures import Answer, choose_unwanted, dropping, evaluate_control, hinge_penalty
+from diffgar.evaluation.control.negative import NegativeControl
+from diffgar.evaluation.control.phrasings import Negatives
+from diffgar.evaluation.reports.control import varied
 from diffgar.models.encoders.base import TextEncoder, TextStates
 
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from diffgar.dataloading.batches import LatentBatches, repeated
-from diffgar.dataloading.card import Card, StoreError
 from diffgar.dataloading.datamodule import LatentDataModule
-from diffgar.dataloading.latents import Store, TextStore
-from diffgar.dataloading.store_writer import StoreWriter
+from diffgar.dataloading.store.card import Card, StoreError
+from diffgar.dataloading.store.reader import Store, TextStore
+from diffgar.dataloading.store.writer import StoreWriter
 
 
 def make_stores(folder, num_tracks=20, dim=6, text_dim=5, frames=(4, 12)):

@@ -13,9 +13,10 @@ import psutil
 import pytest
 from audio_files import music, write
 
-from diffgar.dataloading import decoding, workers
-from diffgar.dataloading.decoding import Decoder, Framing, audio_digest, pieces_of
-from diffgar.dataloading.tracks import Track
+from diffgar.dataloading import workers
+from diffgar.dataloading.datasets.tracks import Track
+from diffgar.extraction import decode_ahead as decoding
+from diffgar.extraction.decode_ahead import Decoder, Framing, audio_digest, pieces_of
 
 RATE = 8000
 FRAMING = Framing(RATE, 0.5, 0.25, "reflect")
@@ -56,7 +57,7 @@ SCRIPT = """
 import os, signal, sys
 import multiprocessing
 from diffgar.dataloading import decoding, workers
-from diffgar.dataloading.tracks import Track
+from diffgar.dataloading.datasets.tracks import Track
 
 if __name__ == "__main__":
     workers.context = lambda: multiprocessing.get_context("spawn")

@@ -7,8 +7,11 @@ import pandas as pd
 import pytest
 import soundfile
 
-from diffgar.dataloading import demo, demo_captions, demo_music, demo_sound
-from diffgar.dataloading.demo import ATTRIBUTES, phrase, track_rows, write_collection
+from diffgar.demo import captions as demo_captions
+from diffgar.demo import collection as demo
+from diffgar.demo import music as demo_music
+from diffgar.demo import sound as demo_sound
+from diffgar.demo.collection import ATTRIBUTES, phrase, track_rows, write_collection
 
 PLAIN = {name: values[0] for name, values in ATTRIBUTES.items()}
 

@@ -11,20 +11,20 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from diffgar.dataloading.audio import load, windows
-from diffgar.dataloading.demo import ATTRIBUTES, phrase, write_collection
-from diffgar.dataloading.splits import by_column
-from diffgar.dataloading.tracks import read_dataset
-from diffgar.dataloading.window_datamodule import WindowsDataModule
-from diffgar.models.encoders.base import pool
-from diffgar.models.encoders.demo import (
+from diffgar.dataloading.datasets.splits import by_column
+from diffgar.dataloading.datasets.tracks import read_dataset
+from diffgar.demo.collection import ATTRIBUTES, phrase, write_collection
+from diffgar.demo.encoder import (
     WEIGHTS,
     DemoAudioEncoder,
     DemoTextEncoder,
     LogMel,
     save_pair,
 )
-from diffgar.models.encoders.weights import WeightsError
-from diffgar.models.towers import ContrastiveTowers, masked_bands, recalls
+from diffgar.demo.training import ContrastiveTowers, masked_bands, recalls
+from diffgar.demo.windows import WindowsDataModule
+from diffgar.models.encoders.base import pool
+from diffgar.models.encoders.pretrained.weights import WeightsError
 
 CAPTIONS = [
     "A slow piece with violin melody and jazz drums.",

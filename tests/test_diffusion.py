@@ -7,7 +7,7 @@ from diffusers import DDIMScheduler, DDPMScheduler
 
 from diffgar.errors import InputError
 from diffgar.models.contrastive import info_nce, nt_xent
-from diffgar.models.diffusion import (
+from diffgar.models.diffusion.objective import (
     CONTRASTIVE_LOSSES,
     PREDICTION_TYPES,
     Objective,

@@ -12,12 +12,12 @@ from diffgar import checkpoints, saved, scores
 from diffgar.dataloading.datamodule import LatentDataModule
 from diffgar.errors import InputError
 from diffgar.models.backbones.mlp import MLP
-from diffgar.models.ddim import level_at
-from diffgar.models.diffusion import PREDICTION_TYPES, Objective, diffusion_target
+from diffgar.models.diffusion.ddim import level_at
+from diffgar.models.diffusion.objective import PREDICTION_TYPES, Objective, diffusion_target
+from diffgar.models.diffusion.sampling import Sampler, sample
 from diffgar.models.distill import Student
 from diffgar.models.ema import WarmedUpEMA
 from diffgar.models.ldm import LatentDiffusion
-from diffgar.models.sampling import Sampler, sample
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import train_ldm
 from diffgar.models import baselines
 from diffgar.models.backbones.layers import Dropout
 from diffgar.models.baselines import ContrastiveHeads
-from diffgar.models.diffusion import CONTRASTIVE_LOSSES
+from diffgar.models.diffusion.objective import CONTRASTIVE_LOSSES
 
 LEAF = "train_ldm/model/encoder_pair/demo/unet/train_ldm_sample_pred_small"  # dropout 0.3, contrastive_weight 0.3
 TOY = [

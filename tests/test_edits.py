@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from diffgar.evaluation.edits import Edits, choose_edits, edit_metrics
+from diffgar.evaluation.control.edits import Edits, choose_edits, edit_metrics
 
 
 @pytest.fixture

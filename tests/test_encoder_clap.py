@@ -13,7 +13,7 @@ from transformers import ClapConfig, ClapFeatureExtractor, ClapModel
 
 from diffgar.models.encoders import clap
 from diffgar.models.encoders.clap import ClapAudioEncoder, ClapFrontEnd, ClapTextEncoder, to_hugging_face
-from diffgar.models.encoders.weights import WeightsError
+from diffgar.models.encoders.pretrained.weights import WeightsError
 
 NAMES = [  # Hugging Face's, LAION's
     ("text_model.", "text_branch."),

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from diffgar.demo.encoder import DemoAudioEncoder, DemoTextEncoder
 from diffgar.models.encoders.base import AudioEncoder, EncoderPair, TextEncoder, TextStates
 from diffgar.models.encoders.contract import PairError
-from diffgar.models.encoders.demo import DemoAudioEncoder, DemoTextEncoder
 
 ATTRIBUTES = {
     "audio": ["name", "checkpoint_hash", "frontend_version", "dim", "sample_rate", "window_seconds"],

@@ -15,11 +15,11 @@ from transformers import ClapConfig, ClapModel, T5ForConditionalGeneration
 
 from diffgar.models.encoders.clap import ClapAudioEncoder, ClapTextEncoder
 from diffgar.models.encoders.mule import MuleAudioEncoder
-from diffgar.models.encoders.mule_network import Mule
 from diffgar.models.encoders.mulooc import MuloocAudioEncoder
-from diffgar.models.encoders.mulooc_network import Mulooc
 from diffgar.models.encoders.muscall import MuscallAudioEncoder
-from diffgar.models.encoders.muscall_network import MuscallAudio
+from diffgar.models.encoders.networks.mule import Mule
+from diffgar.models.encoders.networks.mulooc import Mulooc
+from diffgar.models.encoders.networks.muscall import MuscallAudio
 from diffgar.models.encoders.t5 import T5TextEncoder
 
 BOUND = 1e-4

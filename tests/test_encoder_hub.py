@@ -12,13 +12,13 @@ from hub_stand_in import serve
 from layouts import MULE, save_mule, tiny_t5, word_tokenizer
 from safetensors.torch import load_file, save_file
 
-from diffgar.models.encoders import hub
-from diffgar.models.encoders.downloads import Published, remedy
-from diffgar.models.encoders.hub import is_hub_name, open_model
 from diffgar.models.encoders.mule import MuleAudioEncoder
+from diffgar.models.encoders.pretrained import hub
+from diffgar.models.encoders.pretrained.downloads import Published, remedy
+from diffgar.models.encoders.pretrained.hub import is_hub_name, open_model
+from diffgar.models.encoders.pretrained.tokens import load_tokenizer
+from diffgar.models.encoders.pretrained.weights import WeightsError, find_checkpoint
 from diffgar.models.encoders.t5 import T5TextEncoder
-from diffgar.models.encoders.tokens import load_tokenizer
-from diffgar.models.encoders.weights import WeightsError, find_checkpoint
 
 T5 = "google/flan-t5-base"
 ENCODE = (

@@ -6,12 +6,13 @@ import torch
 import torch.nn.functional as F
 from layouts import DAMAGES, MULOOC, damaged, published, randomise, save_mule, save_mulooc, shapes, tones
 
-from diffgar.models.encoders import mule_network, mulooc_network
 from diffgar.models.encoders.mule import MuleAudioEncoder
-from diffgar.models.encoders.mule_network import GELU_GAIN, Mule, SqueezeExcite, WSConv2d, pad_same
 from diffgar.models.encoders.mulooc import MuloocAudioEncoder
-from diffgar.models.encoders.mulooc_network import Mulooc
-from diffgar.models.encoders.weights import WeightsError
+from diffgar.models.encoders.networks import mule as mule_network
+from diffgar.models.encoders.networks import mulooc as mulooc_network
+from diffgar.models.encoders.networks.mule import GELU_GAIN, Mule, SqueezeExcite, WSConv2d, pad_same
+from diffgar.models.encoders.networks.mulooc import Mulooc
+from diffgar.models.encoders.pretrained.weights import WeightsError
 
 
 def test_mules_names_and_shapes_are_those_of_the_published_conversion():

@@ -8,9 +8,9 @@ from layouts import DAMAGES, MUSCALL, damaged, published, randomise, shapes, ton
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from diffgar.models.encoders.muscall import MuscallAudioEncoder, MuscallTextEncoder
-from diffgar.models.encoders.muscall_clip import MuscallText
-from diffgar.models.encoders.muscall_network import AttentionPool, LogMel, MuscallAudio, TextTransformer
-from diffgar.models.encoders.weights import WeightsError
+from diffgar.models.encoders.networks.muscall import AttentionPool, LogMel, MuscallAudio, TextTransformer
+from diffgar.models.encoders.networks.muscall_clip import MuscallText
+from diffgar.models.encoders.pretrained.weights import WeightsError
 
 
 @pytest.fixture(scope="module")

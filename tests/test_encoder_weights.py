@@ -14,11 +14,11 @@ from layouts import word_tokenizer
 from safetensors.torch import save_file
 from torch import nn
 
+from diffgar.demo.encoder import DemoAudioEncoder
 from diffgar.models.encoders.base import EncoderPair
-from diffgar.models.encoders.demo import DemoAudioEncoder
 from diffgar.models.encoders.muscall import MuscallAudioEncoder
-from diffgar.models.encoders.tokens import load_tokenizer, tokenize
-from diffgar.models.encoders.weights import WeightsError, find_checkpoint, load_strict
+from diffgar.models.encoders.pretrained.tokens import load_tokenizer, tokenize
+from diffgar.models.encoders.pretrained.weights import WeightsError, find_checkpoint, load_strict
 
 CONFIG = Path(__file__).parents[1] / "config/encoder_pair"
 STATE = {"weight": torch.arange(6.0).reshape(2, 3), "bias": torch.ones(2)}

@@ -4,10 +4,10 @@ import pandas as pd
 import pytest
 import torch
 
-from diffgar.evaluation.attributes import attribute_codes, attribute_precision, evaluate_attributes
-from diffgar.evaluation.hubness import TEMPERATURE, QueryBankNorm
-from diffgar.evaluation.listing import worst_captions
-from diffgar.evaluation.ranks import top_k
+from diffgar.evaluation.metrics.attributes import attribute_codes, attribute_precision, evaluate_attributes
+from diffgar.evaluation.metrics.hubness import TEMPERATURE, QueryBankNorm
+from diffgar.evaluation.metrics.ranks import top_k
+from diffgar.evaluation.reports.worst import worst_captions
 from diffgar.evaluation.retrieval import RetrievalOptions, evaluate_retrieval, make_queries
 from diffgar.evaluation.tasks import RetrievalTask
 

@@ -5,10 +5,10 @@ from test_names import asked
 
 from diffgar.errors import InputError
 from diffgar.evaluation.checks import check_evaluation
-from diffgar.evaluation.editing import InversionControl
+from diffgar.evaluation.control.inversion import InversionControl
+from diffgar.evaluation.control.negative import NegativeControl
 from diffgar.evaluation.fidelity import FidelityOptions
 from diffgar.evaluation.retrieval import RetrievalOptions
-from diffgar.evaluation.steering import NegativeControl
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ import scipy.linalg
 import torch
 from vendi_score import vendi
 
-from diffgar.evaluation.captionwise import teacher_scores, track_parts
-from diffgar.evaluation.distances import frechet_distance, frechet_infinity, kernel_distance, median_distance
-from diffgar.evaluation.diversity import intra_caption_diversity, overlap_at, prdc, vendi_score
 from diffgar.evaluation.fidelity import FidelityOptions, evaluate_fidelity
+from diffgar.evaluation.metrics.distances import frechet_distance, frechet_infinity, kernel_distance, median_distance
+from diffgar.evaluation.metrics.diversity import intra_caption_diversity, overlap_at, prdc, vendi_score
+from diffgar.evaluation.metrics.per_caption import teacher_scores, track_parts
 
 
 def generator(seed=0):

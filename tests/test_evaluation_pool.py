@@ -7,10 +7,10 @@ import torch.nn.functional as F
 from pools import Captions, Latents, Oracle, evaluation
 
 from diffgar.errors import InputError
-from diffgar.evaluation.methods import Bench, Methods
+from diffgar.evaluation.control.methods import Bench, Methods
 from diffgar.evaluation.queries import index_of, task_of
 from diffgar.evaluation.retrieval import RetrievalOptions, evaluate_retrieval, make_queries
-from diffgar.evaluation.rows import make_rows
+from diffgar.evaluation.systems import make_rows
 
 QUICK = RetrievalOptions(num_resamples=10)
 
@@ -119,7 +119,7 @@ def test_a_centre_is_taken_off_the_mean_of_valid_frames():
 
 
 def test_attributes_where_no_caption_names_one_leave_the_table_as_it_is():
-    from diffgar.evaluation.rows import attribute_rows
+    from diffgar.evaluation.systems import attribute_rows
 
     audio = Latents(torch.randn(5, 4), mood=["calm"] * 5)
     setting = evaluation(audio, Captions([0, 1], named=["", ""]), Oracle(torch.randn(2, 4), torch.zeros(4)))

@@ -16,20 +16,20 @@ import soundfile
 import torch
 from torch.nn import functional as F
 
-from diffgar.dataloading import decoding
 from diffgar.dataloading.audio import load, windows
-from diffgar.dataloading.card import Card
-from diffgar.dataloading.decoding import Decoder, Framing, pieces_of
-from diffgar.dataloading.latents import Store, TextStore
-from diffgar.dataloading.splits import by_name
-from diffgar.dataloading.tables import DatasetError
-from diffgar.dataloading.tracks import Dataset, Track, read_dataset
-from diffgar.encoding import Options
+from diffgar.dataloading.datasets.splits import by_name
+from diffgar.dataloading.datasets.tables import DatasetError
+from diffgar.dataloading.datasets.tracks import Dataset, Track, read_dataset
+from diffgar.dataloading.store.card import Card
+from diffgar.dataloading.store.reader import Store, TextStore
 from diffgar.errors import InputError
-from diffgar.extraction import extract_audio, extract_text
+from diffgar.extraction import decode_ahead as decoding
+from diffgar.extraction.batches import Options
+from diffgar.extraction.decode_ahead import Decoder, Framing, pieces_of
+from diffgar.extraction.pair_check import self_test, warn_of_common_mean
+from diffgar.extraction.progress import ExtractionError
+from diffgar.extraction.stores import extract_audio, extract_text
 from diffgar.models.encoders.base import AudioEncoder, EncoderPair, TextEncoder, TextStates
-from diffgar.progress import ExtractionError
-from diffgar.self_test import self_test, warn_of_common_mean
 
 RATE, DIM = 8000, 16
 
@@ -248,7 +248,7 @@ def test_a_track_whose_latents_are_not_finite_is_left_out(folder, tmp_path):
 @pytest.mark.parametrize(("window", "hop"), [(0.5, 0.25), (0.5, 0.5), (0.25, 0.6), (3.0, 1.0)])
 def test_the_pieces_of_a_long_file_hold_its_windows_once_each(tmp_path, monkeypatch, window, hop):
     monkeypatch.setattr(decoding, "PIECE_SECONDS", 2)
-    monkeypatch.setattr("diffgar.dataloading.decoders.BLOCK_FRAMES", 3001)
+    monkeypatch.setattr("diffgar.dataloading.decoders.decode.BLOCK_FRAMES", 3001)
     soundfile.write(tmp_path / "long.wav", np.random.default_rng(0).uniform(-1, 1, 20 * 11025), 11025)
     framing = Framing(RATE, window, hop, "zeros")
     track = Track("long", str(tmp_path / "long.wav"), "train", start_s=1.3, end_s=18.05)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from diffgar.evaluation import figures
+from diffgar.evaluation.reports import figures
 
 
 def drawn(monkeypatch, draw, *arguments):
@@ -97,7 +97,7 @@ def test_a_figure_without_labels_is_drawn(tmp_path):
 def test_umap_is_asked_for_no_more_neighbours_than_there_are(monkeypatch):
     import torch
 
-    from diffgar.evaluation import maps
+    from diffgar.evaluation.reports import maps
 
     class Umap:
         def __init__(self, n_neighbors, **options):

@@ -5,9 +5,9 @@ import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 from test_sampling import SOLVERS, training_schedule
 
-from diffgar.models.diffusion import PREDICTION_TYPES, diffusion_target, signal_and_sigma
-from diffgar.models.inversion import edit, fixed_point, invert
-from diffgar.models.sampling import Sampler, sample
+from diffgar.models.diffusion.inversion import edit, fixed_point, invert
+from diffgar.models.diffusion.objective import PREDICTION_TYPES, diffusion_target, signal_and_sigma
+from diffgar.models.diffusion.sampling import Sampler, sample
 
 T, D = 4, 16
 

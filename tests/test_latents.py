@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 import torch
 
-from diffgar.dataloading.card import Card, StoreError
-from diffgar.dataloading.latents import Store, TextStore, on_device
-from diffgar.dataloading.memory import available_memory
-from diffgar.dataloading.moments import Moments
-from diffgar.dataloading.store_writer import StoreWriter
+from diffgar.dataloading.store.card import Card, StoreError
+from diffgar.dataloading.store.memory import available_memory
+from diffgar.dataloading.store.moments import Moments
+from diffgar.dataloading.store.reader import Store, TextStore, on_device
+from diffgar.dataloading.store.writer import StoreWriter
 from diffgar.errors import InputError
 
 

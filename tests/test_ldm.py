@@ -13,11 +13,11 @@ from diffgar import checkpoints
 from diffgar.dataloading.datamodule import LatentDataModule
 from diffgar.errors import InputError
 from diffgar.models.backbones.unet import UNet
-from diffgar.models.diffusion import Objective
+from diffgar.models.diffusion.objective import Objective
+from diffgar.models.diffusion.sampling import Sampler
 from diffgar.models.ema import WarmedUpEMA
 from diffgar.models.ldm import LatentDiffusion, warmup_cosine
 from diffgar.models.precision import choose_precision
-from diffgar.models.sampling import Sampler
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from hydra.utils import instantiate
 from scripts import ROOT, shell
 
 from diffgar import cli
-from diffgar.dataloading.splits import by_hash
+from diffgar.dataloading.datasets.splits import by_hash
 from diffgar.errors import InputError
 
 LEAF = "train_ldm/model/encoder_pair/demo/mlp/train_ldm_sample_pred_small"
@@ -189,8 +189,11 @@ def test_what_the_system_refuses_is_one_line_with_the_place(told, tmp_path):
     ("target", "message"),
     [
         ("my_encoders.Mine", "a._target_ is my_encoders.Mine, which cannot be imported .*PYTHONPATH"),
-        ("diffgar.dataloading.splits.by_nme", "a._target_ is diffgar.dataloading.splits.by_nme, which cannot"),
-        ("diffgar.dataloading.splits.by_hash", "ConfigError: a: .*unexpected keyword argument 'odd'"),
+        (
+            "diffgar.dataloading.datasets.splits.by_nme",
+            "a._target_ is diffgar.dataloading.datasets.splits.by_nme, which cannot",
+        ),
+        ("diffgar.dataloading.datasets.splits.by_hash", "ConfigError: a: .*unexpected keyword argument 'odd'"),
     ],
 )
 def test_a_target_that_cannot_be_made_is_told_with_its_key(told, target, message):

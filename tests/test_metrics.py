@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from diffgar.evaluation.metrics import (
+from diffgar.evaluation.metrics.ranks import Ranks, ranks
+from diffgar.evaluation.metrics.recall import (
     bootstrap_metrics,
     chance_metrics,
     paired_differences,
@@ -14,7 +15,6 @@ from diffgar.evaluation.metrics import (
     retrieval_metrics,
     summarise,
 )
-from diffgar.evaluation.ranks import Ranks, ranks
 
 
 def given(places, size=None):

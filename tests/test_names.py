@@ -7,8 +7,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from scripts import ROOT
 
-from diffgar.evaluation.names import MAX_LENGTH, differences_of
-from diffgar.evaluation.results import Result, read_result, read_results, write_result
+from diffgar.evaluation.reports.names import MAX_LENGTH, differences_of
+from diffgar.evaluation.reports.results import Result, read_result, read_results, write_result
 
 TRAINED = {"solver": "DDIMScheduler", "num_steps": 4, "num_samples": 5, "guidance_scale": 3, "interval": [0, 1]}
 METRIC = {"mean": 1.0, "std": 0.0, "low": 1.0, "high": 1.0}

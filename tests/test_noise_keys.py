@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from diffgar.evaluation.negatives import Negatives
+from diffgar.evaluation.control.phrasings import Negatives
 from diffgar.evaluation.queries import generated_latents
-from diffgar.models.noise_keys import PURPOSES, seed_of
+from diffgar.models.diffusion.noise_keys import PURPOSES, seed_of
 
 
 def test_keys_of_other_purposes_numbers_or_lengths_give_other_seeds():

@@ -12,15 +12,15 @@ from scripts import composed, places
 
 import extract_dataset
 import train_ldm
-from diffgar.dataloading.card import StoreError
-from diffgar.dataloading.latents import Store
-from diffgar.dataloading.own_latents import OwnLatents
-from diffgar.dataloading.own_sources import LatentsError
-from diffgar.dataloading.splits import by_column
-from diffgar.dataloading.tracks import read_dataset
-from diffgar.encoding import Options
-from diffgar.extraction import import_latents
-from diffgar.progress import ExtractionError
+from diffgar.dataloading.datasets.splits import by_column
+from diffgar.dataloading.datasets.tracks import read_dataset
+from diffgar.dataloading.store.card import StoreError
+from diffgar.dataloading.store.reader import Store
+from diffgar.extraction.array_files import LatentsError
+from diffgar.extraction.batches import Options
+from diffgar.extraction.given_latents import OwnLatents
+from diffgar.extraction.progress import ExtractionError
+from diffgar.extraction.stores import import_latents
 
 DIM, NUM_TRACKS = 8, 10
 IDS = [f"t{i}" for i in range(NUM_TRACKS)]
@@ -256,7 +256,7 @@ def test_names_that_do_not_tell_the_tracks_arrays_are_refused_before_anything_is
 
 DEMO_TEXT = [  # in the place of Flan-T5, which is not at hand offline
     "~encoder_pair.text_encoder",
-    "+encoder_pair.text_encoder={_target_:diffgar.models.encoders.demo.DemoTextEncoder}",
+    "+encoder_pair.text_encoder={_target_:diffgar.demo.encoder.DemoTextEncoder}",
     "encoder_pair.text_name=demo_text",
     "encoder_pair.text_dim=128",
 ]

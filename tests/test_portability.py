@@ -16,9 +16,9 @@ import pytest
 import soundfile
 
 from diffgar.dataloading import workers
-from diffgar.dataloading.decoding import Decoder, Framing
-from diffgar.dataloading.demo import write_collection
-from diffgar.dataloading.tracks import Track
+from diffgar.dataloading.datasets.tracks import Track
+from diffgar.demo.collection import write_collection
+from diffgar.extraction.decode_ahead import Decoder, Framing
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = [path for pattern in ("*.py", "diffgar/**/*.py", "benchmarks/*.py") for path in sorted(ROOT.glob(pattern))]

@@ -9,8 +9,8 @@ from torchmetrics.functional.retrieval import (
     retrieval_reciprocal_rank,
 )
 
-from diffgar.evaluation.metrics import retrieval_metrics
-from diffgar.evaluation.ranks import Ranks, ranks, top_k
+from diffgar.evaluation.metrics.ranks import Ranks, ranks, top_k
+from diffgar.evaluation.metrics.recall import retrieval_metrics
 
 
 def tied_vectors(count, generator):

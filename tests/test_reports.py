@@ -10,13 +10,13 @@ from test_names import asked
 from test_results import config, result
 from torch import randn, zeros
 
-from diffgar.dataloading.card import StoreError
+from diffgar.dataloading.store.card import StoreError
 from diffgar.errors import InputError
-from diffgar.evaluation import reports
-from diffgar.evaluation import setting as opening
-from diffgar.evaluation.results import queries_path, read_result, write_result
+from diffgar.evaluation import experiment as opening
+from diffgar.evaluation.reports import show as reports
+from diffgar.evaluation.reports.results import queries_path, read_result, write_result
 from diffgar.evaluation.retrieval import RetrievalOptions, evaluate_retrieval
-from diffgar.evaluation.rows import make_rows
+from diffgar.evaluation.systems import make_rows
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ import pytest
 from test_results import METRICS, config, metric, result
 
 from diffgar.errors import InputError
-from diffgar.evaluation.control_report import control_table
-from diffgar.evaluation.results import Result, read_result, write_result
-from diffgar.evaluation.table_files import TABLES, render_tables
-from diffgar.evaluation.table_styles import Table, render
-from diffgar.evaluation.tables import retrieval_table
+from diffgar.evaluation.reports.control import control_table
+from diffgar.evaluation.reports.results import Result, read_result, write_result
+from diffgar.evaluation.reports.table_files import TABLES, render_tables
+from diffgar.evaluation.reports.table_styles import Table, render
+from diffgar.evaluation.reports.tables import retrieval_table
 
 
 def rows_of(table: Table) -> dict[str, tuple]:

@@ -10,13 +10,13 @@ import pytest
 import torch
 import yaml
 
-from diffgar.evaluation import figures
-from diffgar.evaluation.maps import has_umap, latent_maps, project_pca, project_umap
-from diffgar.evaluation.paper import PUBLISHED, grid_table, paper_table, training_seeds_table
-from diffgar.evaluation.results import Result, queries_path, read_result, read_results, tidy, write_result
-from diffgar.evaluation.table_files import render_tables
-from diffgar.evaluation.table_styles import STYLES, render
-from diffgar.evaluation.tables import NO_RESULT, fidelity_table, retrieval_table
+from diffgar.evaluation.reports import figures
+from diffgar.evaluation.reports.maps import has_umap, latent_maps, project_pca, project_umap
+from diffgar.evaluation.reports.paper import PUBLISHED, grid_table, paper_table, training_seeds_table
+from diffgar.evaluation.reports.results import Result, queries_path, read_result, read_results, tidy, write_result
+from diffgar.evaluation.reports.table_files import render_tables
+from diffgar.evaluation.reports.table_styles import STYLES, render
+from diffgar.evaluation.reports.tables import NO_RESULT, fidelity_table, retrieval_table
 
 METRICS = ("R@1", "R@5", "R@10", "MedR", "MRR")
 

@@ -11,9 +11,9 @@ from diffgar.errors import InputError
 from diffgar.models.backbones.dit import DiT
 from diffgar.models.backbones.mlp import MLP
 from diffgar.models.backbones.unet import UNet
-from diffgar.models.diffusion import PREDICTION_TYPES, clean_latents, diffusion_target, signal_and_sigma
-from diffgar.models.guidance import Denoiser, Guidance, guidance_terms, masked_std
-from diffgar.models.sampling import Sampler, draw_noise, sample
+from diffgar.models.diffusion.guidance import Denoiser, Guidance, guidance_terms, masked_std
+from diffgar.models.diffusion.objective import PREDICTION_TYPES, clean_latents, diffusion_target, signal_and_sigma
+from diffgar.models.diffusion.sampling import Sampler, draw_noise, sample
 
 D, C, T = 16, 12, 8
 SOLVERS = {

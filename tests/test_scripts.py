@@ -15,8 +15,8 @@ from scripts import COLLECTION, TINY, composed, invoke, kill, places, run, start
 import train_ldm
 from diffgar import checkpoints
 from diffgar.checks import ConfigError
-from diffgar.dataloading.demo import ATTRIBUTES
-from diffgar.evaluation.methods import GENERATED
+from diffgar.demo.collection import ATTRIBUTES
+from diffgar.evaluation.control.methods import GENERATED
 
 LEAF = "config/train_ldm/model/encoder_pair/clap/unet/train_ldm_sample_pred_base.yaml"
 

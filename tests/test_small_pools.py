@@ -7,16 +7,23 @@ import torch
 from pools import Captions, Latents, Oracle, evaluation
 
 from diffgar.errors import InputError
-from diffgar.evaluation.control import Answer, Unwanted, choose_unwanted, dropping, evaluate_control, hinge_penalty
-from diffgar.evaluation.editing import InversionControl
-from diffgar.evaluation.edits import Edits, choose_edits, edit_metrics
+from diffgar.evaluation.control.edits import Edits, choose_edits, edit_metrics
+from diffgar.evaluation.control.inversion import InversionControl
+from diffgar.evaluation.control.measures import (
+    Answer,
+    Unwanted,
+    choose_unwanted,
+    dropping,
+    evaluate_control,
+    hinge_penalty,
+)
+from diffgar.evaluation.control.negative import NegativeControl
 from diffgar.evaluation.fidelity import require_tracks
-from diffgar.evaluation.figures import rank_figure, recall_figure
-from diffgar.evaluation.listing import worst_captions
-from diffgar.evaluation.ranks import top_k
+from diffgar.evaluation.metrics.ranks import top_k
+from diffgar.evaluation.reports.figures import rank_figure, recall_figure
+from diffgar.evaluation.reports.worst import worst_captions
 from diffgar.evaluation.retrieval import RetrievalOptions, evaluate_retrieval
-from diffgar.evaluation.rows import attribute_rows, make_rows
-from diffgar.evaluation.steering import NegativeControl
+from diffgar.evaluation.systems import attribute_rows, make_rows
 
 QUICK = RetrievalOptions(num_resamples=5)
 

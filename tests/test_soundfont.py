@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from diffgar.dataloading.demo_music import BACKINGS, BASSES, KITS, LEADS
-from diffgar.dataloading.demo_sound import SAMPLE_RATE, soundfont
-from diffgar.dataloading.soundfont import SoundFont
+from diffgar.demo.music import BACKINGS, BASSES, KITS, LEADS
+from diffgar.demo.sound import SAMPLE_RATE, soundfont
+from diffgar.demo.soundfont import SoundFont
 
 HELD = [LEADS["violin"], LEADS["saxophone"], LEADS["flute"], BACKINGS["strings"], BACKINGS["choir"], BACKINGS["organ"]]
 

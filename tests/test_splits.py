@@ -5,9 +5,9 @@ import logging
 import pandas as pd
 import pytest
 
-from diffgar.dataloading import splits
-from diffgar.dataloading.tables import DatasetError
-from diffgar.dataloading.tracks import read_dataset
+from diffgar.dataloading.datasets import splits
+from diffgar.dataloading.datasets.tables import DatasetError
+from diffgar.dataloading.datasets.tracks import read_dataset
 
 COLUMNS = {"track_id": "track_id", "path": "path", "caption": "caption"}
 EVEN = {"train": 0.4, "validation": 0.3, "test": 0.3}

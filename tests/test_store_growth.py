@@ -8,13 +8,13 @@ import pytest
 import soundfile
 from test_extraction import OPTIONS, RATE, Bands, Words, collection, content, extract, write_collection
 
-from diffgar.dataloading import store_join
-from diffgar.dataloading.card import StoreError
-from diffgar.dataloading.latents import Store, TextStore
-from diffgar.dataloading.store_writer import StoreWriter
-from diffgar.encoding import Options
-from diffgar.extraction import extract_text
-from diffgar.progress import ExtractionError
+from diffgar.dataloading.store import join as store_join
+from diffgar.dataloading.store.card import StoreError
+from diffgar.dataloading.store.reader import Store, TextStore
+from diffgar.dataloading.store.writer import StoreWriter
+from diffgar.extraction.batches import Options
+from diffgar.extraction.progress import ExtractionError
+from diffgar.extraction.stores import extract_text
 
 
 class Counting(Bands):

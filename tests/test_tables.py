@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from diffgar.dataloading.cells import Unread
-from diffgar.dataloading.splits import by_list, by_name
-from diffgar.dataloading.tables import DatasetError, read_table
-from diffgar.dataloading.tracks import read_dataset
+from diffgar.dataloading.datasets.cells import Unread
+from diffgar.dataloading.datasets.splits import by_list, by_name
+from diffgar.dataloading.datasets.tables import DatasetError, read_table
+from diffgar.dataloading.datasets.tracks import read_dataset
 
 COLUMNS = {"track_id": "track_id", "path": "path", "caption": "caption"}
 HEADER = "track_id,path,caption\n"

@@ -4,10 +4,10 @@ import pandas as pd
 import pytest
 import wandb
 
-from diffgar.evaluation.figures import recall_figure
-from diffgar.evaluation.results import Result, read_result, write_result
-from diffgar.evaluation.tables import retrieval_table
-from diffgar.evaluation.tracking import track
+from diffgar.evaluation.reports.figures import recall_figure
+from diffgar.evaluation.reports.results import Result, read_result, write_result
+from diffgar.evaluation.reports.tables import retrieval_table
+from diffgar.evaluation.reports.wandb_log import track
 
 METRIC = {"mean": 40.0, "std": 1.0, "low": 30.0, "high": 50.0}
 

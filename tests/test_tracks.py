@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from omegaconf import OmegaConf
 
-from diffgar.dataloading import splits
-from diffgar.dataloading.tables import DatasetError, read_table
-from diffgar.dataloading.tags import read_jamendo, with_captions
-from diffgar.dataloading.tracks import mix, read_dataset
+from diffgar.dataloading.datasets import splits
+from diffgar.dataloading.datasets.tables import DatasetError, read_table
+from diffgar.dataloading.datasets.tags import read_jamendo, with_captions
+from diffgar.dataloading.datasets.tracks import mix, read_dataset
 
 CONFIGS = Path(__file__).parents[1] / "config" / "data"
 REAL = Path(__file__).parents[2] / "shared" / "data"  # the published tables, where someone has put them

@@ -6,9 +6,9 @@ from test_datamodule import make_stores
 from trained import GUIDANCES, SOLVER, a_batch_and_draws, make
 
 from diffgar.dataloading.datamodule import LatentDataModule
-from diffgar.models.diffusion import PREDICTION_TYPES, Objective
+from diffgar.models.diffusion.objective import PREDICTION_TYPES, Objective
+from diffgar.models.diffusion.sampling import Sampler, sample
 from diffgar.models.ldm import LatentDiffusion
-from diffgar.models.sampling import Sampler, sample
 from diffgar.models.tuning import Tuned
 
 

@@ -7,7 +7,7 @@ import torch
 from diffusers import DDIMScheduler, DDPMScheduler
 
 from diffgar.models.backbones.unet import UNet
-from diffgar.models.diffusion import Objective
+from diffgar.models.diffusion.objective import Objective
 from diffgar.models.ldm import warmup_cosine
 
 PUBLISHED = {"beta_schedule": "scaled_linear", "beta_start": 0.0015, "beta_end": 0.0195, "clip_sample": False}

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import soxr
 
-from diffgar.dataloading.audio_parts import AudioError
-from diffgar.dataloading.decoders import decode
+from diffgar.dataloading.decoders.decode import decode
+from diffgar.dataloading.decoders.parts import AudioError
 
 # Linear-phase FIR at soxr's "HQ" setting: 20-bit precision, pass band to 0.91 of the lower Nyquist frequency.
 # It is librosa's default too.

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from diffgar.dataloading.card import StoreError
-from diffgar.dataloading.latents import Store, TextStore
+from diffgar.dataloading.store.card import StoreError
+from diffgar.dataloading.store.reader import Store, TextStore
 
 
 class LatentBatches(Dataset):

@@ -10,8 +10,8 @@ from pytorch_lightning.utilities import rank_zero_only
 from torch.utils.data import DataLoader, Sampler
 
 from diffgar.dataloading.batches import LatentBatches
-from diffgar.dataloading.card import StoreError
-from diffgar.dataloading.latents import Store, TextStore
+from diffgar.dataloading.store.card import StoreError
+from diffgar.dataloading.store.reader import Store, TextStore
 from diffgar.errors import InputError
 
 log = logging.getLogger(__name__)

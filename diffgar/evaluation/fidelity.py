@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 
 from diffgar.errors import InputError
-from diffgar.evaluation.captionwise import (
+from diffgar.evaluation.metrics.per_caption import (
     mean_with_interval,
     sequence_statistics,
     teacher_scores,
     track_parts,
     within_statistics,
 )
-from diffgar.evaluation.halves import NEIGHBOURS, compare_halves, draw_half
+from diffgar.evaluation.metrics.two_sets import NEIGHBOURS, compare_halves, draw_half
 from diffgar.models.encoders.base import pool
 from diffgar.values import whole
 

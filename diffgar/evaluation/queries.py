@@ -9,13 +9,13 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from diffgar.dataloading.card import StoreError
-from diffgar.dataloading.columns import keep
-from diffgar.dataloading.latents import Store, TextStore
+from diffgar.dataloading.datasets.columns import keep
+from diffgar.dataloading.store.card import StoreError
+from diffgar.dataloading.store.reader import Store, TextStore
 from diffgar.errors import InputError
 from diffgar.evaluation.tasks import RetrievalTask
+from diffgar.models.diffusion.noise_keys import seed_of
 from diffgar.models.encoders.base import pool
-from diffgar.models.noise_keys import seed_of
 
 
 def task_of(

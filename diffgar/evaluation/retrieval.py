@@ -10,15 +10,15 @@ from torch import Tensor
 
 from diffgar.errors import InputError
 from diffgar.evaluation.checks import POOLINGS, SAMPLES
-from diffgar.evaluation.hubness import CORRECTIONS, correct
-from diffgar.evaluation.metrics import (
+from diffgar.evaluation.metrics.hubness import CORRECTIONS, correct
+from diffgar.evaluation.metrics.ranks import Adjust, Ranks, ranks
+from diffgar.evaluation.metrics.recall import (
     bootstrap_metrics,
     chance_metrics,
     paired_differences,
     retrieval_metrics,
     summarise,
 )
-from diffgar.evaluation.ranks import Adjust, Ranks, ranks
 from diffgar.evaluation.tasks import DIRECTIONS, RetrievalTask
 from diffgar.models.encoders.base import pool
 from diffgar.values import listed, one_of, whole

@@ -1,9 +1,9 @@
 """Retrieval on the validation split, for training to watch and to choose its best step by."""
 
-from diffgar.dataloading.latents import Store, TextStore
-from diffgar.evaluation.metrics import retrieval_metrics
+from diffgar.dataloading.store.reader import Store, TextStore
+from diffgar.evaluation.metrics.ranks import ranks
+from diffgar.evaluation.metrics.recall import retrieval_metrics
 from diffgar.evaluation.queries import caption_rows, generated_latents, projected_queries, task_of, track_rows
-from diffgar.evaluation.ranks import ranks
 from diffgar.evaluation.retrieval import make_queries
 
 FEW = 50  # tracks, below which steps tie or are told apart by chance

@@ -7,10 +7,10 @@ from torch import Tensor, nn
 from diffgar.errors import InputError
 from diffgar.models.backbones.layers import Dropout
 from diffgar.models.contrastive import info_nce
-from diffgar.models.diffusion import drop_captions, masked_mse
+from diffgar.models.diffusion.objective import drop_captions, masked_mse
+from diffgar.models.distributed import gather_rows
 from diffgar.models.latent_module import LatentModule
 from diffgar.models.ldm import LatentDiffusion, States
-from diffgar.models.processes import gather_rows
 
 
 class Regression(LatentDiffusion):

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from diffgar.errors import InputError
-from diffgar.models.ddim import Level, ddim_steps, level_at
-from diffgar.models.diffusion import clean_latents, drop_captions, masked_mse
-from diffgar.models.guidance import Guidance
+from diffgar.models.diffusion.ddim import Level, ddim_steps, level_at
+from diffgar.models.diffusion.guidance import Guidance
+from diffgar.models.diffusion.objective import clean_latents, drop_captions, masked_mse
+from diffgar.models.diffusion.sampling import Sampler
 from diffgar.models.ldm import LatentDiffusion, States
-from diffgar.models.sampling import Sampler
 from diffgar.values import whole
 
 

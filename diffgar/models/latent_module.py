@@ -6,7 +6,7 @@ import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor
 
-from diffgar.models.noise_keys import seed_of
+from diffgar.models.diffusion.noise_keys import seed_of
 from diffgar.models.precision import ClipsGradients
 from diffgar.values import whole
 

@@ -8,11 +8,11 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 
 from diffgar.errors import InputError
 from diffgar.models.backbones.base import check_backbone
-from diffgar.models.diffusion import check_schedule, drop_captions
+from diffgar.models.diffusion.noise_keys import seed_of
+from diffgar.models.diffusion.objective import check_schedule, drop_captions
+from diffgar.models.diffusion.sampling import Sampler, draw_noise, sample
+from diffgar.models.distributed import gather_rows
 from diffgar.models.latent_module import LatentModule
-from diffgar.models.noise_keys import seed_of
-from diffgar.models.processes import gather_rows
-from diffgar.models.sampling import Sampler, draw_noise, sample
 
 States = tuple[Tensor, Tensor]  # token states (B, L, C) and their mask (B, L)
 

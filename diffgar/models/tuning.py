@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from diffgar.errors import InputError
-from diffgar.models.ddim import ddim_steps
-from diffgar.models.diffusion import drop_captions
+from diffgar.models.diffusion.ddim import ddim_steps
+from diffgar.models.diffusion.guidance import Guidance
+from diffgar.models.diffusion.objective import drop_captions
 from diffgar.models.distill import start_as
-from diffgar.models.guidance import Guidance
 from diffgar.models.ldm import LatentDiffusion, States
 from diffgar.values import whole
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from diffgar.models.processes import place
+from diffgar.models.distributed import place
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,12 @@ from transformers import ClapConfig
 from transformers.models.clap.modeling_clap import ClapAudioModelWithProjection, ClapTextModelWithProjection
 
 from diffgar.models.encoders.base import AudioEncoder, TextEncoder, TextStates
-from diffgar.models.encoders.downloads import Published, remedy
-from diffgar.models.encoders.frozen import Frozen
-from diffgar.models.encoders.mel import decibels, mel_bank, power_spectrogram
-from diffgar.models.encoders.recognise import refuse_others
-from diffgar.models.encoders.tokens import load_tokenizer, tokenize
-from diffgar.models.encoders.weights import RANDOM, Checkpoint, WeightsError, build, find_checkpoint
+from diffgar.models.encoders.networks.mel import decibels, mel_bank, power_spectrogram
+from diffgar.models.encoders.pretrained.downloads import Published, remedy
+from diffgar.models.encoders.pretrained.frozen import Frozen
+from diffgar.models.encoders.pretrained.recognise import refuse_others
+from diffgar.models.encoders.pretrained.tokens import load_tokenizer, tokenize
+from diffgar.models.encoders.pretrained.weights import RANDOM, Checkpoint, WeightsError, build, find_checkpoint
 
 log = logging.getLogger(__name__)
 

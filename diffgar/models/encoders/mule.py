@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from diffgar.models.encoders.base import AudioEncoder
-from diffgar.models.encoders.downloads import Published, remedy
-from diffgar.models.encoders.frozen import Frozen
-from diffgar.models.encoders.mule_network import SAMPLE_RATE, SECONDS, Mule
-from diffgar.models.encoders.recognise import refuse_others
-from diffgar.models.encoders.weights import RANDOM, WeightsError, build, find_checkpoint
+from diffgar.models.encoders.networks.mule import SAMPLE_RATE, SECONDS, Mule
+from diffgar.models.encoders.pretrained.downloads import Published, remedy
+from diffgar.models.encoders.pretrained.frozen import Frozen
+from diffgar.models.encoders.pretrained.recognise import refuse_others
+from diffgar.models.encoders.pretrained.weights import RANDOM, WeightsError, build, find_checkpoint
 
 CONVERSION = Published("matteospanio/mule", ("model.safetensors", "config.json"))
 SIZES = (  # of config.json, as `SlowFastNFNet` takes them

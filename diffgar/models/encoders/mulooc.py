@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from diffgar.models.encoders.base import AudioEncoder
-from diffgar.models.encoders.frozen import Frozen
-from diffgar.models.encoders.mule_network import SAMPLE_RATE, SECONDS
-from diffgar.models.encoders.mulooc_network import FrontEnd, Mulooc
-from diffgar.models.encoders.recognise import refuse_others
-from diffgar.models.encoders.weights import RANDOM, WeightsError, build, find_checkpoint
+from diffgar.models.encoders.networks.mule import SAMPLE_RATE, SECONDS
+from diffgar.models.encoders.networks.mulooc import FrontEnd, Mulooc
+from diffgar.models.encoders.pretrained.frozen import Frozen
+from diffgar.models.encoders.pretrained.recognise import refuse_others
+from diffgar.models.encoders.pretrained.weights import RANDOM, WeightsError, build, find_checkpoint
 
 REMEDY = (
     "The weights are not published: train them with Pliploop/MuLOVR, or ask its authors, and set encoder_pair.weights "

@@ -6,11 +6,11 @@ import torch
 from transformers import T5Config, T5EncoderModel
 
 from diffgar.models.encoders.base import TextEncoder, TextStates
-from diffgar.models.encoders.downloads import Published, remedy
-from diffgar.models.encoders.frozen import Frozen
-from diffgar.models.encoders.recognise import refuse_others
-from diffgar.models.encoders.tokens import load_tokenizer, tokenize
-from diffgar.models.encoders.weights import RANDOM, build, find_checkpoint
+from diffgar.models.encoders.pretrained.downloads import Published, remedy
+from diffgar.models.encoders.pretrained.frozen import Frozen
+from diffgar.models.encoders.pretrained.recognise import refuse_others
+from diffgar.models.encoders.pretrained.tokens import load_tokenizer, tokenize
+from diffgar.models.encoders.pretrained.weights import RANDOM, build, find_checkpoint
 
 FLAN_T5 = "google/flan-t5-base"
 PUBLISHED = Published(FLAN_T5, ("config.json", "model.safetensors", "*token*", "spiece*"))

@@ -1,0 +1,72 @@
+"""Parquet → DataFrames: no integer becomes a float, and what is large or broken is not read unless it is asked for."""
+
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from diffgar.dataloading.datasets.cells import Unread
+from diffgar.dataloading.datasets.separated import unique_names
+
+LARGE = 4096  # bytes a cell on average: binary cells beyond it are files, not texts
+
+
+def read_parquet(path: Path) -> pd.DataFrame:
+    """The table of a file. A column of embedded files, or one that cannot be read, holds `Unread` in every row."""
+    with pq.ParquetFile(path) as file:
+        schema, num_rows = file.schema_arrow, file.metadata.num_rows
+        sizes = _sizes(file.metadata)
+        columns = []
+        for i, field in enumerate(schema):
+            if _is_embedded(field.type) or (_is_binary(field.type) and sizes[field.name] > LARGE * num_rows):
+                columns.append([Unread(_named(field.type))] * num_rows)
+                continue
+            nth = schema.names[:i].count(field.name)  # of several columns of one name
+            try:
+                columns.append(_cells(file.read(columns=[field.name]).column(nth)))
+            except (pa.ArrowException, ValueError, OSError, OverflowError) as error:
+                columns.append([Unread(f"a cell that cannot be read ({str(error)[:80]})")] * num_rows)
+    index = pd.Index([f"row {number}" for number in range(1, num_rows + 1)], dtype=object)
+    named = {name: pd.Series(cells) for name, cells in zip(unique_names(schema.names), columns, strict=True)}
+    return pd.DataFrame(named, index=range(num_rows)).set_axis(index)
+
+
+def _sizes(metadata: pq.FileMetaData) -> dict[str, int]:
+    """Uncompressed bytes of each top-level column."""
+    sizes: dict[str, int] = {}
+    for group in range(metadata.num_row_groups):
+        for i in range(metadata.num_columns):
+            column = metadata.row_group(group).column(i)
+            name = column.path_in_schema.split(".")[0]
+            sizes[name] = sizes.get(name, 0) + column.total_uncompressed_size
+    return sizes
+
+
+def _cells(column: pa.ChunkedArray) -> list | pd.Series:
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):
+        try:
+            return pd.Series(column.to_pylist(), dtype=object)
+        except UnicodeDecodeError:  # told by row where such a cell is asked for
+            cells = column.cast(pa.large_binary()).to_pylist()
+            return pd.Series([c if c is None else c.decode("utf-8", "surrogateescape") for c in cells], dtype=object)
+    return column.to_pandas(integer_object_nulls=True)
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    tests = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary, pa.types.is_binary_view)
+    return any(test(kind) for test in tests)
+
+
+def _is_embedded(kind: pa.DataType) -> bool:
+    """Whether records or lists hold bytes, as audio and images do in tables made for training."""
+    inner = [kind.field(i).type for i in range(kind.num_fields)]
+    return any(_is_binary(each) or _is_embedded(each) for each in inner)
+
+
+def _named(kind: pa.DataType) -> str:
+    if pa.types.is_struct(kind):
+        return f"a record of {', '.join(kind.field(i).name for i in range(kind.num_fields))}"
+    return "bytes" if _is_binary(kind) else "a list of bytes"

@@ -1,0 +1,83 @@
+"""What a store's folder holds already: the joined store, and the shards of generations that were not joined."""
+
+import json
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from diffgar.dataloading.store.card import StoreError
+
+
+class Shard:
+    """One committed file of a generation: the latents of some rows, and the reasons of those left out."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        try:
+            self.content = np.load(path)
+            self.meta = json.loads(self.content["meta"].tobytes())
+        except FileNotFoundError:
+            raise
+        except (OSError, ValueError, KeyError, EOFError) as error:
+            raise StoreError(f"{path}: a damaged shard ({error}); delete it, and extract again") from error
+
+    @cached_property
+    def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Frames (F, D), offsets (N + 1,) and embeddings (N, P) or None."""
+        offsets = np.concatenate([[0], np.cumsum(self.content["lengths"])]).astype(np.int64)
+        embeddings = self.content.get("embeddings")
+        return self.content["frames"], offsets, embeddings
+
+    def release(self) -> None:
+        """Forget the arrays, which may be large; they are read again where they are asked for."""
+        self.__dict__.pop("arrays", None)
+
+
+@dataclass
+class Held:
+    """Where each row's latents are. joined: row_id → (key, position in the joined store); in_shards: row_id → (key,
+    shard, position); skipped: row_id → {"row_id", "path", "reason", "_key"}."""
+
+    joined: dict[str, tuple[str, int]] = field(default_factory=dict)
+    in_shards: dict[str, tuple[str, Shard, int]] = field(default_factory=dict)
+    skipped: dict[str, dict] = field(default_factory=dict)
+    generations: list[Path] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, folder: Path, without: Path) -> "Held":
+        """What a folder holds, but for the generation that is being written."""
+        held = cls()
+        if (folder / "rows.parquet").is_file():
+            rows = pd.read_parquet(folder / "rows.parquet", columns=["row_id", "_key"])
+            pairs = zip(rows["row_id"], rows["_key"], strict=True)
+            held.joined = {row_id: (key, i) for i, (row_id, key) in enumerate(pairs)}
+        if (folder / "skipped.csv").is_file():
+            table = pd.read_csv(folder / "skipped.csv", dtype=str, keep_default_na=False)
+            held.skipped = {item["row_id"]: item for item in table.to_dict("records")}
+        writing = folder / "writing"
+        held.generations = [p for p in sorted(writing.glob("*")) if p.is_dir() and p != without]
+        for generation in held.generations:
+            for shard in map(Shard, sorted(generation.glob("*.npz"))):
+                pairs = zip(shard.meta["kept"], shard.meta["keys"], strict=True)
+                held.in_shards |= {row_id: (key, shard, i) for i, (row_id, key) in enumerate(pairs)}
+                held.skipped |= {item["row_id"]: item for item in shard.meta["skipped"]}
+        return held
+
+    def has(self, row_id: str, key: str) -> bool:
+        """Whether these latents are there, or are known not to come from this very source."""
+        known = (self.joined.get(row_id), self.in_shards.get(row_id))
+        return any(found and found[0] == key for found in known) or self.reason(row_id, key) is not None
+
+    def reason(self, row_id: str, key: str) -> dict | None:
+        """Why a row was left out, as long as it is made of the same."""
+        item = self.skipped.get(row_id)
+        return item if item and item["_key"] == key else None
+
+    def used_up(self, ids: Collection[str]) -> list[Path]:
+        """The generations of whose latents all are in a store of these rows, so that their shards may go."""
+        rest = {shard.path.parent for row_id, (_, shard, _) in self.in_shards.items() if row_id not in set(ids)}
+        return [generation for generation in self.generations if generation not in rest]

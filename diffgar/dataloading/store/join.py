@@ -1,0 +1,212 @@
+"""From shards and what was held before to one store, and that in the place of the old one.
+
+The new files are written to `<folder>/next`, which is renamed to `<folder>/ready` when all are there; then they are
+moved into the folder. A kill leaves the old store, or a `ready` that `install` goes on with.
+"""
+
+import os
+import shutil
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from diffgar.dataloading.store.card import Card, StoreError
+from diffgar.dataloading.store.held import Held, Shard
+from diffgar.dataloading.store.moments import Moments
+from diffgar.dataloading.store.reader import Store
+
+NEXT, READY = "next", "ready"
+COMPUTED = ("_seconds", "_audio")  # columns that extraction adds to the plan's
+
+
+@dataclass
+class Row:
+    """One row of the new store: its frames (T, D), its embedding (P,) or None, and its further columns."""
+
+    row_id: str
+    frames: np.ndarray
+    embedding: np.ndarray | None
+    extra: dict
+
+
+def join(folder: Path, card: Card, plan: pd.DataFrame, shards: list[Shard], held: Held, same: frozenset[str]) -> None:
+    """Write the store of `plan` from new shards, older shards and the store that was joined before."""
+    target = folder / NEXT
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir()
+    sources = Sources(folder, shards, held, same)
+    skipped = sources.skipped(plan)
+    ids = sources.ids(plan)
+    if not ids:
+        raise StoreError(f"{folder}: every row was left out, the first because: {skipped[0]['reason']}")
+    if sources.same_rows(ids):
+        extra = keep_frames(folder, target, card, plan, sources.old)
+    else:
+        extra = write_frames(target, card, plan, sources)
+    rows = plan.set_index("row_id", drop=False).loc[ids].reset_index(drop=True)
+    rows.drop(columns=[column for column in extra if column in rows]).join(extra).to_parquet(target / "rows.parquet")
+    if skipped:
+        pd.DataFrame(skipped).to_csv(target / "skipped.csv", index=False, encoding="utf-8")
+    card.num_rows, card.num_skipped = len(ids), len(skipped)
+    card.notes = (card.notes or {}) | sources.counts()
+    card.files = {path.name: path.stat().st_size for path in sorted(target.iterdir())}
+    card.save(target)
+    Store(target)  # opens, or says what is wrong
+    target.rename(folder / READY)
+    install(folder)
+
+
+def write_frames(target: Path, card: Card, plan: pd.DataFrame, sources: "Sources") -> pd.DataFrame:
+    """Write frames, offsets and embeddings row by row; returns the rows' further columns."""
+    offsets, extra, embeddings, moments = [0], [], [], Moments(card.dim)
+    card.checksums, checksum = [], Checksum()
+    train = train_ids(plan)
+    with (target / "frames.f16").open("wb") as out:
+        for row in sources.rows(plan):
+            out.write(row.frames)
+            checksum.add(row.frames)
+            if row.row_id in train:
+                moments.add(row.frames)
+            offsets.append(offsets[-1] + len(row.frames))
+            extra.append(row.extra)
+            if row.embedding is not None:
+                embeddings.append(row.embedding)
+            if len(extra) % card.shard_size == 0:
+                card.checksums.append(checksum.take())
+    if checksum.num_frames:
+        card.checksums.append(checksum.take())
+    np.save(target / "offsets.npy", np.array(offsets, dtype=np.int64))
+    if embeddings:
+        np.save(target / "embeddings.npy", np.stack(embeddings))
+        card.embedding_dim = len(embeddings[0])
+    card.num_frames = offsets[-1]
+    card.mean, card.std = moments.result()
+    return pd.DataFrame(extra)
+
+
+def keep_frames(folder: Path, target: Path, card: Card, plan: pd.DataFrame, old: Store) -> pd.DataFrame:
+    """Take over the files of a store whose rows stay as they are; only their columns, or their splits, have changed."""
+    for name in ("frames.f16", "offsets.npy", "embeddings.npy"):
+        if (folder / name).is_file():
+            link(folder / name, target / name)
+    for name in ("checksums", "num_frames", "embedding_dim", "mean", "std"):
+        setattr(card, name, getattr(old.card, name))
+    train = train_ids(plan)
+    if train != train_ids(old.rows):
+        moments = Moments(card.dim)
+        for i in np.flatnonzero(old.rows["row_id"].isin(train)):
+            moments.add(old.row(i))
+        card.mean, card.std = moments.result()
+    return old.rows[[column for column in COMPUTED if column in old.rows]]
+
+
+def train_ids(rows: pd.DataFrame) -> set[str]:
+    return set(rows["row_id"][rows["split"] == "train"])
+
+
+def link(source: Path, target: Path) -> None:
+    """One file under two names, or a copy where the file system cannot do that."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def install(folder: Path) -> None:
+    """Move a finished new store into its folder, over the old one. Goes on where a kill has interrupted it."""
+    ready = folder / READY
+    if not ready.is_dir():
+        return
+    for path in sorted(ready.iterdir()):
+        path.replace(folder / path.name)
+        path.unlink(missing_ok=True)  # POSIX renames nothing where both names are one file's
+    for name in ("skipped.csv", "embeddings.npy"):
+        if name not in Card.load(folder).files:
+            (folder / name).unlink(missing_ok=True)
+    ready.rmdir()
+
+
+class Checksum:
+    """Frames and CRC-32 of a run of rows."""
+
+    def __init__(self):
+        self.num_frames, self.value = 0, 0
+
+    def add(self, frames: np.ndarray) -> None:
+        self.num_frames, self.value = self.num_frames + len(frames), zlib.crc32(frames, self.value)
+
+    def take(self) -> list[int]:
+        """What was added since it was last taken."""
+        taken = [self.num_frames, self.value]
+        self.__init__()
+        return taken
+
+
+class Sources:
+    """Finds each row of a plan: in the new shards, in older ones, or in the store that was joined before."""
+
+    def __init__(self, folder: Path, shards: list[Shard], held: Held, same: frozenset[str]):
+        self.shards, self.held, self.same = shards, held, same
+        self.new = {row_id: (shard, i) for shard in shards for i, row_id in enumerate(shard.meta["kept"])}
+        self.reasons = {item["row_id"]: item for shard in shards for item in shard.meta["skipped"]}
+        self.old = Store(folder) if held.joined else None
+        embeddings = folder / "embeddings.npy"
+        self.old_embeddings = np.load(embeddings) if self.old and embeddings.is_file() else None
+        self.open: dict[Path, Shard] = {}  # the last one of each generation
+
+    def ids(self, plan: pd.DataFrame) -> list[str]:
+        """The rows that have latents, in the plan's order."""
+        left_out = {item["row_id"] for item in self.skipped(plan)}
+        return [row_id for row_id in plan["row_id"] if row_id not in left_out]
+
+    def same_rows(self, ids: list[str]) -> bool:
+        """Whether all these rows are those of the store that was joined before, in its order."""
+        return not self.new and not self.held.in_shards and ids == list(self.held.joined)
+
+    def rows(self, plan: pd.DataFrame) -> Iterator[Row]:
+        """What each row with latents consists of, in the plan's order."""
+        for row_id, key in zip(plan["row_id"], plan["_key"], strict=True):
+            if row_id in self.new:
+                yield self._from_shard(row_id, *self.new[row_id])
+            elif row_id in self.reasons or self.held.reason(row_id, key):
+                continue
+            elif (found := self.held.in_shards.get(row_id)) and found[0] == key:
+                yield self._from_shard(row_id, *found[1:])
+            elif (found := self.held.joined.get(row_id)) and (found[0] == key or row_id in self.same):
+                yield self._from_store(row_id, found[1])
+            else:
+                raise StoreError(f"{row_id!r} has gone from the store while it was written; run the same command again")
+
+    def skipped(self, plan: pd.DataFrame) -> list[dict]:
+        """The rows that were left out, with their reasons."""
+        pairs = zip(plan["row_id"], plan["_key"], strict=True)
+        found = (self.reasons.get(row_id) or self.held.reason(row_id, key) for row_id, key in pairs)
+        return [item for item in found if item and item["row_id"] not in self.new]
+
+    def counts(self) -> dict[str, int]:
+        """Sums over shards, and what the store before had counted."""
+        total = Counter(
+            {k: v for k, v in (self.old.card.notes or {}).items() if isinstance(v, int)} if self.old else {}
+        )
+        for shard in self.shards:
+            total.update(shard.meta["counts"])
+        return dict(total)
+
+    def _from_shard(self, row_id: str, shard: Shard, i: int) -> Row:
+        last = self.open.get(shard.path.parent)
+        if last is not None and last is not shard:
+            last.release()
+        self.open[shard.path.parent] = shard
+        frames, offsets, embeddings = shard.arrays
+        embedding = None if embeddings is None else embeddings[i]
+        return Row(row_id, frames[offsets[i] : offsets[i + 1]], embedding, shard.meta["extra"].get(row_id, {}))
+
+    def _from_store(self, row_id: str, i: int) -> Row:
+        extra = {column: self.old.rows[column].iloc[i] for column in COMPUTED if column in self.old.rows}
+        embedding = None if self.old_embeddings is None else self.old_embeddings[i]
+        return Row(row_id, self.old.row(i), embedding, extra)

@@ -1,0 +1,66 @@
+"""What each row of a store is made of, as one short key: another key is encoded anew."""
+
+from collections.abc import Callable, Iterable
+from hashlib import sha256
+from pathlib import Path
+from unicodedata import normalize
+
+import pandas as pd
+from tqdm import tqdm
+
+from diffgar.dataloading.datasets.tracks import Track
+
+
+def key_of(*parts: object) -> str:
+    """16 hexadecimal digits that tell these parts from others."""
+    return sha256(repr(parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def caption_keys(captions: Iterable[str]) -> list[str]:
+    return [key_of(caption) for caption in captions]
+
+
+def audio_keys(tracks: Iterable[Track]) -> list[str]:
+    """Keys of the file's path, size and time, and of the cut; a file that is not on disk has a key of its own."""
+    stats: dict[str, tuple] = {}
+    return [key_of(_place(track), stats.setdefault(track.path, _stat(track.path))) for track in tracks]
+
+
+def unchanged(
+    tracks: Iterable[Track], keys: list[str], store: Path, digest: Callable[[str, float | None, float | None], str]
+) -> set[str]:
+    """The ids of tracks that a store holds and that sound the same, be it under another key.
+
+    Another key have files that were moved, or copied without their times: their bytes are compared with what the store
+    says that it encoded. And files that are on disk no more: what was encoded from that very place is kept.
+    digest: (path, start_s, end_s) → the hash that the store has in its column `_audio`.
+    """
+    if not (store / "rows.parquet").is_file():
+        return set()
+    held = pd.read_parquet(store / "rows.parquet").set_index("row_id")
+    pairs = [
+        (t, held["_key"][t.track_id] == key) for t, key in zip(tracks, keys, strict=True) if t.track_id in held.index
+    ]
+    same, others = {t.track_id for t, equal in pairs if equal}, [t for t, equal in pairs if not equal]
+    for track in tqdm(others, "comparing files", unit="file", disable=not others, leave=False):
+        row = held.loc[track.track_id]
+        if not Path(track.path).is_file():
+            start, end = (None if pd.isna(row[name]) else row[name] for name in ("start_s", "end_s"))
+            known = _place(Track(track.track_id, row["path"], "", start, end)) == _place(track)
+        else:
+            known = digest(track.path, track.start_s, track.end_s) == row.get("_audio")
+        if known:
+            same.add(track.track_id)
+    return same
+
+
+def _place(track: Track) -> tuple:
+    return normalize("NFC", track.path), track.start_s, track.end_s  # however the disk spells it
+
+
+def _stat(path: str) -> tuple[int, int] | None:
+    try:
+        stat = Path(path).stat()
+    except OSError:
+        return None
+    return stat.st_size, stat.st_mtime_ns

@@ -1,0 +1,187 @@
+"""The latent store's reader: a card, flat fp16 frames, int64 offsets and a table of what the rows are.
+
+    <folder>/card.json      what made it (Card)
+    <folder>/frames.f16     all rows' frames, one after the other, (F, D) float16
+    <folder>/offsets.npy    (N + 1,) int64: row i is frames[offsets[i]:offsets[i + 1]]
+    <folder>/rows.parquet   the N rows: tracks of an audio store, captions of a text store (row 0 is the empty caption)
+
+A text store also has `embeddings.npy` (N, P) float32 where its encoder shares a space with the audio.
+`store_writer.py` and `store_join.py` make them.
+"""
+
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from diffgar.dataloading.store.card import Card, StoreError
+from diffgar.dataloading.store.memory import available_memory
+from diffgar.errors import InputError
+
+MEMORY = ("auto", "gpu", "ram", "map")
+
+
+class Store:
+    """Ragged rows of frames on disk, read through a memory map.
+
+    Opening checks that the card, offsets, table and frames belong together; `hold` also checks every frame.
+    Raises StoreError naming the file and what to do.
+    """
+
+    def __init__(self, folder: Path | str, remedy: str = "run extract_dataset.py"):
+        self.folder = Path(folder)
+        if not (self.folder / "rows.parquet").is_file():
+            begun = any((self.folder / name).exists() for name in ("card.json", "writing"))
+            raise StoreError(
+                f"the latent store {self.folder} {'is unfinished' if begun else 'does not exist'}; {remedy}"
+            )
+        if (self.folder / "ready").is_dir():
+            raise StoreError(f"the latent store {self.folder} was being replaced when its run was killed; {remedy}")
+        self.card = Card.load(self.folder)
+        self._refuse_partial_copy()
+        self.rows = self._read("rows.parquet", pd.read_parquet)
+        self.offsets = self._read("offsets.npy", np.load)
+        self.frames = self._map()
+        self.lengths = np.diff(self.offsets)
+
+    def _refuse_partial_copy(self) -> None:
+        for name, expected in (self.card.files or {}).items():
+            path = self.folder / name
+            found = path.stat().st_size if path.is_file() else None
+            if found != expected and name not in ("skipped.csv", "rows.parquet"):  # what a person may edit
+                state = "is missing" if found is None else f"has {found} bytes"
+                raise StoreError(
+                    f"{path} {state}, the store's card says {expected} bytes: the store was copied in part, or is "
+                    f"damaged; copy it again, or delete {self.folder} and extract it again"
+                )
+
+    def _read(self, name: str, read: Callable):
+        try:
+            return read(self.folder / name)
+        except (OSError, ValueError, EOFError) as error:  # pyarrow's errors are ValueErrors
+            raise StoreError(
+                f"{self.folder / name} is damaged ({error}); delete {self.folder} and extract it again"
+            ) from error
+
+    def _map(self) -> np.memmap:
+        path, card = self.folder / "frames.f16", self.card
+        expected = card.num_frames * card.dim * 2
+        found = path.stat().st_size if path.is_file() else 0
+        consistent = len(self.rows) == card.num_rows == len(self.offsets) - 1 and self.offsets[-1] == card.num_frames
+        if found != expected or not consistent or (np.diff(self.offsets) < 1).any():
+            raise StoreError(
+                f"{path}: {found} bytes for {len(self.rows)} rows, but its card says {expected} bytes for "
+                f"{card.num_rows}; the file is short or damaged: delete {self.folder} and extract it again"
+            )
+        return np.memmap(path, dtype=np.float16, mode="r", shape=(int(card.num_frames), int(card.dim)))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def nbytes(self) -> int:
+        return self.card.num_frames * self.card.dim * 2
+
+    def require(self, **identity) -> "Store":
+        """Refuse the store unless its card says so: `store.require(encoder="clap_htsat_base", hop_seconds=1)`."""
+        for name, wanted in identity.items():
+            found = getattr(self.card, name)
+            if found != wanted:
+                raise StoreError(
+                    f"{self.folder}: made with {name} {found!r}, but this run uses {wanted!r}; "
+                    f"choose the encoder_pair that made it, or delete it and run extract_dataset.py again"
+                )
+        return self
+
+    def verify(self) -> None:
+        """Read everything once and compare with the card's checksums. Raises StoreError naming the rows."""
+        start = 0
+        for shard, (num_frames, checksum) in enumerate(self.card.checksums):
+            block = np.ascontiguousarray(self.frames[start : start + num_frames])
+            if zlib.crc32(block) != checksum:
+                first, last = np.searchsorted(self.offsets, [start, start + num_frames - 1], side="right") - 1
+                raise StoreError(
+                    f"{self.folder / 'frames.f16'}: shard {shard} (rows {first} to {last}) is damaged; "
+                    f"delete {self.folder} and extract it again"
+                )
+            start += num_frames
+
+    def hold(self, device: torch.device | str = "cpu", memory: str = "auto", num_processes: int = 1) -> "Store":
+        """Verify the frames and keep them in memory.
+
+        memory: "gpu" or "ram" where the frames are to be, "map" for the file as it lies (then nothing is verified), or
+        "auto": on a GPU with room for them, else in RAM where they fit, else the file. num_processes: of this host,
+        each of which holds its own copy.
+        """
+        if memory not in MEMORY:
+            raise InputError(f"memory is {memory!r}; choose one of {', '.join(MEMORY)}")
+        device = torch.device(device)
+        if memory == "auto":
+            if device.type == "cuda" and self.nbytes < torch.cuda.mem_get_info(device)[0] / 3:
+                memory = "gpu"
+            else:
+                memory = "ram" if self.nbytes < available_memory(num_processes) / 2 else "map"
+        if memory != "map":
+            self.verify()
+            self.frames = on_device(self.frames, device) if memory == "gpu" else np.array(self.frames)
+        return self
+
+    def gather(self, rows: np.ndarray, starts: np.ndarray, num_frames: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Crops (B, num_frames, D) fp16 of `rows` from frame `starts` on, and their mask (B, num_frames) bool.
+
+        One fancy index for the whole batch. A row that ends before num_frames is zero and masked from there.
+        """
+        frame = np.arange(num_frames)  # (T,)
+        mask = frame < (self.lengths[rows] - starts)[:, None]  # (B, T)
+        index = (self.offsets[rows] + starts)[:, None] + np.where(mask, frame, 0)  # (B, T)
+        whole = mask.all()
+        if isinstance(self.frames, torch.Tensor):
+            device = self.frames.device
+            crops, mask = self.frames[torch.from_numpy(index).to(device)], torch.from_numpy(mask).to(device)
+        else:
+            crops, mask = torch.from_numpy(self.frames[index]), torch.from_numpy(mask)
+        if not whole:
+            crops.masked_fill_(~mask.unsqueeze(-1), 0)
+        return crops, mask
+
+    def row(self, i: int) -> np.ndarray:
+        """All frames of row i, (T_i, D) fp16: a copy, wherever they are held."""
+        frames = self.frames[self.offsets[i] : self.offsets[i + 1]]
+        return frames.cpu().numpy() if isinstance(frames, torch.Tensor) else np.array(frames)
+
+    def padded(self, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """Rows whole, padded to the longest of them: (B, L, D) fp16 and the mask (B, L)."""
+        return self.gather(rows, np.zeros(len(rows), dtype=np.int64), int(self.lengths[rows].max()))
+
+    def means(self, rows: np.ndarray) -> torch.Tensor:
+        """The mean over all frames of each of `rows`, (n, D) float32 on the CPU: no crop, no normalisation."""
+        return torch.stack([torch.from_numpy(self.row(i).astype(np.float32)).mean(dim=0) for i in rows])
+
+
+class TextStore(Store):
+    """Token states of captions; row 0 is the empty caption. `embeddings` (N, P) float32, or None if not joint."""
+
+    def __init__(self, folder: Path | str, remedy: str = "run extract_dataset.py"):
+        super().__init__(folder, remedy)
+        self.embeddings = None
+        if self.card.embedding_dim is not None:
+            self.embeddings = torch.from_numpy(self._read("embeddings.npy", np.load))
+            if self.embeddings.shape != (len(self.rows), self.card.embedding_dim):
+                raise StoreError(
+                    f"{self.folder / 'embeddings.npy'}: shape {tuple(self.embeddings.shape)} for {len(self.rows)} "
+                    f"captions; delete {self.folder} and extract it again"
+                )
+
+    def rows_of(self, split: str) -> np.ndarray:
+        return np.flatnonzero(self.rows["split"] == split)
+
+
+def on_device(frames: np.ndarray, device: torch.device, block: int = 2**20) -> torch.Tensor:
+    """The frames (F, D) on a device, copied a block at a time: RAM need not hold them."""
+    held = torch.empty(frames.shape, dtype=torch.float16, device=device)
+    for start in range(0, len(frames), block):
+        held[start : start + block] = torch.from_numpy(np.array(frames[start : start + block]))
+    return held

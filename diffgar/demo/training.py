@@ -1,0 +1,103 @@
+"""Training of the demo's encoder pair, as a thin Lightning module."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from pytorch_lightning import LightningModule
+from torch import Tensor, nn
+
+from diffgar.demo.encoder import DemoAudioEncoder, DemoTextEncoder, save_pair, split_words
+from diffgar.models.contrastive import info_nce
+from diffgar.models.encoders.base import pool
+from diffgar.models.precision import ClipsGradients
+
+
+class ContrastiveTowers(ClipsGradients, LightningModule):
+    """Trains the demo's encoder pair: a track's pooled windows against one of its captions.
+
+    captions: the text tower knows the words of these. Batches are those of `WindowsDataModule`. The state with the
+    best validation R@10 is kept for `publish`.
+    """
+
+    def __init__(
+        self,
+        captions: list[str],
+        optimizer: Callable,
+        lr_scheduler: Callable,
+        word_dropout: float = 0.1,
+        max_mask: int = 10,
+    ):
+        super().__init__()
+        self.audio_encoder, self.text_encoder = DemoAudioEncoder("random"), DemoTextEncoder("random")
+        self.text_encoder.set_vocabulary(sorted({word for text in captions for word in split_words(text)}))
+        self.text_encoder.word_dropout, self.max_mask = word_dropout, max_mask
+        self.log_scale = nn.Parameter(torch.tensor(14.0).log())
+        self.make_optimizer, self.make_lr_scheduler = optimizer, lr_scheduler
+        self.best: tuple[float, dict] = (-1.0, {})
+        self.train()  # encoders come in evaluation mode
+
+    def training_step(self, batch: dict, batch_idx: int) -> Tensor:
+        features = masked_bands(batch["features"].flatten(0, 1), self.max_mask)  # (B·K, F, M)
+        latents = self.audio_encoder.tower(features).unflatten(0, batch["features"].shape[:2])  # (B, K, D)
+        text = self.text_encoder.encode(batch["captions"]).embedding  # (B, D)
+        loss = info_nce(text, pool(latents), 1 / self.log_scale.exp().clamp(max=100)).mean()
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(text))
+        return loss
+
+    def validation_step(self, tracks: list[dict], batch_idx: int) -> None:
+        """The whole split in one batch, while averaged weights, where a callback keeps them, are still in place."""
+        metrics = recalls(embedded(tracks, self.audio_encoder, self.text_encoder))
+        self.log_dict({f"val/{name}": value for name, value in metrics.items()}, prog_bar=True, batch_size=len(tracks))
+        if metrics["R@10"] > self.best[0]:
+            self.best = metrics["R@10"], {key: value.detach().clone() for key, value in self.state_dict().items()}
+
+    def configure_optimizers(self) -> dict:
+        optimizer = self.make_optimizer(self.parameters())
+        lr_scheduler = {"scheduler": self.make_lr_scheduler(optimizer), "interval": "step"}
+        return {"optimizer": optimizer, "lr_scheduler": lr_scheduler}
+
+    def on_save_checkpoint(self, checkpoint: dict) -> None:
+        checkpoint["best"] = self.best
+
+    def on_load_checkpoint(self, checkpoint: dict) -> None:
+        self.best = checkpoint["best"]
+
+    def publish(self, path: str | Path) -> dict[str, float]:
+        """Write the best state to `path`; returns retrieval by that very file on the test split, in per cent."""
+        self.load_state_dict(self.best[1])
+        save_pair(path, self.audio_encoder, self.text_encoder)
+        tracks = next(iter(self.trainer.datamodule.test_dataloader()))
+        with torch.inference_mode():
+            figures = recalls(embedded(tracks, DemoAudioEncoder(path), DemoTextEncoder(path)))
+        return {"validation R@10": self.best[0], **figures, "num_tracks": len(tracks)}
+
+
+def embedded(
+    tracks: list[dict], audio_encoder: DemoAudioEncoder, text_encoder: DemoTextEncoder
+) -> list[tuple[Tensor, Tensor]]:
+    """The index vector (D,) of each track's windows and the embeddings (Q, D) of its captions."""
+    return [
+        (pool(audio_encoder.tower(track["features"])), text_encoder.encode(track["captions"]).embedding)
+        for track in tracks
+    ]
+
+
+def masked_bands(features: Tensor, max_mask: int) -> Tensor:
+    """Features (N, F, M) with a random run of at most `max_mask` bands of each set to its mean (SpecAugment)."""
+    width = torch.randint(max_mask + 1, (len(features), 1), device=features.device)
+    start = (torch.rand(len(features), 1, device=features.device) * (features.shape[2] - width)).long()
+    bands = torch.arange(features.shape[2], device=features.device)
+    hidden = (bands >= start) & (bands < start + width)  # (N, M)
+    return torch.where(hidden.unsqueeze(1), features.mean(dim=(1, 2), keepdim=True), features)
+
+
+def recalls(pairs: list[tuple[Tensor, Tensor]]) -> dict[str, float]:
+    """R@1, R@5, R@10 in per cent, of (index (D,), queries (Q_i, D)) for each track; mid-rank among ties."""
+    index = torch.stack([vector for vector, _ in pairs])  # (N, D)
+    own = torch.cat([torch.full((len(queries),), i) for i, (_, queries) in enumerate(pairs)])  # (Q,)
+    with torch.autocast(index.device.type, enabled=False):  # bfloat16 would make ties
+        similarity = torch.cat([queries for _, queries in pairs]).float() @ index.float().T  # (Q, N)
+    score = similarity.gather(1, own.to(similarity.device)[:, None])  # (Q, 1)
+    ranks = 0.5 + (similarity > score).sum(dim=1) + (similarity == score).sum(dim=1) / 2
+    return {f"R@{k}": 100 * float((ranks <= k).float().mean()) for k in (1, 5, 10)}

@@ -1,0 +1,127 @@
+"""Windows of audio and captions, for training the demo's encoder pair."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from pytorch_lightning import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import Dataset as TorchDataset
+from tqdm import tqdm
+
+from diffgar.dataloading.audio import load
+from diffgar.dataloading.datasets.tracks import Dataset
+from diffgar.demo.collection import ATTRIBUTES, phrase
+
+
+class WindowsDataModule(LightningDataModule):
+    """Decodes the collection once, keeps its features in RAM, and yields windows with captions.
+
+    frontend: waveforms (1, S) at `sample_rate` → features (1, F, M), one frame every `frontend.hop` samples.
+    num_frames: frames of a window. Training batches {"features" (B, K, num_frames, M), "captions": B strings} have
+    K = `num_windows` random windows a track and one of its captions, or, at `phrase_share` of them, one attribute
+    of it alone ("rock drums"). Validation and test have one batch: the tracks of the split, each with all its windows
+    and all its captions.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        frontend: Callable[[Tensor], Tensor],
+        num_frames: int,
+        batch_size: int = 128,
+        num_windows: int = 3,
+        phrase_share: float = 0.1,
+        seed: int = 0,
+        num_threads: int = 2,
+    ):
+        super().__init__()
+        self.dataset, self.frontend, self.num_frames = dataset, frontend, num_frames
+        self.batch_size, self.num_windows, self.phrase_share = batch_size, num_windows, phrase_share
+        self.seed, self.num_threads = seed, num_threads
+        self.features: dict[str, list[Tensor]] = {}
+
+    def setup(self, stage: str) -> None:
+        for split in ("train", "validation", "test"):
+            if split not in self.features:
+                self.features[split] = self._decode(split)
+
+    def _decode(self, split: str) -> list[Tensor]:
+        def features(path: str) -> Tensor:
+            waveform = torch.from_numpy(load(path, self.frontend.sample_rate))
+            with torch.inference_mode():
+                return self.frontend(waveform[None])[0].half()  # (F, M)
+
+        paths = self.dataset.split(split).tracks["path"]
+        pool = ThreadPoolExecutor(self.num_threads)
+        try:
+            return list(tqdm(pool.map(features, paths), f"decoding {split}", len(paths)))
+        finally:
+            pool.shutdown(cancel_futures=True)  # on Ctrl-C the tracks in hand are finished, no others begun
+
+    def constants(self) -> dict:
+        """What the module is built with: all captions of the train split, and the attributes' phrases."""
+        phrases = [phrase(name, value) for name, values in ATTRIBUTES.items() for value in values]
+        return {"captions": [*self.dataset.split("train").captions["caption"], *phrases]}
+
+    def train_dataloader(self) -> DataLoader:
+        return DataLoader(TrainBatches(self), batch_size=None)
+
+    def val_dataloader(self) -> DataLoader:
+        return self._whole("validation")
+
+    def test_dataloader(self) -> DataLoader:
+        return self._whole("test")
+
+    def _whole(self, split: str) -> DataLoader:
+        tracks = Tracks(self, split)
+        return DataLoader(tracks, batch_size=len(tracks), collate_fn=list)
+
+
+class Tracks(TorchDataset):
+    """The tracks of a split, each with all its windows, a second apart, and all its captions."""
+
+    def __init__(self, data: WindowsDataModule, split: str):
+        self.features, self.num_frames = data.features[split], data.num_frames
+        self.hop = data.frontend.sample_rate // data.frontend.hop
+        part = data.dataset.split(split)
+        captions = part.captions.groupby("track_id")["caption"].apply(list)
+        self.attributes = part.tracks[list(ATTRIBUTES)].to_dict("records")
+        self.captions = [captions[track_id] for track_id in part.tracks["track_id"]]
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    def __getitem__(self, i: int) -> dict:
+        windows = self.features[i].unfold(0, self.num_frames, self.hop).transpose(1, 2)  # (T, F, M)
+        return {"features": windows.float(), "captions": self.captions[i]}
+
+
+class TrainBatches(IterableDataset):
+    """Batches of the train tracks, in another order every epoch, the last partial batch left out."""
+
+    def __init__(self, data: WindowsDataModule):
+        self.tracks, self.data = Tracks(data, "train"), data
+
+    def __len__(self) -> int:
+        return len(self.tracks) // self.data.batch_size
+
+    def __iter__(self) -> Iterator[dict]:
+        self.random = np.random.default_rng([self.data.seed, self.data.trainer.current_epoch])
+        order = self.random.permutation(len(self.tracks))
+        for batch in order[: len(self) * self.data.batch_size].reshape(len(self), -1):
+            features = torch.stack([self._windows(i) for i in batch])  # (B, K, F, M)
+            yield {"features": features, "captions": [self._caption(i) for i in batch]}
+
+    def _windows(self, i: int) -> Tensor:
+        features = self.tracks.features[i]
+        starts = self.random.integers(len(features) - self.data.num_frames + 1, size=self.data.num_windows)
+        return torch.stack([features[start : start + self.data.num_frames] for start in starts]).float()
+
+    def _caption(self, i: int) -> str:
+        if self.random.random() < self.data.phrase_share:
+            name = self.random.choice(list(ATTRIBUTES))
+            return phrase(name, self.tracks.attributes[i][name])
+        return self.tracks.captions[i][self.random.integers(len(self.tracks.captions[i]))]

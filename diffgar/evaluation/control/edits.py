@@ -1,0 +1,83 @@
+"""The edits that are measured, "the same but with …", and what became of a track's attributes by one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from diffgar.errors import InputError
+from diffgar.evaluation.control.measures import K
+from diffgar.evaluation.metrics.per_caption import mean_with_interval
+
+
+@dataclass(frozen=True)
+class Edits:
+    """tracks (P,): rows of the index. source, target: {attribute: value} of both captions; one, `changed`, differs."""
+
+    tracks: np.ndarray
+    source: list[dict[str, str]]
+    target: list[dict[str, str]]
+    changed: list[str]
+
+    def replaced(self) -> list[dict[str, str]]:
+        """Of each source, what is to be another."""
+        return [{name: words[name]} for name, words in zip(self.changed, self.source, strict=True)]
+
+
+def choose_edits(
+    named: Sequence[set[str]], targets: Tensor, attributes: pd.DataFrame, max_pairs: int, seed: int = 0
+) -> Edits:
+    """An edit for each of the first captions of `max_pairs` tracks: one attribute it names gets another value.
+
+    Captions that name a single attribute are passed over: there would be nothing to keep.
+    """
+    random, tracks, source, target, changed = np.random.default_rng(seed), [], [], [], []
+    seen = set()
+    for caption, track in enumerate(targets.tolist()):
+        if track in seen or len(named[caption]) < 2 or len(tracks) == max_pairs:
+            continue
+        seen.add(track)
+        words = {name: attributes[name].iloc[track] for name in sorted(named[caption])}
+        name = str(random.choice(list(words)))
+        others = sorted(set(attributes[name]) - {words[name], "none"})
+        if others:
+            tracks.append(track)
+            source.append(words)
+            target.append(words | {name: str(random.choice(others))})
+            changed.append(name)
+    if not tracks:
+        raise InputError(
+            "no edit can be asked for: it takes two tracks, and a caption that names two attributes, one of which has "
+            "another value on some track; evaluate on a larger pool, or correct the column `named`"
+        )
+    return Edits(np.array(tracks), source, target, changed)
+
+
+def edit_metrics(
+    queries: Tensor, start: Tensor, index: Tensor, edits: Edits, attributes: pd.DataFrame
+) -> dict[str, dict]:
+    """gained@10, kept@10 and the cosine to `start` (P, D), which was edited, of queries (S, P, D); per cent."""
+    own = torch.from_numpy(edits.tracks)
+    index = F.normalize(index, dim=-1)
+    values = {"gained@10": [], "kept@10": [], "cos_start": []}
+    for sample_ in F.normalize(queries, dim=-1):
+        values["cos_start"].append(100 * (sample_ * F.normalize(start, dim=-1)).sum(dim=-1).double())
+        similarity = sample_ @ index.T  # (P, N)
+        top = similarity.scatter(1, own[:, None], -torch.inf).topk(min(K, len(index) - 1), dim=1).indices
+        shares = [share_of(attributes.iloc[places], edits, pair) for pair, places in enumerate(top.tolist())]
+        gained, kept = torch.tensor(shares, dtype=torch.float64).T
+        values["gained@10"].append(100 * gained)
+        values["kept@10"].append(100 * kept)
+    return {metric: mean_with_interval(torch.stack(found), own, 1000, 0) for metric, found in values.items()}
+
+
+def share_of(found: pd.DataFrame, edits: Edits, pair: int) -> tuple[float, float]:
+    """Of the tracks found, the share with the new value, and of the other named values the share they kept."""
+    changed, source, target = edits.changed[pair], edits.source[pair], edits.target[pair]
+    rest = [name for name in source if name != changed]
+    kept = np.mean([(found[name] == source[name]).mean() for name in rest])
+    return float((found[changed] == target[changed]).mean()), float(kept)

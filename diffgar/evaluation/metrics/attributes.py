@@ -1,0 +1,79 @@
+"""Attribute precision@10: of the attributes that a caption names, the share its top 10 has.
+
+A caption fits many tracks and names one of them as right; where tracks have attributes, this counts the others too.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from diffgar.evaluation.metrics.per_caption import mean_with_interval
+from diffgar.evaluation.metrics.ranks import top_k
+from diffgar.evaluation.tasks import RetrievalTask
+
+UNNAMED = -1
+
+
+def attribute_precision(nearest: Tensor, named: Tensor, attributes: Tensor) -> Tensor:
+    """Tracks retrieved (Q, k), what captions name (Q, A), −1 for nothing, and what tracks have (N, A), to (Q,) in %.
+
+    For each attribute a caption names, the share of its k tracks that have the value; then the mean over attributes.
+    """
+    asked = named != UNNAMED  # (Q, A)
+    if not asked.any(dim=1).all():
+        raise ValueError(f"caption {int((~asked.any(dim=1)).nonzero()[0])} names no attribute; leave it out")
+    fits = (attributes[nearest] == named.unsqueeze(1)).double().mean(dim=1)  # (Q, A)
+    return 100 * (fits * asked).sum(dim=1) / asked.sum(dim=1)
+
+
+def attribute_codes(
+    named: Sequence[Collection[str]], targets: Tensor, attributes: pd.DataFrame
+) -> tuple[Tensor, Tensor]:
+    """Words to numbers: what captions ask for (Q, A), −1 where they name nothing, and what tracks have (N, A).
+
+    named: the attributes that each caption names, whose values are those of its own track, `targets` (Q,). attributes:
+    one row a track, one column an attribute. Refuses (ValueError) an attribute that is no column.
+    """
+    columns = list(attributes.columns)
+    for caption, names in enumerate(named):
+        unknown = sorted(set(names) - set(columns))
+        if unknown:
+            raise ValueError(f"caption {caption} names {unknown[0]!r}, but tracks have only {', '.join(columns)}")
+    codes = torch.tensor(attributes.apply(lambda column: pd.factorize(column, sort=True)[0]).to_numpy())
+    asks = torch.tensor([[column in names for column in columns] for names in named])
+    return torch.where(asks, codes[targets], UNNAMED), codes
+
+
+def evaluate_attributes(
+    rows: Mapping[str, Tensor],
+    index: Tensor,
+    task: RetrievalTask,
+    named: Tensor,
+    attributes: Tensor,
+    num_resamples: int = 1000,
+    seed: int = 0,
+) -> dict[str, dict[str, dict[str, float]]]:
+    """`attribute_precision@10` of each row and of chance, to be merged into the rows of `evaluate_retrieval`.
+
+    rows: name → (S, Q, D) as there; named (Q, A) and attributes (N, A) as `attribute_codes` gives them. Captions that
+    name nothing are left out; n says how many were counted. Chance is the value's share of the pool.
+    """
+    asked = (named != UNNAMED).any(dim=1).nonzero().flatten()
+    every = torch.arange(len(attributes)).expand(1, -1)
+    distinct, which = named[asked].unique(dim=0, return_inverse=True)  # once for all captions that ask for the same
+    chance = torch.cat([attribute_precision(every, values.unsqueeze(0), attributes) for values in distinct])[which]
+    mean = {
+        "mean": float(chance.mean()),
+        "std": 0.0,
+        "low": float(chance.mean()),
+        "high": float(chance.mean()),
+    }
+    table = {"chance": {"attribute_precision@10": mean | {"n": len(asked)}}}
+    for name, queries in rows.items():
+        nearest = [top_k(sample[asked], index, k=10)[1] for sample in queries]
+        values = torch.stack([attribute_precision(tracks, named[asked], attributes) for tracks in nearest])
+        groups = task.targets[asked]
+        table[name] = {"attribute_precision@10": mean_with_interval(values, groups, num_resamples, seed)}
+    return table

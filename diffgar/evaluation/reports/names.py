@@ -1,0 +1,80 @@
+"""The name of a result's file: kind, step and protocol, then the split and whatever differs from the defaults.
+
+    retrieval-500-unique_tracks.json
+    retrieval-500-unique_tracks-validation-guidance_scale=1.5-num_steps=20.json
+    control-500-unique_tracks-negative-max_captions=20-mine.json
+
+Evaluations that were asked for differently have different names, and the usual one has the short name.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from diffgar.commandline import CONFIG_ROOT
+
+USUAL_SPLIT = "test"
+MAX_LENGTH = 120  # of a name; a file system takes 255 bytes, and the figures' names are longer
+ELSEWHERE = {  # what an evaluation of this kind does not read, or what its name has anyway
+    "retrieval": ("variant", "guidance", "fidelity"),
+    "fidelity": ("variant", "baselines", "samples", "pooling", "retrieval"),
+    "control": ("variant", "baselines", "samples", "pooling", "guidance", "fidelity", "retrieval"),
+}
+
+
+def differences_of(kind: str, cfg: DictConfig, sampler: Mapping, as_trained: Mapping) -> dict[str, str]:
+    """Key → value, in words, of what an evaluation was asked for beyond the defaults, sorted by key.
+
+    These are the values of `evaluation` and `control` that their YAMLs in config/ do not have, the task's `where`, and
+    what the model was not trained with of the sampler. sampler, as_trained: as `Sampler.describe` tells them.
+    """
+    found = differing(cfg.evaluation, CONFIG_ROOT / "evaluation" / "default.yaml", ELSEWHERE[kind])
+    if kind == "control":
+        found |= differing(cfg.control, CONFIG_ROOT / "control" / f"{cfg.control.name}.yaml")
+    found |= {name: value for name, value in sampler.items() if value != as_trained.get(name)}
+    found |= cfg.task.get("where") or {}
+    return {name: word(value) for name, value in sorted(found.items())}
+
+
+def differing(cfg: DictConfig, usual: Path, leave: Sequence[str] = ()) -> dict[str, object]:
+    """The last part of a dotted key → its value, where a YAML has another or none; None for what is gone from it."""
+    usual = OmegaConf.load(usual) if usual.is_file() else {}
+    ours, theirs = (dotted(OmegaConf.to_container(OmegaConf.create(each))) for each in (cfg, usual))
+    keys = [
+        key for key in {**theirs, **ours} if key.partition(".")[0] not in leave and ours.get(key) != theirs.get(key)
+    ]
+    return {key.rpartition(".")[2]: OmegaConf.select(cfg, key) for key in keys}
+
+
+def dotted(values: Mapping, prefix: str = "") -> dict[str, object]:
+    """A nested mapping's dotted names → what is at their ends."""
+    found: dict[str, object] = {}
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        found |= dotted(value, f"{name}.") if isinstance(value, Mapping) and value else {name: value}
+    return found
+
+
+def word(value) -> str:
+    """A value as a part of a file's name: 0+1+2 of a list, 1.5 of a number, true of a switch."""
+    if isinstance(value, Mapping):
+        return word([f"{key}:{word(each)}" for key, each in value.items()])
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return "+".join(word(each) for each in value) or "none"
+    if value is None or isinstance(value, bool):
+        return "none" if value is None else str(value).lower()
+    return re.sub(r"[^\w.,+=-]+", "_", f"{value:g}" if isinstance(value, float) else str(value))
+
+
+def tag_of(protocol: Mapping, differences: Mapping[str, str], variant: str | None) -> str:
+    """What a name has beyond kind, step and protocol; a digest of the differences where they are too many for it."""
+    split = protocol.get("split")
+    first = [word(part) for part in (None if split == USUAL_SPLIT else split, protocol.get("control")) if part]
+    asked = [f"{name}={value}" for name, value in differences.items()]
+    last = [word(variant)] if variant else []
+    if len("-".join([*first, *asked, *last])) > MAX_LENGTH:
+        asked = [hashlib.sha256("\n".join(asked).encode()).hexdigest()[:8]]
+    return "-".join([*first, *asked, *last])

@@ -1,0 +1,86 @@
+"""Whether the weights of a joint encoder pair look right: captions should lie nearest to their own tracks."""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diffgar.dataloading.datasets.tracks import Dataset
+from diffgar.dataloading.store.card import Card
+from diffgar.extraction.batches import Options, WindowBatches, encode_tracks, framing_of
+from diffgar.extraction.decode_ahead import Decoder
+from diffgar.extraction.progress import Progress
+from diffgar.models.encoders.base import EncoderPair, pool
+
+log = logging.getLogger(__name__)
+
+LEAST = 8  # tracks that tell whether captions lie near to their own
+MUCH_IN_COMMON = 3.0
+
+
+def self_test(
+    encoder_pair: EncoderPair, dataset: Dataset, options: Options, num_tracks: int = 32
+) -> dict[str, float] | None:
+    """Cosine of captions with their own track and with the others', over a sample of a dataset.
+
+    For a joint pair. Returns {"paired", "shuffled", "z"}, z being the mean difference over its standard error. Weights
+    that were loaded into another architecture, or in part, score z near 0: warns below 3. None where fewer than LEAST
+    captioned tracks can be read: so few tell nothing.
+    """
+    captions = dataset.captions.drop_duplicates("track_id").set_index("track_id")["caption"]
+    tracks = [track for track in dataset if track.track_id in captions.index and Path(track.path).is_file()]
+    if len(tracks) < LEAST:
+        return None
+    tracks = [tracks[i] for i in np.unique(np.linspace(0, len(tracks) - 1, num_tracks).astype(int))]
+    heads = [replace(t, end_s=min(t.end_s or np.inf, (t.start_s or 0) + 30)) for t in tracks]
+    audio_encoder, device = encoder_pair.audio_encoder.eval().to(options.torch_device), options.torch_device
+    framing = framing_of(audio_encoder, encoder_pair.audio_encoder.window_seconds)
+    batches = WindowBatches(options.forward(audio_encoder.encode), framing, options)
+    with (
+        Decoder(heads, framing, options.num_workers) as decoder,
+        Progress(len(heads), len(heads), name="checking the encoder pair") as progress,
+    ):
+        results = [r for r in encode_tracks(iter(decoder), heads, batches, progress) if not r.error]
+    if len(results) < LEAST:
+        return None
+    audio = torch.stack([pool(torch.from_numpy(r.latents).float()) for r in results])  # (N, D)
+    encode = replace(options, compile=False).forward(encoder_pair.text_encoder.eval().to(device).encode)
+    text = encode([captions[r.track.track_id] for r in results]).embedding.float().cpu()  # (N, D)
+    similarity = text @ audio.T  # (N, N)
+    return _paired_against_shuffled(similarity, encoder_pair.name)
+
+
+def common_mean(card: Card) -> float:
+    """The length of the train latents' mean as a multiple of their standard deviation; 0 without a train split."""
+    return 0.0 if card.mean is None else float(np.linalg.norm(card.mean) / np.linalg.norm(card.std))
+
+
+def warn_of_common_mean(card: Card, folder: Path) -> None:
+    """Say so where latents differ little beside what they have in common: their raw cosines are all near 1."""
+    if (multiple := common_mean(card)) > MUCH_IN_COMMON:
+        log.warning(
+            "%s: the latents' common mean is %.1f times their standard deviation, so that raw cosines are all near 1; "
+            "models of a pair that is not joint rank about that mean, and whatever else ranks them should too",
+            folder,
+            multiple,
+        )
+
+
+def _paired_against_shuffled(similarity: Tensor, name: str) -> dict[str, float]:
+    n = len(similarity)
+    paired = similarity.diagonal()
+    shuffled = (similarity.sum(dim=1) - paired) / (n - 1)
+    gain = paired - shuffled
+    z = float(gain.mean() / (gain.std() / n**0.5).clamp(min=1e-9))
+    if not z > 3:
+        log.warning(
+            "encoder_pair %s: captions lie no nearer to their own track than to others (z = %.1f over %d): "
+            "its weights look broken: check that the checkpoint is the one its config names",
+            name,
+            z,
+            n,
+        )
+    return {"paired": float(paired.mean()), "shuffled": float(shuffled.mean()), "z": z}

@@ -1,0 +1,33 @@
+"""Whose checkpoint a table of tensors is, by its names: another network's is refused by what it looks like."""
+
+from collections.abc import Iterable
+
+from diffgar.models.encoders.pretrained.tensor_files import WeightsError
+
+LAYOUTS = {  # a name's beginning that no other layout has: whose it is, and the pairs that take it
+    "audio_branch.": ("CLAP", "clap or clap_t5"),
+    "text_branch.": ("CLAP", "clap or clap_t5"),
+    "audio_model.audio_encoder.": ("CLAP", "clap or clap_t5"),
+    "text_model.embeddings.": ("CLAP", "clap or clap_t5"),
+    "audio_backbone.": ("MusCALL", "muscall or muscall_t5"),
+    "textual_head.": ("MusCALL", "muscall or muscall_t5"),
+    "encoder.slow_stem.": ("MuLOOC", "mulooc_t5"),
+    "backbone.slow_stem.": ("MULE", "mule_t5"),
+    "encoder.block.": ("T5", "clap_t5 or another with _t5, as encoder_pair.text_weights"),
+    "audio.tower.": ("the demo pair", "demo"),
+}
+
+
+def refuse_others(names: Iterable[str], own: str, source: str) -> None:
+    """Raises WeightsError if the names are those of another network than `own`, or of none that is known here."""
+    names = list(names)
+    looks = {LAYOUTS[prefix] for prefix in LAYOUTS if any(name.startswith(prefix) for name in names)}
+    if any(network == own for network, _ in looks):
+        return
+    if looks:
+        network, pairs = sorted(looks)[0]
+        raise WeightsError(
+            f"{source} is no checkpoint of {own}: it looks like one of {network}, for encoder_pair={pairs}"
+        )
+    first = ", ".join(sorted(names)[:3]) or "none"
+    raise WeightsError(f"{source} is no checkpoint of {own}, nor of another encoder here; its first tensors: {first}")

@@ -1,0 +1,85 @@
+"""Captions to token ids, with a tokenizer that was checked against its text encoder."""
+
+from pathlib import Path
+
+from torch import Tensor
+
+from diffgar.models.encoders.pretrained.downloads import tokenizer_remedy
+from diffgar.models.encoders.pretrained.hub import cached_model, is_hub_name, open_model
+from diffgar.models.encoders.pretrained.weights import WeightsError
+
+OTHER = "Set encoder_pair.tokenizer to the one that the weights came with"
+PROBES = ("piano", "guitar", "drums")  # words that any vocabulary tells apart
+FILES = (  # of the tokenizers of any layout; most models have five of them
+    "tokenizer_config.json",
+    "tokenizer.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "config.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "tokenizer.model",
+)
+
+
+def load_tokenizer(name: str, num_rows: int, published: bool, repo: str | None = None):
+    """The tokenizer of a hub name or local folder, for an embedding of `num_rows` tokens.
+
+    published: the weights are trained ones, whose vocabulary must fill the embedding but for the padding rows that some
+    add. repo: the hub's name of one that fits, for the message. Raises WeightsError if it is absent, another model's,
+    or one that was built from no files: that is legal, and gives every word the same ids.
+    """
+    from transformers import AutoTokenizer
+
+    remedy = tokenizer_remedy(name, repo or name)
+    folder = _folder(name, remedy)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    except Exception as error:  # missing and damaged files raise whatever their reader does, bare Exception among them
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise WeightsError(f"no tokenizer at {name} ({reason}). {remedy}") from error
+    tokenizer.padding_side = tokenizer.truncation_side = "right"
+    if fault := _fault(tokenizer, num_rows, published, remedy):
+        raise WeightsError(f"the tokenizer at {name} is of no use here: {fault}")
+    return tokenizer
+
+
+def tokenize(tokenizer, captions: list[str], max_tokens: int) -> tuple[Tensor, Tensor, int]:
+    """Captions to ids (B, L) and mask (B, L) bool, padded to the longest, and how many had to be cut."""
+    lengths = [len(ids) for ids in tokenizer(captions, verbose=False)["input_ids"]]
+    batch = tokenizer(captions, padding=True, truncation=True, max_length=max_tokens, return_tensors="pt")
+    return batch["input_ids"], batch["attention_mask"].bool(), sum(length > max_tokens for length in lengths)
+
+
+def _folder(name: str, remedy: str) -> Path:
+    """The local folder of a tokenizer's files, downloaded where `name` is a hub's."""
+    path, bare = Path(name).expanduser(), name.rstrip("/")
+    if path.is_dir():
+        if advice := cached_model(path):
+            raise WeightsError(f"no tokenizer at {name}. {advice}")
+        return path
+    if path.is_file():
+        raise WeightsError(f"no tokenizer at {name}: that is a file; set encoder_pair.tokenizer to its folder")
+    if not is_hub_name(bare):
+        raise WeightsError(f"no tokenizer at {name}: there is no such folder. {remedy}")
+    model = open_model(bare)
+    found = [file for file in map(model.fetch, FILES) if file]
+    if not found:
+        why = model.failure or f"the hub's {bare} has no file of a tokenizer"
+        raise WeightsError(f"no tokenizer at {name}: no folder here, and {why}. {remedy}")
+    return found[0].parent
+
+
+def _fault(tokenizer, num_rows: int, published: bool, remedy: str) -> str | None:
+    ids = [tuple(tokenizer(word, add_special_tokens=False)["input_ids"]) for word in PROBES]
+    size = max(tokenizer.get_vocab().values(), default=-1) + 1
+    if len(set(ids)) < len(PROBES) or any(set(word) <= {tokenizer.unk_token_id} for word in ids):
+        return f"it does not know the words {', '.join(PROBES)} apart; its files are missing or empty. {remedy}"
+    if tokenizer.pad_token_id is None or not tokenizer("")["input_ids"]:
+        return f"it has no padding token, or gives the empty caption no token. {OTHER}"
+    if size > num_rows or (published and size <= num_rows - 128):
+        return f"it has {size} tokens, the text encoder {num_rows}. {OTHER}"
+    return None

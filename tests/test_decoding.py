@@ -56,7 +56,8 @@ def test_workers_give_what_one_process_gives_however_they_are_started(tmp_path, 
 SCRIPT = """
 import os, signal, sys
 import multiprocessing
-from diffgar.dataloading import decoding, workers
+from diffgar.dataloading import workers
+from diffgar.extraction import decode_ahead as decoding
 from diffgar.dataloading.datasets.tracks import Track
 
 if __name__ == "__main__":

@@ -239,7 +239,7 @@ RENDERING = """
 import signal, sys, threading
 import diffgar.interrupts
 from diffgar import cli
-from diffgar.dataloading import demo
+from diffgar.demo import collection as demo
 
 @cli.main("extract_dataset")
 def main(cfg):

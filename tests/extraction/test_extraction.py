@@ -166,7 +166,7 @@ def ended(process: psutil.Process) -> bool:
 def test_killed_at_any_moment_and_run_again_it_makes_the_same_store(folder, one_run, tmp_path):
     store = tmp_path / "store"
     script = SCRIPT.format(tests=str(Path(__file__).parent), folder=str(folder), store=str(store))
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     process = subprocess.Popen([sys.executable, "-c", script], env=environment, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while not list(store.glob("writing/*/*.npz")) and process.poll() is None and time.monotonic() < deadline:

@@ -111,7 +111,7 @@ def test_a_writer_killed_at_any_moment_leaves_whole_shards(tmp_path):
         f"writer = StoreWriter({str(tmp_path)!r}, card(shard_size=1), plan(5000))\n"
         "for s in writer.pending(): writer.write_shard(s, {f'track{s}': latents_of(f'track{s}')})"
     )
-    process = subprocess.Popen([sys.executable, "-c", program], cwd=Path(__file__).parents[1])
+    process = subprocess.Popen([sys.executable, "-c", program], cwd=Path(__file__).parents[3])
     deadline = time.monotonic() + 120
     while len(list(tmp_path.glob("writing/*/*.npz"))) < 20 and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)

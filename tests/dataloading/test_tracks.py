@@ -14,8 +14,8 @@ from diffgar.dataloading.datasets.tables import DatasetError, read_table
 from diffgar.dataloading.datasets.tags import read_jamendo, with_captions
 from diffgar.dataloading.datasets.tracks import mix, read_dataset
 
-CONFIGS = Path(__file__).parents[1] / "config" / "data"
-REAL = Path(__file__).parents[2] / "shared" / "data"  # the published tables, where someone has put them
+CONFIGS = Path(__file__).parents[2] / "config" / "data"
+REAL = Path(__file__).parents[3] / "shared" / "data"  # the published tables, where someone has put them
 COLUMNS = {"track_id": "track_id", "path": "path", "caption": "caption"}
 ROWS = [
     {"track_id": "007", "path": "a/7.mp3", "caption": "Slow piano", "mood": "sad", "part": "train"},

@@ -20,7 +20,7 @@ from diffgar.models.encoders.muscall import MuscallAudioEncoder
 from diffgar.models.encoders.pretrained.tokens import load_tokenizer, tokenize
 from diffgar.models.encoders.pretrained.weights import WeightsError, find_checkpoint, load_strict
 
-CONFIG = Path(__file__).parents[1] / "config/encoder_pair"
+CONFIG = Path(__file__).parents[3] / "config/encoder_pair"
 STATE = {"weight": torch.arange(6.0).reshape(2, 3), "bias": torch.ones(2)}
 
 

@@ -74,7 +74,7 @@ if __name__ == "__main__":
 def test_spawned_workers_end_with_the_process_that_started_them(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(SCRIPT.format(path=str(write(tmp_path / "a.flac", music(5, RATE), RATE))))
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run([sys.executable, str(script)], env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == -signal.SIGKILL
     workers = [psutil.Process(int(pid)) for pid in done.stdout.split() if psutil.pid_exists(int(pid))]

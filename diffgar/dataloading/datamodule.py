@@ -35,9 +35,9 @@ class LatentDataModule(LightningDataModule):
     """Training batches by step, validation batches in order, from an audio store and a text store.
 
     num_frames: most frames of a crop; no more than the longest training track has, unless `repeat_short` fills them
-    (see `batches.repeated`). batch_size is the global one, divided among the processes. expect: what the cards of "audio"
-    and "text" must say; remedy: what a message about a missing store tells to do. weights: of the datasets of a mix, see
-    `batches.track_weights`. memory: where the latents are held, see `Store.hold`.
+    (see `batches.repeated`). batch_size is the global one, divided among the processes. expect: what the cards of
+    "audio" and "text" must say; remedy: what a message about a missing store tells to do. weights: of the datasets of a
+    mix, see `batches.track_weights`. memory: where the latents are held, see `Store.hold`.
     """
 
     def __init__(

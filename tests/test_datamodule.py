@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 import torch
 
+from diffgar.dataloading.batches import LatentBatches, repeated
 from diffgar.dataloading.card import Card, StoreError
-from diffgar.dataloading.datamodule import LatentBatches, LatentDataModule, repeated
+from diffgar.dataloading.datamodule import LatentDataModule
 from diffgar.dataloading.latents import Store, TextStore
 from diffgar.dataloading.store_writer import StoreWriter
 

@@ -85,14 +85,18 @@ class Dataset:
     def refuse_missing(self, known: Collection[str] = ()) -> list[Track]:
         """The tracks whose file is not on disk, to be left out; DatasetError unless `missing` is "skip".
 
+        Where none at all is on disk, `audio_root` is wrong: that is an error also for "skip".
+
         known: ids of tracks whose audio is needed no more.
         """
         gone = [track for track in self.missing_audio() if track.track_id not in known]
-        if gone and self.missing != "skip":
+        if gone and (self.missing != "skip" or len(gone) == len(self)):
             first = ", ".join(track.path + hint(track.path) for track in gone[:3])
             raise DatasetError(
                 f"{self.source or self.name}: the audio of {len(gone)} of {len(self)} tracks is not on disk, "
-                f"the first {first}; check audio_root and path_template, or set data.missing=skip"
+                f"the first {first}; check audio_root and path_template"
+                + ", or set data.missing=skip"
+                * (self.missing != "skip")
             )
         if gone:
             log.warning("%s: %d of %d tracks are not on disk and are left out", self.name, len(gone), len(self))

@@ -1,5 +1,6 @@
 """The latent store: what is written is read, and what is damaged or another's is refused by name."""
 
+import errno
 import subprocess
 import sys
 import time
@@ -10,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
-from diffgar.dataloading.card import Card, StoreError
+from diffgar.dataloading.card import Card, StoreError, write_atomically
 from diffgar.dataloading.latents import Store, TextStore, on_device
 from diffgar.dataloading.memory import available_memory
 from diffgar.dataloading.moments import Moments
@@ -206,6 +207,28 @@ def test_values_that_float16_cannot_hold_are_refused(tmp_path, values, message):
     writer = StoreWriter(tmp_path, card(), plan(1))
     with pytest.raises(StoreError, match=message):
         writer.write_shard(0, {"track0": values})
+
+
+def test_a_shard_that_another_process_has_joined_meanwhile_is_not_missed(tmp_path):
+    one = StoreWriter(tmp_path / "one", card(), plan(1))
+    write(tmp_path / "one", num_rows=1)
+    one.write_shard(0, {"track0": latents_of("track0")})
+    assert one.finish() and len(Store(tmp_path / "one").rows) == 1
+    two = StoreWriter(tmp_path / "two", card(), plan(1))
+    two.generation.rename(tmp_path / "gone")
+    with pytest.raises(StoreError, match="another extraction wrote this store at the same time; run this one again"):
+        two.write_shard(0, {"track0": latents_of("track0")})
+
+
+def test_a_full_disk_is_told_with_the_file_and_leaves_no_part_of_it(tmp_path, monkeypatch):
+    def full(path, content):
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left on device: .*card.json"):
+        write_atomically(tmp_path / "card.json", b"{}")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])

@@ -171,7 +171,13 @@ class StoreWriter:
         content["meta"] = np.frombuffer(json.dumps(meta).encode(), dtype=np.uint8)
         buffer = BytesIO()
         np.savez(buffer, **content)
-        write_atomically(self._path(shard), buffer.getvalue())
+        try:
+            write_atomically(self._path(shard), buffer.getvalue())
+        except FileNotFoundError:  # another process, which wrote the same shards, has joined them and taken them away
+            if not self.finished:
+                raise StoreError(
+                    f"{self.folder}: another extraction wrote this store at the same time; run this one again"
+                ) from None
 
     def _checked(self, row_id: str, latents: np.ndarray) -> np.ndarray:
         if latents.ndim != 2 or latents.shape[1] != self.card.dim or len(latents) == 0:

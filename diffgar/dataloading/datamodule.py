@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Sampler
 from diffgar.dataloading.batches import LatentBatches
 from diffgar.dataloading.card import StoreError
 from diffgar.dataloading.latents import Store, TextStore
+from diffgar.dataloading.moments import NOTHING_ELSE, common_mean
 from diffgar.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -93,6 +94,11 @@ class LatentDataModule(LightningDataModule):
         if card.mean is None:
             raise StoreError(
                 f"{self.audio.folder}: no train split, so no mean and std to train with; split the dataset"
+            )
+        if common_mean(card.mean, card.std) > NOTHING_ELSE:
+            raise StoreError(
+                f"{self.audio.folder}: the latents of all training tracks are the same, so that there is nothing to "
+                "learn; compute them again, and extract again"
             )
         return {
             "latent_mean": torch.tensor(card.mean),

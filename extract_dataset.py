@@ -72,7 +72,8 @@ def what_it_holds(folder: Path) -> str:
         return f"{card.num_rows - 1} captions"
     gone = int((pd.read_parquet(folder / "rows.parquet", columns=["split"])["split"] == "").sum())
     parts = [f"{card.num_rows - gone} tracks"]
-    parts += [f"{card.num_skipped} left out (skipped.csv says why)"] * bool(card.num_skipped)
+    left_out = f"{card.num_skipped} left out (skipped.csv says why; without that file they are tried again)"
+    parts += [left_out] * bool(card.num_skipped)
     parts += [f"{gone} kept that the table has no more (extraction.prune=true lets them go)"] * bool(gone)
     return ", ".join(parts)
 

@@ -97,9 +97,10 @@ def train(cfg: DictConfig, folder: Path) -> None:
     module = saved.with_teacher(instantiate(cfg.module, **datamodule.constants()), cfg, instantiate)
     module.validate = retrieve and partial(validate, retrieve, folder)
     done = checkpoints.steps_of(folder)
-    make_trainer(cfg).fit(
-        module, datamodule=datamodule, ckpt_path=checkpoints.intact(folder, done[-1]) if done else None
-    )
+    last = checkpoints.intact(folder, done[-1]) if done else None
+    if last and isinstance(datamodule, LatentDataModule):
+        datamodule.keep_frames(int(checkpoints.read_weights(last).get("frames", datamodule.num_frames)))
+    make_trainer(cfg).fit(module, datamodule=datamodule, ckpt_path=last)
     if cfg.publish and module.global_rank == 0:
         print(f"{cfg.publish}: {module.publish(cfg.publish)}")
 
@@ -110,6 +111,7 @@ def identify(cfg: DictConfig, folder: Path, datamodule: LatentDataModule) -> Non
     teacher = (saved.teacher_of(cfg) or [None])[0]
     for trained in filter(None, (checkpoints.steps_of(folder) and folder, teacher)):
         identity.refuse_other_latents(trained, audio.card, text.card)
+        identity.refuse_changed_tracks(trained, audio)
     identity.save_identity(folder, audio, text, teacher=teacher)
 
 

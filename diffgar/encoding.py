@@ -15,6 +15,7 @@ from diffgar.dataloading.tracks import Track
 from diffgar.errors import InputError
 from diffgar.models.encoders.base import AudioEncoder
 from diffgar.progress import Encoded, Progress
+from diffgar.values import whole
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 LAG = 2  # batches whose latents are still on the device while the next is prepared
@@ -47,9 +48,7 @@ class Options:
             raise InputError(f"unknown precision {self.precision!r}; choose one of {', '.join(PRECISIONS)}")
         self.check_device()
         for name, least in (("batch_size", 1), ("shard_size", 1), ("num_workers", 0), ("max_failures", 0)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise InputError(f"extraction.{name} is {value!r}; choose a whole number from {least} on")
+            whole(f"extraction.{name}", getattr(self, name), least)
 
     def check_device(self) -> None:
         """Raises InputError for a device that torch does not know, or that is not there."""

@@ -1,7 +1,8 @@
 """What a model was trained on, kept in its folder: the encodings of its latents, and hashes of its tracks.
 
 <folder>/latents.json   {"audio": …, "text": …}: `Card.encoding()` of the two training stores
-<folder>/tracks.npz     uint64: `ids` of "<dataset>/<track_id>", `audio` of the stores' `_audio` where there is one
+<folder>/tracks.npz     uint64: `ids` of "<dataset>/<track_id>", `audio` of the stores' `_audio` where there is one,
+                        `pairs` of both together
 """
 
 import hashlib
@@ -33,8 +34,8 @@ def save_identity(
     encodings = {"audio": audio.card.encoding(), "text": text.card.encoding()}
     write_atomically(folder / "latents.json", json.dumps(encodings, indent=1).encode())
     rows = audio.rows.iloc[captioned_tracks(audio, text, split)[0]]
-    names = rows["row_id"] if "_dataset" in rows else audio.card.dataset + "/" + rows["row_id"]  # a mix's have it
-    known = {"ids": hashes(names), "audio": hashes(rows["_audio"].dropna().map(str) if "_audio" in rows else ())}
+    names, contents = names_and_contents(audio.card.dataset, rows)
+    known = {"ids": hashes(names), "audio": hashes(filter(None, contents)), "pairs": hashes(paired(names, contents))}
     for other in filter(None, (folder, teacher)):
         if (path := Path(other) / "tracks.npz").is_file():
             before = read_tracks(path)
@@ -70,6 +71,31 @@ def refuse_other_latents(folder: Path, audio: Card, text: Card) -> None:
                 )
 
 
+def refuse_changed_tracks(folder: Path, audio: Store) -> None:
+    """Compare the training tracks of the folder's model that a store has with those that it was trained on.
+
+    A few that hold something else are warned of. Raises CheckpointError where the latents were given, not encoded, and
+    most of them are others: they were computed anew, and nothing else tells.
+    """
+    path = Path(folder) / "tracks.npz"
+    if not path.is_file():
+        return
+    known, card = read_tracks(path), audio.card
+    names, contents = names_and_contents(card.dataset, audio.rows)
+    unknown = np.isin(hashes(paired(names, [""] * len(names))), known["pairs"])  # it was trained on them without a hash
+    here = np.isin(hashes(names), known["ids"]) & (np.array(contents) != "") & ~unknown
+    changed = np.flatnonzero(here & ~np.isin(hashes(paired(names, contents)), known["pairs"]))
+    if not len(changed) or not len(known["pairs"]):
+        return
+    text = f"{len(changed)} of the {here.sum()} tracks of {audio.folder} that model {Path(folder).name} was trained on"
+    if card.layer == "given" and 2 * len(changed) > here.sum():
+        raise CheckpointError(
+            f"{text} have other latents now, the first {names[changed[0]]!r}: they were computed anew; put back those "
+            "that it was trained on, or train a model on these; encoder_pair.version keeps latents of one name apart"
+        )
+    log.warning("%s hold something else now, the first %r", text, names[changed[0]])
+
+
 def remedy(folder: Path, card: Card) -> str:
     """The command that makes a store as the model's own was made."""
     pair = read_config(folder / "config.yaml").encoder_pair.name
@@ -99,9 +125,21 @@ def seen_tracks(folder: Path, dataset: str, track_ids: Sequence[str], audio_hash
     return int(seen.sum())
 
 
+def names_and_contents(dataset: str, rows: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """Of each row of an audio store, "<dataset>/<track_id>" and the hash of its audio, "" where there is none."""
+    names = rows["row_id"] if "_dataset" in rows else dataset + "/" + rows["row_id"]  # a mix's have it
+    contents = rows["_audio"].fillna("").map(str) if "_audio" in rows else [""] * len(rows)
+    return list(names), list(contents)
+
+
+def paired(names: Iterable[str], contents: Iterable[str]) -> Iterable[str]:
+    return (f"{name}\t{content}" for name, content in zip(names, contents, strict=True))
+
+
 def read_tracks(path: Path) -> dict[str, np.ndarray]:
+    """The kinds of hashes of a tracks.npz, none of a kind that an earlier version did not write."""
     with np.load(path) as content:
-        return {kind: content[kind] for kind in ("ids", "audio")}
+        return {kind: content.get(kind, np.array([], dtype=np.uint64)) for kind in ("ids", "audio", "pairs")}
 
 
 def hashes(words: Iterable[str]) -> np.ndarray:

@@ -181,6 +181,13 @@ def test_weights_of_other_datasets_than_those_of_the_store_are_refused(tmp_path,
         LatentBatches(*mixed(tmp_path, ["a", "b"]), "train", 6, 4, weights=weights)
 
 
+def test_what_a_mix_has_no_more_needs_no_weight(tmp_path):
+    audio, text = mixed(tmp_path, ["a", "b"])
+    audio.rows.loc[audio.rows["_dataset"] == "b", "split"] = ""  # as extraction leaves them in the store
+    batches = LatentBatches(audio, text, "train", 6, 4, weights={"a": 2})
+    assert batches.weights.sum() == pytest.approx(1)
+
+
 def test_a_single_dataset_may_have_a_weight(stores):
     batches = LatentBatches(*stores, "train", 6, 4, weights={"toy": 2})
     assert batches.weights == pytest.approx(np.full(len(batches.tracks), 1 / len(batches.tracks)))

@@ -173,11 +173,11 @@ def test_an_unknown_contrastive_loss_is_refused_with_the_known_ones():
     [
         (
             {"caption_dropout": 1.5},
-            "caption_dropout is 1.5, which is no number from 0 to 1; set",
+            "caption_dropout is 1.5; give it a number of at least 0 and at most 1",
         ),
         ({"caption_dropout": -0.1}, "caption_dropout is -0.1"),
         ({"caption_dropout": None}, "caption_dropout is None"),
-        ({"contrastive_weight": -1}, "contrastive_weight is -1, which is no number from 0 on"),
+        ({"contrastive_weight": -1}, "contrastive_weight is -1; give it a number of at least 0"),
         ({"contrastive_temperature": 0}, "contrastive_temperature is 0"),
         ({"min_snr_gamma": "five"}, "min_snr_gamma is 'five'"),
     ],

@@ -24,7 +24,7 @@ class Moving(pl.LightningModule):
         return torch.optim.SGD(self.parameters(), lr=1.0)
 
 
-def fit(folder, num_steps, decay=0.9999, resume=None, accumulate=1):
+def fit(folder, num_steps, decay=0.9999, resume=None, accumulate=1, warmup=10):
     """The raw and the averaged weights after so many steps, and the checkpoint."""
     saving = ModelCheckpoint(folder, "{step}", every_n_train_steps=num_steps, save_top_k=-1)
     quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
@@ -32,7 +32,7 @@ def fit(folder, num_steps, decay=0.9999, resume=None, accumulate=1):
         **quiet,
         max_steps=num_steps,
         max_epochs=-1,
-        callbacks=[saving, WarmedUpEMA(decay)],
+        callbacks=[saving, WarmedUpEMA(decay, warmup)],
         accumulate_grad_batches=accumulate,
     )
     trainer.fit(Moving(), torch.utils.data.DataLoader(torch.zeros(500, 1)), ckpt_path=resume)
@@ -40,10 +40,10 @@ def fit(folder, num_steps, decay=0.9999, resume=None, accumulate=1):
     return found["current_model_state"]["weight"], found["state_dict"]["weight"], found
 
 
-def expected(num_steps, decay):
+def expected(num_steps, decay, warmup=10):
     average = 0.0
     for n in range(num_steps):
-        now = min(decay, (1 + n) / (10 + n))
+        now = min(decay, (1 + n) / (warmup + n))
         average = now * average + (1 - now) * (n + 1)
     return torch.full((3,), average)
 
@@ -73,6 +73,11 @@ def test_it_averages_once_an_optimiser_step_however_many_batches_that_takes(tmp_
     _, average, found = fit(tmp_path, 10, decay=0.5, accumulate=3)
     assert found["averaging_state"]["n_averaged"] == 10
     torch.testing.assert_close(average, expected(10, 0.5))
+
+
+def test_with_a_warmup_of_two_the_average_is_the_mean_of_all_steps_until_its_decay(tmp_path):
+    _, average, _ = fit(tmp_path, 40, 0.9999, warmup=2)
+    torch.testing.assert_close(average, expected(40, 0.9999, warmup=2))
 
 
 @pytest.mark.parametrize("decay", [1.0, -0.1, 2, "0.9", None, True])

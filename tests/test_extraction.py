@@ -328,12 +328,12 @@ def test_a_mean_that_outweighs_the_spread_is_told(caplog):
 @pytest.mark.parametrize("change", [{"device": "tpu"}, {"device": "cuda:99"}, {"max_failures": True}])
 def test_a_device_or_a_number_that_cannot_be_is_refused_before_anything_is_read(change):
     name = next(iter(change))
-    with pytest.raises(ValueError, match=f"extraction.{name} is .*; choose"):
+    with pytest.raises(ValueError, match=f"extraction.{name} is "):
         Options(**change)
 
 
 def test_options_that_make_no_sense_are_refused():
-    with pytest.raises(InputError, match="extraction.batch_size is 0; choose a whole number from 1 on"):
+    with pytest.raises(InputError, match="extraction.batch_size is 0; give it a whole number of at least 1"):
         Options(batch_size=0)
     with pytest.raises(ValueError, match="shard.index is 4, but with shard.count 4 it must be 0 to 3"):
         Options(shard={"index": 4, "count": 4})

@@ -1,5 +1,6 @@
 """A model knows the latents and the tracks that it was trained on."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -114,3 +115,35 @@ def test_a_folder_without_its_tracks_is_refused(tmp_path):
 
 def test_hashes_are_the_same_on_every_machine():
     assert [f"{value:x}" for value in identity.hashes(["toy/t1", "é"])] == HASHES
+
+
+def contents(audio, changed=()):
+    audio.rows["_audio"] = [f"hash {i}{' anew' * (i in changed)}" for i in range(len(audio.rows))]
+    return audio
+
+
+@pytest.mark.parametrize("layer", ["given", "last"])
+@pytest.mark.parametrize("changed", [(), (1,), range(20)])
+def test_training_tracks_that_hold_something_else_by_now_are_noticed(model, stores, caplog, layer, changed):
+    audio, text = stores
+    (model / "tracks.npz").unlink()
+    identity.save_identity(model, contents(audio), text)
+    audio.card = replace(audio.card, layer=layer)
+    message = f"{13 if len(changed) > 1 else 1} of the 13 tracks of .*audio that model mine was trained on"
+    if layer == "given" and len(changed) > 1:
+        with pytest.raises(CheckpointError, match=f"{message} have other latents now, the first 'toy/t1': .*version"):
+            identity.refuse_changed_tracks(model, contents(audio, changed))
+    else:
+        identity.refuse_changed_tracks(model, contents(audio, changed))
+        assert bool(caplog.records) == bool(changed)
+        assert not changed or re.search(f"{message} hold something else now, the first 'toy/t1'", caplog.text)
+
+
+def test_nothing_is_said_of_tracks_whose_hashes_were_not_known(model, stores, caplog):
+    identity.refuse_changed_tracks(model, contents(stores[0]))
+    with np.load(model / "tracks.npz") as known:
+        np.savez(model / "tracks.npz", ids=known["ids"], audio=known["audio"])  # as an earlier version wrote it
+    identity.refuse_changed_tracks(model, stores[0])
+    (model / "tracks.npz").unlink()
+    identity.refuse_changed_tracks(model, stores[0])
+    assert not caplog.records

@@ -271,12 +271,12 @@ def test_a_form_that_does_not_exist_and_two_replacing_negatives_are_refused():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"num_steps": 0}, "num_steps is 0, which is no whole number from 1 on; set num_steps to one"),
-        ({"num_steps": 2.5}, "num_steps is 2.5, which is no whole number"),
+        ({"num_steps": 0}, "num_steps is 0; give it a whole number of at least 1"),
+        ({"num_steps": 2.5}, "num_steps is 2.5; give it a whole number"),
         ({"num_samples": 0}, "num_samples is 0"),
         ({"batch_size": -1}, "batch_size is -1"),
         ({"batch_size": "all"}, "batch_size is 'all'"),
-        ({"guidance_scale": "high"}, "guidance_scale is 'high', which is no number; set guidance_scale to one"),
+        ({"guidance_scale": "high"}, "guidance_scale is 'high'; give it a number"),
         ({"guidance_scale": None}, "guidance_scale is None"),
         ({"guidance_scale": float("nan")}, "guidance_scale is nan"),
         ({"rescale": True}, "rescale is True"),

@@ -1,6 +1,7 @@
 """The training job on small and odd stores, without the demo's collection."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -51,6 +52,20 @@ def test_a_vector_a_track_trains_and_is_evaluated_on_its_own_data_with_one_frame
     assert identity.seen_tracks(folder, "toy", ["t0", "t1"]) == 1
     result = json.loads(next((tmp_path / "results/m/toy").glob("retrieval-*.json")).read_text())
     assert result["protocol"]["pool_size"] == 7 and "gdr" in result["rows"]
+
+
+def test_a_training_that_goes_on_keeps_its_frames_though_longer_tracks_have_come(tmp_path, caplog):
+    every = ["~task", "num_frames=16", "trainer.val_check_interval=1"]
+    folder = train(tmp_path, 20, (4, 6), as_it_is, *every)
+    (folder / "step=3.ckpt").unlink()
+    (tmp_path / "latents/toy").rename(tmp_path / "before")
+
+    def longer(audio, text):
+        shutil.copytree(tmp_path / "before/toy_text", text.folder, dirs_exist_ok=True)
+
+    train(tmp_path, 20, (4, 12), longer, *every)
+    assert torch.load(folder / "step=3.ckpt", weights_only=True)["state_dict"]["frames"] == 5
+    assert "num_frames stays 5, with which the training began" in caplog.text
 
 
 @pytest.mark.parametrize("num_tracks", [2, 5])

@@ -77,7 +77,7 @@ def test_in_validation_its_loss_is_the_denoising_error(datamodule):
     [
         ({"weight": 0.0}, "its weight is 0; use .* objective.contrastive_weight=3"),
         ({"num_steps": 3}, "num_steps 3 and gradient_steps 1: the steps must divide 1000"),
-        ({"gradient_steps": 0}, "gradient_steps is 0, which is no whole number from 1 on"),
+        ({"gradient_steps": 0}, "gradient_steps is 0; give it a whole number of at least 1"),
         ({"num_steps": 0}, "num_steps is 0"),
         ({"interval": [0.9, 0.1]}, "interval .* is no share of the noise range"),
         ({"gradient_steps": 5}, "gradients go through 1 to all of them"),

@@ -101,9 +101,10 @@ def track_weights(audio: Store, tracks: np.ndarray, weights: Mapping[str, float]
     """
     rows = audio.rows
     datasets = rows["_dataset"] if "_dataset" in rows else rows["row_id"].map(lambda _: audio.card.dataset)
-    if set(datasets) != set(weights) or min(weights.values()) <= 0:
+    there = set(datasets[rows["split"] != ""])  # without what the mix has no more
+    if there != set(weights) or min(weights.values()) <= 0:
         raise StoreError(
-            f"{audio.folder} holds the datasets {sorted(set(datasets))}, but data.weights is {dict(weights)}; give "
+            f"{audio.folder} holds the datasets {sorted(there)}, but data.weights is {dict(weights)}; give "
             "each of them a weight above 0 and no other, or extract the mix again"
         )
     own = datasets.iloc[tracks]

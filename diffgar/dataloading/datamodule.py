@@ -77,6 +77,14 @@ class LatentDataModule(LightningDataModule):
         )
         return longest
 
+    def keep_frames(self, num_frames: int) -> None:
+        """Crop to the frames that a model whose training goes on began with, though longer tracks have come since."""
+        if num_frames < self.num_frames:
+            rank_zero_only(log.warning)(
+                "num_frames stays %d, with which the training began, though the longest track has more now", num_frames
+            )
+            self.num_frames = num_frames
+
     def tracks(self, split: str) -> np.ndarray:
         """The audio rows of a split whose tracks have captions; none where the dataset has no such split."""
         captioned = self.text.rows["track_id"][self.text.rows["split"] == split]

@@ -28,20 +28,23 @@ def audio_keys(tracks: Iterable[Track]) -> list[str]:
 
 def unchanged(
     tracks: Iterable[Track], keys: list[str], store: Path, digest: Callable[[str, float | None, float | None], str]
-) -> set[str]:
-    """The ids of tracks that a store holds and that sound the same, be it under another key.
+) -> dict[str, str]:
+    """The tracks that a store holds and that sound the same, be it under another key: their id → the store's key.
 
     Another key have files that were moved, or copied without their times: their bytes are compared with what the store
     says that it encoded. And files that are on disk no more: what was encoded from that very place is kept.
     digest: (path, start_s, end_s) → the hash that the store has in its column `_audio`.
     """
     if not (store / "rows.parquet").is_file():
-        return set()
+        return {}
     held = pd.read_parquet(store / "rows.parquet").set_index("row_id")
-    pairs = [
-        (t, held["_key"][t.track_id] == key) for t, key in zip(tracks, keys, strict=True) if t.track_id in held.index
-    ]
-    same, others = {t.track_id for t, equal in pairs if equal}, [t for t, equal in pairs if not equal]
+    key_of_held = dict(zip(held.index, held["_key"], strict=True))
+    same, others = {}, []
+    for track, key in zip(tracks, keys, strict=True):
+        if key_of_held.get(track.track_id) == key:
+            same[track.track_id] = key
+        elif track.track_id in key_of_held:
+            others.append(track)
     for track in tqdm(others, "comparing files", unit="file", disable=not others, leave=False):
         row = held.loc[track.track_id]
         if not Path(track.path).is_file():
@@ -50,7 +53,7 @@ def unchanged(
         else:
             known = digest(track.path, track.start_s, track.end_s) == row.get("_audio")
         if known:
-            same.add(track.track_id)
+            same[track.track_id] = key_of_held[track.track_id]
     return same
 
 

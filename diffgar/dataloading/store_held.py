@@ -1,6 +1,7 @@
 """What a store's folder holds already: the joined store, and the shards of generations that were not joined."""
 
 import json
+import zipfile
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,20 +18,31 @@ class Shard:
 
     def __init__(self, path: Path):
         self.path = path
+        self.meta = json.loads(self._read("meta")["meta"].tobytes())
+
+    def _read(self, *names: str) -> dict[str, np.ndarray]:
+        """Those of its arrays that are there. The file is closed again: a store may have more than may be open."""
         try:
-            self.content = np.load(path)
-            self.meta = json.loads(self.content["meta"].tobytes())
+            with np.load(self.path) as content:
+                return {name: content[name] for name in names if name in content}
         except FileNotFoundError:
             raise
-        except (OSError, ValueError, KeyError, EOFError) as error:
-            raise StoreError(f"{path}: a damaged shard ({error}); delete it, and extract again") from error
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise StoreError(
+                f"{self.path}: a damaged shard ({error}); if it stays so, delete it, and extract again"
+            ) from error
+
+    @property
+    def ids(self) -> set[str]:
+        """The rows that it settles: kept or left out."""
+        return {*self.meta["kept"], *(item["row_id"] for item in self.meta["skipped"])}
 
     @cached_property
     def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """Frames (F, D), offsets (N + 1,) and embeddings (N, P) or None."""
-        offsets = np.concatenate([[0], np.cumsum(self.content["lengths"])]).astype(np.int64)
-        embeddings = self.content.get("embeddings")
-        return self.content["frames"], offsets, embeddings
+        content = self._read("frames", "lengths", "embeddings")
+        offsets = np.concatenate([[0], np.cumsum(content["lengths"])]).astype(np.int64)
+        return content["frames"], offsets, content.get("embeddings")
 
     def release(self) -> None:
         """Forget the arrays, which may be large; they are read again where they are asked for."""
@@ -45,6 +57,7 @@ class Held:
     joined: dict[str, tuple[str, int]] = field(default_factory=dict)
     in_shards: dict[str, tuple[str, Shard, int]] = field(default_factory=dict)
     skipped: dict[str, dict] = field(default_factory=dict)
+    shards: list[Shard] = field(default_factory=list)
     generations: list[Path] = field(default_factory=list)
 
     @classmethod
@@ -62,6 +75,7 @@ class Held:
         held.generations = [p for p in sorted(writing.glob("*")) if p.is_dir() and p != without]
         for generation in held.generations:
             for shard in map(Shard, sorted(generation.glob("*.npz"))):
+                held.shards.append(shard)
                 pairs = zip(shard.meta["kept"], shard.meta["keys"], strict=True)
                 held.in_shards |= {row_id: (key, shard, i) for i, (row_id, key) in enumerate(pairs)}
                 held.skipped |= {item["row_id"]: item for item in shard.meta["skipped"]}
@@ -75,9 +89,9 @@ class Held:
     def reason(self, row_id: str, key: str) -> dict | None:
         """Why a row was left out, as long as it is made of the same."""
         item = self.skipped.get(row_id)
-        return item if item and item["_key"] == key else None
+        return item if item and item.get("_key") == key else None  # a person may have edited skipped.csv
 
     def used_up(self, ids: Collection[str]) -> list[Path]:
-        """The generations of whose latents all are in a store of these rows, so that their shards may go."""
-        rest = {shard.path.parent for row_id, (_, shard, _) in self.in_shards.items() if row_id not in set(ids)}
-        return [generation for generation in self.generations if generation not in rest]
+        """The older shards of whose latents all are in a store of these rows, so that they may go."""
+        ids = set(ids)
+        return [shard.path for shard in self.shards if ids.issuperset(shard.meta["kept"])]

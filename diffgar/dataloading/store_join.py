@@ -8,7 +8,7 @@ import os
 import shutil
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,7 +34,9 @@ class Row:
     extra: dict
 
 
-def join(folder: Path, card: Card, plan: pd.DataFrame, shards: list[Shard], held: Held, same: frozenset[str]) -> None:
+def join(
+    folder: Path, card: Card, plan: pd.DataFrame, shards: list[Shard], held: Held, same: Mapping[str, str]
+) -> None:
     """Write the store of `plan` from new shards, older shards and the store that was joined before."""
     target = folder / NEXT
     shutil.rmtree(target, ignore_errors=True)
@@ -150,7 +152,7 @@ class Checksum:
 class Sources:
     """Finds each row of a plan: in the new shards, in older ones, or in the store that was joined before."""
 
-    def __init__(self, folder: Path, shards: list[Shard], held: Held, same: frozenset[str]):
+    def __init__(self, folder: Path, shards: list[Shard], held: Held, same: Mapping[str, str]):
         self.shards, self.held, self.same = shards, held, same
         self.new = {row_id: (shard, i) for shard in shards for i, row_id in enumerate(shard.meta["kept"])}
         self.reasons = {item["row_id"]: item for shard in shards for item in shard.meta["skipped"]}
@@ -177,7 +179,7 @@ class Sources:
                 continue
             elif (found := self.held.in_shards.get(row_id)) and found[0] == key:
                 yield self._from_shard(row_id, *found[1:])
-            elif (found := self.held.joined.get(row_id)) and (found[0] == key or row_id in self.same):
+            elif (found := self.held.joined.get(row_id)) and found[0] in (key, self.same.get(row_id)):
                 yield self._from_store(row_id, found[1])
             else:
                 raise StoreError(f"{row_id!r} has gone from the store while it was written; run the same command again")

@@ -4,17 +4,16 @@
     <folder>/writing/<generation>/plan.json    the ids to encode, in order: what the store does not hold yet
     <folder>/writing/<generation>/000000.npz   a shard, committed by a rename
 
-A generation is one table and its files. A store that a later table extends, or whose captions or files have changed,
-gets another generation, which encodes only what is new; `store_join.py` then makes one store of both. Several jobs may
-write shards of one generation; the one that finds them all there joins them, in the table's order, so that the store
-does not depend on who wrote what.
+A generation is one table, its files, and what of them the store lacks. A store that a later table extends, or whose
+captions or files have changed, gets another generation, which encodes only what is new; `store_join.py` then makes one
+store of both. Several jobs may write shards of one generation; the one that finds them all there joins them, in the
+table's order, so that the store does not depend on who wrote what. Jobs with other tables may join theirs meanwhile.
 """
 
 import json
 import shutil
 import zlib
-from collections.abc import Collection, Sequence
-from hashlib import sha256
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -24,8 +23,10 @@ from filelock import FileLock
 
 from diffgar.dataloading.card import Card, StoreError, write_atomically
 from diffgar.dataloading.half import MOST_ROUNDING, fault_of, rounding_of
+from diffgar.dataloading.row_keys import key_of
 from diffgar.dataloading.store_held import Held, Shard
-from diffgar.dataloading.store_join import COMPUTED, install, join
+from diffgar.dataloading.store_join import READY, install, join
+from diffgar.dataloading.store_plan import table_hash, with_gone_rows
 
 
 class StoreWriter:
@@ -33,9 +34,9 @@ class StoreWriter:
 
     plan: one row per item, with `row_id` (unique), `split`, `_key` (what the row's latents are made of: under another
     key it is encoded anew; without keys a row is its id), and whatever else the table of rows should keep. same: ids
-    that the store holds under another key, but whose content is known to be the same. keep_gone: rows of the store that
-    the plan lacks stay in it, in no split; else they go. A folder of another encoder or dataset is refused
-    (StoreError): nothing in it is lost.
+    that the store holds under another key, given here, but whose content is known to be the same. keep_gone: rows of
+    the store that the plan lacks stay in it, in no split; else they go. A folder of another encoder or dataset is
+    refused (StoreError): nothing in it is lost.
     """
 
     def __init__(
@@ -43,25 +44,22 @@ class StoreWriter:
         folder: Path | str,
         card: Card,
         plan: pd.DataFrame,
-        same: Collection[str] = (),
+        same: Mapping[str, str] | None = None,
         keep_gone: bool = False,
     ):
-        self.folder, self.card = Path(folder), card
-        self.plan = plan.assign(_key=plan.get("_key", "")).reset_index(drop=True)
+        self.folder, self.card, self.keep_gone = Path(folder), card, keep_gone
+        self.asked = self.plan = plan.assign(_key=plan.get("_key", "")).reset_index(drop=True)
         self._refuse_bad_plan()
-        self.same, self.writing = frozenset(same), self.folder / "writing"
+        self.ids, self.keys = self.asked["row_id"].tolist(), self.asked["_key"].tolist()
+        self.same, self.writing = dict(same or {}), self.folder / "writing"
         self.todo: list[int] = []  # positions in the plan, in the order of the shards
+        self.missing: set[int] = set()  # those of them that nothing held when this job began
+        self.table = key_of(card.shard_size, self.ids, self.keys)
         with self._lock():
-            install(self.folder)  # where a kill has interrupted that
-            self._refuse_another()
-            if keep_gone:
-                self.plan = with_gone_rows(self.plan, self.folder)
-            self.ids, self.keys = self.plan["row_id"].tolist(), self.plan["_key"].tolist()
-            self.card.plan = table_hash(self.plan)
-            content = repr((card.shard_size, self.ids, self.keys))
-            self.generation = self.writing / sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+            self._catch_up()
             if self.finished:
-                shutil.rmtree(self.generation, ignore_errors=True)  # where a kill came just after the join
+                for leftover in self.writing.glob(f"{self.table}-*"):  # where a kill came just after the join
+                    shutil.rmtree(leftover, ignore_errors=True)
             else:
                 self._begin()
 
@@ -71,7 +69,8 @@ class StoreWriter:
         if not (self.folder / "rows.parquet").is_file() or not (self.folder / "card.json").is_file():
             return False
         card = Card.load(self.folder)
-        return card.plan == self.card.plan and (not card.num_skipped or (self.folder / "skipped.csv").is_file())
+        whole = not (self.folder / READY).is_dir() and (not card.num_skipped or (self.folder / "skipped.csv").is_file())
+        return card.plan == self.card.plan and whole
 
     def _lock(self) -> FileLock:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -86,31 +85,47 @@ class StoreWriter:
                 f"{self.folder}: id {repeated.iloc[0]!r} stands twice in dataset {self.card.dataset!r}; make ids unique"
             )
 
-    def _refuse_another(self) -> None:
+    def _catch_up(self) -> None:
+        """See what the folder holds now, which jobs with other tables may have changed."""
+        install(self.folder)  # where a kill has interrupted that
         for place in (self.folder, self.writing):
             if (place / "card.json").is_file():
                 self.card.refuse_another(Card.load(place), self.folder)
+        self.plan = with_gone_rows(self.asked, self.folder) if self.keep_gone else self.asked
+        self.card.plan = table_hash(self.plan)
 
     def _begin(self) -> None:
-        """Find what the store holds already, and write down what this generation is to encode."""
+        """Find what the store holds already, and write down what this generation is to encode.
+
+        A generation that was begun is gone on with if that is enough; the store that it was to extend may be another
+        by now. Its name has what it encodes: no other job's shards can be taken for its own.
+        """
+        for path in sorted(self.writing.glob(f"{self.table}-*")):
+            if (path / "plan.json").is_file():
+                self.generation = path
+                self._read_held()
+                self.todo = json.loads((path / "plan.json").read_text(encoding="utf-8"))["todo"]
+                if self.missing <= set(self.todo):
+                    return
+        self.generation = self.writing / self.table
+        self._read_held()
+        self.todo = sorted(self.missing)
+        self.generation = self.writing / f"{self.table}-{key_of(self.todo)}"
+        self._write_plan()
+
+    def _read_held(self) -> None:
         self.held = Held.read(self.folder, without=self.generation)
-        missing = [i for i, item in enumerate(zip(self.ids, self.keys, strict=True)) if not self._is_held(*item)]
-        path = self.generation / "plan.json"
-        if path.is_file():
-            self.todo = json.loads(path.read_text(encoding="utf-8"))["todo"]
-            if set(missing) <= set(self.todo):
-                return
-            aside = f"{self.generation.name}-{len(list(self.writing.iterdir()))}"
-            self.generation.rename(self.writing / aside)  # the store that it was to extend is another by now
-            self._begin()
-            return
+        self.missing = {i for i, item in enumerate(zip(self.ids, self.keys, strict=True)) if not self._is_held(*item)}
+
+    def _write_plan(self) -> None:
         self.generation.mkdir(parents=True, exist_ok=True)
-        self.todo = missing
         write_atomically(self.writing / "card.json", self.card.as_json())
-        write_atomically(path, json.dumps({"todo": missing}).encode())
+        write_atomically(self.generation / "plan.json", json.dumps({"todo": self.todo}).encode())
 
     def _is_held(self, row_id: str, key: str) -> bool:
-        return self.held.has(row_id, key) or (row_id in self.same and row_id in self.held.joined)
+        if self.held.has(row_id, key):
+            return True
+        return row_id in self.same and self.held.joined.get(row_id, (None,))[0] == self.same[row_id]
 
     @property
     def num_shards(self) -> int:
@@ -122,19 +137,20 @@ class StoreWriter:
 
     def pending(self, index: int = 0, count: int = 1) -> list[int]:
         """The shards that job `index` of `count` has still to write."""
-        return [s for s in range(index, self.num_shards, count) if not self._path(s).is_file()]
+        left = (s for s in range(index, self.num_shards, count) if not self.missing.isdisjoint(self.rows_of(s)))
+        return [s for s in left if not self._path(s).is_file()]
 
     def skipped(self) -> list[dict]:
         """The rows that were left out so far, by this generation and by those before, with their reasons."""
         if self.finished:
             return []
-        wanted = dict(zip(self.ids, self.keys, strict=True))
-        before = [item for item in self.held.skipped.values() if wanted.get(item["row_id"]) == item["_key"]]
+        found = {i: self.held.reason(i, key) for i, key in zip(self.ids, self.keys, strict=True)}
         try:
-            done = [Shard(path) for path in sorted(self.generation.glob("*.npz"))]
-            return before + [item for shard in done for item in shard.meta["skipped"]]
+            for path in sorted(self.generation.glob("*.npz")):
+                found |= {item["row_id"]: item for item in Shard(path).meta["skipped"]}
         except FileNotFoundError:  # another job joins the shards just now
-            return before
+            pass
+        return [item for item in found.values() if item]
 
     def _path(self, shard: int) -> Path:
         return self.generation / f"{shard:06d}.npz"
@@ -173,11 +189,12 @@ class StoreWriter:
         np.savez(buffer, **content)
         try:
             write_atomically(self._path(shard), buffer.getvalue())
-        except FileNotFoundError:  # another process, which wrote the same shards, has joined them and taken them away
-            if not self.finished:
-                raise StoreError(
-                    f"{self.folder}: another extraction wrote this store at the same time; run this one again"
-                ) from None
+        except FileNotFoundError:  # a job that has joined took the empty folder for a killed one's
+            if self.finished:
+                return
+            with self._lock():
+                self._write_plan()
+                write_atomically(self._path(shard), buffer.getvalue())
 
     def _checked(self, row_id: str, latents: np.ndarray) -> np.ndarray:
         if latents.ndim != 2 or latents.shape[1] != self.card.dim or len(latents) == 0:
@@ -198,33 +215,25 @@ class StoreWriter:
         if self.finished:
             return True
         with self._lock():
+            self._catch_up()
             if self.finished:
                 return True
-            if self.pending():
+            self._read_held()
+            shards = [Shard(path) for path in map(self._path, range(self.num_shards)) if path.is_file()]
+            settled = set().union(*(shard.ids for shard in shards))
+            if any(self.ids[i] not in settled for i in self.missing):
                 return False
-            shards = [Shard(self._path(s)) for s in range(self.num_shards)]
             join(self.folder, self.card, self.plan, shards, self.held, self.same)
-            for used in (self.generation, *self.held.used_up(self.ids)):
-                shutil.rmtree(used, ignore_errors=True)
-            if not any(path.is_dir() for path in self.writing.iterdir()):
-                shutil.rmtree(self.writing, ignore_errors=True)
+            self._tidy()
         return True
 
-
-def with_gone_rows(plan: pd.DataFrame, folder: Path) -> pd.DataFrame:
-    """The plan, and after it the rows that the folder's store holds and the plan lacks, in the split "": in none."""
-    if not (folder / "rows.parquet").is_file():
-        return plan
-    held = pd.read_parquet(folder / "rows.parquet")
-    gone = held[~held["row_id"].isin(plan["row_id"])].assign(split="")
-    if gone.empty:
-        return plan
-    return pd.concat([plan, gone.drop(columns=[c for c in COMPUTED if c in gone])], ignore_index=True)
-
-
-def table_hash(plan: pd.DataFrame) -> str:
-    """A hash of a table's columns and cells, in their order."""
-    total = sha256("\t".join(plan.columns).encode())
-    for column in plan:
-        total.update("\n".join(map(repr, plan[column].tolist())).encode())
-    return total.hexdigest()[:16]
+    def _tidy(self) -> None:
+        """Delete the shards that are in the store now, not those that other jobs may have written meanwhile."""
+        shutil.rmtree(self.generation, ignore_errors=True)
+        for path in self.held.used_up(self.plan["row_id"]):
+            path.unlink(missing_ok=True)
+        for generation in self.held.generations:
+            if not any(generation.glob("*.npz")):
+                shutil.rmtree(generation, ignore_errors=True)
+        if not any(path.is_dir() for path in self.writing.glob("*")):
+            shutil.rmtree(self.writing, ignore_errors=True)

@@ -1,52 +1,13 @@
 """Values of the configs, checked where they are read: one sentence with what was found and what to write instead."""
 
-import math
-from collections.abc import Sequence
-
 from omegaconf import DictConfig
 
 from diffgar.errors import InputError
+from diffgar.values import listed, number, one_of, switch, whole
 
 LONGEST_VARIANT = 60  # letters: it is part of a file's name
 SAMPLES = ("mean", "set")
 POOLINGS = ("mean", "best_frame")
-
-
-def whole(name: str, value, least: int = 0) -> int:
-    """A whole number of at least `least`, or InputError naming the value."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise InputError(f"{name} is {value!r}; give it a whole number of at least {least}, such as {name}={least}")
-    return value
-
-
-def number(name: str, value, least: float = -math.inf, most: float = math.inf) -> float:
-    """A finite number between two bounds, or InputError naming the value."""
-    numeric = isinstance(value, int | float) and not isinstance(value, bool)
-    if not numeric or not math.isfinite(value) or not least <= value <= most:
-        bounds = [f"at least {least:g}"] * (least > -math.inf) + [f"at most {most:g}"] * (most < math.inf)
-        raise InputError(f"{name} is {value!r}; give it a number" + (f" of {' and '.join(bounds)}" if bounds else ""))
-    return value
-
-
-def listed(name: str, value, example: str) -> list:
-    """A list, or InputError with an example: a word is no list of its letters, nor a number of its one."""
-    if isinstance(value, str) or not isinstance(value, Sequence):
-        raise InputError(f"{name} is {value!r}; give it a list, such as {name}={example}")
-    return list(value)
-
-
-def switch(name: str, value) -> bool:
-    """true or false, or InputError naming the value."""
-    if not isinstance(value, bool):
-        raise InputError(f"{name} is {value!r}; give it true or false")
-    return value
-
-
-def one_of(name: str, value, choices: Sequence[str]) -> str:
-    """One of some words, or InputError naming them all."""
-    if value not in choices:
-        raise InputError(f"{name} is {value!r}; choose one of {', '.join(choices)}")
-    return value
 
 
 def check_evaluation(cfg: DictConfig) -> None:

@@ -15,7 +15,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from diffgar.evaluation.checks import listed, number, one_of, whole
 from diffgar.evaluation.edits import choose_edits, edit_metrics
 from diffgar.evaluation.negatives import Phrasings, as_written
 from diffgar.evaluation.queries import index_of, sample_generator
@@ -24,6 +23,7 @@ from diffgar.evaluation.setting import Evaluation
 from diffgar.models.encoders.base import TextEncoder, pool
 from diffgar.models.inversion import Denoise, edit, invert, inverted_timesteps
 from diffgar.models.sampling import sample
+from diffgar.values import listed, number, one_of, whole
 
 STARTS = ("track", "query")
 

@@ -20,9 +20,9 @@ from diffgar.evaluation.captionwise import (
     track_parts,
     within_statistics,
 )
-from diffgar.evaluation.checks import whole
 from diffgar.evaluation.halves import NEIGHBOURS, compare_halves, draw_half
 from diffgar.models.encoders.base import pool
+from diffgar.values import whole
 
 LEAST_TRACKS = 4 * (NEIGHBOURS + 1)  # the fit of FD∞ goes down to a quarter of a half
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from diffgar.errors import InputError
-from diffgar.evaluation.checks import POOLINGS, SAMPLES, listed, one_of, whole
+from diffgar.evaluation.checks import POOLINGS, SAMPLES
 from diffgar.evaluation.hubness import CORRECTIONS, correct
 from diffgar.evaluation.metrics import (
     bootstrap_metrics,
@@ -21,6 +21,7 @@ from diffgar.evaluation.metrics import (
 from diffgar.evaluation.ranks import Adjust, Ranks, ranks
 from diffgar.evaluation.tasks import DIRECTIONS, RetrievalTask
 from diffgar.models.encoders.base import pool
+from diffgar.values import listed, one_of, whole
 
 
 @dataclass(frozen=True)

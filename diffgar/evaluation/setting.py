@@ -16,7 +16,7 @@ from diffgar.errors import InputError
 from diffgar.evaluation.checks import check_evaluation
 from diffgar.evaluation.queries import caption_rows, task_of, track_rows
 from diffgar.evaluation.tasks import RetrievalTask
-from diffgar.identity import refuse_other_latents, seen_tracks
+from diffgar.identity import refuse_changed_tracks, refuse_other_latents, seen_tracks
 
 
 @dataclass
@@ -108,6 +108,7 @@ def open_evaluation(cfg: DictConfig, model_name: str, build) -> Evaluation:
     trained = OmegaConf.load(folder / "config.yaml")
     audio, text = open_stores(cfg, cfg.task.dataset, trained.encoder_pair)
     refuse_other_latents(folder, audio.card, text.card)
+    refuse_changed_tracks(folder, audio)
     task = open_task(cfg, audio, text)
     changes = {name: value for name, value in cfg.sampler.items() if asked and value is not None}
     sampler, as_trained = (build(OmegaConf.merge(trained, {"sampler": own}).sampler) for own in (changes, {}))

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 import torch
 
 from diffgar.errors import InputError
-from diffgar.evaluation.checks import listed, number, whole
 from diffgar.evaluation.control import Unwanted, choose_unwanted, evaluate_control
 from diffgar.evaluation.methods import GENERATED, JOINT, Bench, Methods
 from diffgar.evaluation.negatives import Negatives, Phrasings
@@ -15,6 +14,7 @@ from diffgar.evaluation.ranks import top_k
 from diffgar.evaluation.rows import named_attributes
 from diffgar.evaluation.setting import Evaluation
 from diffgar.models.encoders.base import TextEncoder
+from diffgar.values import listed, number, whole
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from diffgar.errors import InputError
-from diffgar.evaluation.checks import one_of
 from diffgar.evaluation.names import word
 from diffgar.evaluation.paper import grid_table, paper_table, training_seeds_table
 from diffgar.evaluation.results import Result, read_results
 from diffgar.evaluation.table_styles import STYLES, Table, render
 from diffgar.evaluation.tables import SHARED, retrieval_table
+from diffgar.values import one_of
 
 PAPER = {"paper": "retrieval", "encoder_pairs": "encoder_pairs"}  # of many tasks at once
 COMPARISONS = {"grid": grid_table, "seeds": training_seeds_table, "models": retrieval_table}  # each of one protocol

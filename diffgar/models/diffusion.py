@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from diffgar.errors import InputError
-from diffgar.models.checks import check_number
 from diffgar.models.contrastive import alone, info_nce, nt_xent
 from diffgar.models.encoders.base import pool
+from diffgar.values import number
 
 PREDICTION_TYPES = ("sample", "epsilon", "v_prediction")
 CONTRASTIVE_LOSSES = {"nt_xent": nt_xent, "info_nce": info_nce}
@@ -120,12 +120,12 @@ class Objective:
         for name, choices in (("prediction_type", PREDICTION_TYPES), ("contrastive_loss", CONTRASTIVE_LOSSES)):
             if getattr(self, name) not in choices:
                 raise InputError(f"{name} {getattr(self, name)!r}; choose one of {', '.join(choices)}")
-        check_number("caption_dropout", self.caption_dropout, 0, 1)
-        check_number("p2_gamma", self.p2_gamma)
-        check_number("contrastive_weight", self.contrastive_weight, 0)
-        check_number("contrastive_temperature", self.contrastive_temperature, 1e-6)
+        number("caption_dropout", self.caption_dropout, 0, 1)
+        number("p2_gamma", self.p2_gamma)
+        number("contrastive_weight", self.contrastive_weight, 0)
+        number("contrastive_temperature", self.contrastive_temperature, 1e-6)
         if self.min_snr_gamma is not None:
-            check_number("min_snr_gamma", self.min_snr_gamma, 1e-6)
+            number("min_snr_gamma", self.min_snr_gamma, 1e-6)
 
     def errors(
         self,

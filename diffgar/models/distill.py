@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from diffgar.errors import InputError
-from diffgar.models.checks import check_count
 from diffgar.models.ddim import Level, ddim_steps, level_at
 from diffgar.models.diffusion import clean_latents, drop_captions, masked_mse
 from diffgar.models.guidance import Guidance
 from diffgar.models.ldm import LatentDiffusion, States
 from diffgar.models.sampling import Sampler
+from diffgar.values import whole
 
 
 def landing_target(noisy_latents: Tensor, landed: Tensor, level: Level, below: Level) -> Tensor:
@@ -53,8 +53,8 @@ class Student(LatentDiffusion):
         **parts,
     ):
         super().__init__(**parts)
-        check_count("num_calls", num_calls)
-        check_count("teacher_steps", teacher_steps)
+        whole("num_calls", num_calls, 1)
+        whole("teacher_steps", teacher_steps, 1)
         count = self.noise_scheduler.config.num_train_timesteps
         if count % teacher_steps or teacher_steps % num_calls:
             raise InputError(

@@ -6,24 +6,26 @@ from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from diffgar.errors import InputError
-from diffgar.models.checks import is_number
+from diffgar.values import is_number, number
 
 
 class WarmedUpEMA(WeightAveraging):
-    """After every optimiser step n, from 0: average ← d · average + (1 − d) · weights, d = min(decay, (1+n) / (10+n)).
+    """After every optimiser step n, from 0: average ← d · average + (1 − d) · weights, d = min(decay, (1+n) / (w+n)).
 
-    The warm-up is that of TensorFlow's ExponentialMovingAverage: with a constant decay of 0.9999 the random start would
-    weigh 82 % of the average at step 2,000. So the average spans about a ninth of the steps so far, until `decay` does.
-    n is the averaged model's own count of updates, which a checkpoint holds.
+    The warm-up is that of TensorFlow's ExponentialMovingAverage, where w is 10: with a constant decay of 0.9999 the
+    random start would weigh 82 % of the average at step 2,000. So the average spans about a ninth of the steps so far,
+    until `decay` does; with a `warmup` w of 2 it is the plain mean of all of them until then, which suits short
+    trainings. n is the averaged model's own count of updates, which a checkpoint holds.
     """
 
-    def __init__(self, decay: float = 0.9999):
+    def __init__(self, decay: float = 0.9999, warmup: float = 10):
         if not is_number(decay) or not 0 <= decay < 1:
             raise InputError(
                 f"ema_decay is {decay!r}; set it to a number from 0 to below 1, such as 0.9999; 0 is no EMA"
             )
+        number("ema_warmup", warmup, 1)
         super().__init__()
-        self.decay = decay
+        self.decay, self.warmup = decay, warmup
 
     def setup(self, trainer, pl_module: nn.Module, stage: str) -> None:
         """The average lies where the weights will: Lightning moves the module there only after this."""
@@ -43,7 +45,7 @@ class WarmedUpEMA(WeightAveraging):
     def update(self, model: nn.Module) -> None:
         average, n = self._average_model, int(self._average_model.n_averaged)
         pairs = [list(part.parameters()) for part in (average.module, model)]
-        get_ema_multi_avg_fn(min(self.decay, (1 + n) / (10 + n)))(*pairs, None)
+        get_ema_multi_avg_fn(min(self.decay, (1 + n) / (self.warmup + n)))(*pairs, None)
         for buffer, current in zip(average.module.buffers(), model.buffers(), strict=True):
             buffer.copy_(current)
         average.n_averaged += 1

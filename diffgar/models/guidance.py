@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from diffgar.errors import InputError
-from diffgar.models.checks import check_number, is_number
 from diffgar.models.diffusion import clean_latents, signal_and_sigma
+from diffgar.values import is_number, number
 
 FORMS = ("replace", "compose")
 
@@ -68,7 +68,7 @@ class Guidance:
 
     def __post_init__(self):
         for name in ("guidance_scale", "rescale", "parallel"):
-            check_number(name, getattr(self, name))
+            number(name, getattr(self, name))
         try:
             first, last = self.interval
             right = is_number(first) and is_number(last) and 0 <= first <= last <= 1

@@ -6,9 +6,9 @@ import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor
 
-from diffgar.models.checks import check_count
 from diffgar.models.noise_keys import seed_of
 from diffgar.models.precision import ClipsGradients
+from diffgar.values import whole
 
 
 class LatentModule(ClipsGradients, LightningModule):
@@ -29,7 +29,7 @@ class LatentModule(ClipsGradients, LightningModule):
         lr_scheduler: Callable | None = None,
     ):
         super().__init__()
-        check_count("num_frames", num_frames)
+        whole("num_frames", num_frames, 1)
         self.make_optimizer, self.make_lr_scheduler = optimizer, lr_scheduler
         self.validate: Callable[[LatentModule], dict[str, float]] | None = None
         self.register_buffer("latent_mean", torch.as_tensor(latent_mean, dtype=torch.float32))

@@ -12,9 +12,9 @@ from diffusers import DDIMScheduler, DDPMScheduler
 from torch import Tensor
 
 from diffgar.errors import InputError
-from diffgar.models.checks import check_count
 from diffgar.models.diffusion import check_schedule
 from diffgar.models.guidance import Denoiser, Guidance
+from diffgar.values import whole
 
 
 def draw_noise(generators: Sequence[torch.Generator], num_frames: int, dim: int, device) -> Tensor:
@@ -69,7 +69,7 @@ class Sampler:
                 "dpm_solver or unipc, or give a solver as config/sampler/ddim.yaml does"
             )
         for name in ("num_steps", "num_samples", "batch_size"):
-            check_count(name, getattr(self, name))
+            whole(name, getattr(self, name), 1)
         object.__setattr__(self, "interval", self.guidance.interval)
 
     @property

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from diffgar.errors import InputError
-from diffgar.models.checks import check_count
 from diffgar.models.ddim import ddim_steps
 from diffgar.models.diffusion import drop_captions
 from diffgar.models.distill import start_as
 from diffgar.models.guidance import Guidance
 from diffgar.models.ldm import LatentDiffusion, States
+from diffgar.values import whole
 
 
 class Tuned(LatentDiffusion):
@@ -46,8 +46,8 @@ class Tuned(LatentDiffusion):
                 "a model is tuned by the objective's contrastive term, and its weight is 0; use "
                 "objective.contrastive_loss=info_nce objective.contrastive_weight=3"
             )
-        check_count("num_steps", num_steps)
-        check_count("gradient_steps", gradient_steps)
+        whole("num_steps", num_steps, 1)
+        whole("gradient_steps", gradient_steps, 1)
         count = self.noise_scheduler.config.num_train_timesteps
         if count % num_steps or gradient_steps > num_steps:
             raise InputError(

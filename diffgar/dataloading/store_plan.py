@@ -1,0 +1,30 @@
+"""The table of rows that a store is to hold: what is asked for, and what it held before."""
+
+from hashlib import sha256
+from pathlib import Path
+
+import pandas as pd
+
+from diffgar.dataloading.cells import storable
+from diffgar.dataloading.store_join import COMPUTED
+from diffgar.dataloading.tables import joined
+
+
+def with_gone_rows(plan: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    """The plan, and after it the rows that the folder's store holds and the plan lacks, in the split "": in none."""
+    if not (folder / "rows.parquet").is_file():
+        return plan
+    held = pd.read_parquet(folder / "rows.parquet")
+    gone = held[~held["row_id"].isin(plan["row_id"])].assign(split="")
+    if gone.empty:
+        return plan
+    both = joined([plan, gone.drop(columns=[c for c in COMPUTED if c in gone])]).reset_index(drop=True)
+    return both.apply(storable)  # a column may hold other kinds of cells now than it did
+
+
+def table_hash(plan: pd.DataFrame) -> str:
+    """A hash of a table's columns and cells, in their order."""
+    total = sha256("\t".join(plan.columns).encode())
+    for column in plan:
+        total.update("\n".join(map(repr, plan[column].tolist())).encode())
+    return total.hexdigest()[:16]

@@ -234,7 +234,8 @@ def test_a_mix_names_the_dataset_of_each_track_and_leaves_a_tables_own_columns_a
     assert list(both.tracks["weight"]) == ["heavy", *map(str, range(9))]
     assert list(both.tracks["dataset"]) == ["theirs"] + [None] * 9
     both.tracks.to_parquet(io.BytesIO())  # words and numbers in one column must not end an extraction
-    for weights in ({"large": 1}, {"small": 0}, {"small": "heavy"}, {"small": float("nan")}):
+    wrong = ({"large": 1}, {"small": 0}, {"small": "heavy"}, {"small": float("nan")}, {"small": float("inf")})
+    for weights in (*wrong, {"small": True}, [1], None):
         with pytest.raises(DatasetError, match="positive"):
             mix("both", {"small": read(small)}, weights)
 

@@ -148,9 +148,9 @@ def mix(name: str, datasets: Mapping[str, Dataset], weights: Mapping[str, float]
 
     weights: how often training draws each dataset, by `_dataset`; checked here, used by the data module.
     """
-    positive = all(isinstance(weight, int | float) and weight > 0 for weight in weights.values())
-    if not datasets or set(datasets) != set(weights) or not positive:
-        raise DatasetError(f"mix {name!r}: weights {dict(weights)} must be positive, one for each of {list(datasets)}")
+    named = isinstance(weights, Mapping) and datasets and set(weights) == set(datasets)
+    if not named or not all(map(_is_weight, weights.values())):
+        raise DatasetError(f"mix {name!r}: weights {weights} must be positive, one for each of {list(datasets)}")
     tracks, captions = [], []
     for key, part in datasets.items():
         tracks.append(part.tracks.assign(track_id=key + "/" + part.tracks["track_id"], _dataset=key))
@@ -159,3 +159,7 @@ def mix(name: str, datasets: Mapping[str, Dataset], weights: Mapping[str, float]
     missing = "skip" if all(part.missing == "skip" for part in datasets.values()) else "refuse"
     frames = [joined(parts).reset_index(drop=True).apply(storable) for parts in (tracks, captions)]
     return Dataset(name, *frames, missing, name)
+
+
+def _is_weight(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf")

@@ -17,7 +17,8 @@ class ValidationRetrieval:
 
     Called with the model; the same noise every time, so that checkpoints differ by their weights alone. `notes` are
     sentences for the user: tracks that are left out for want of latents, and a split too small to choose a step by.
-    Raises InputError for a model that makes no finite queries, and ValueError where the split has no caption of a track with latents.
+    Raises InputError for a model that makes no finite queries, and ValueError where the split has no caption of a track
+    with latents.
     """
 
     def __init__(self, audio: Store, text: TextStore, sampler, max_tracks: int = 1000):

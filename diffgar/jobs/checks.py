@@ -9,8 +9,7 @@ from diffgar.checkpoints import KEEP, choose_step, folder_of
 from diffgar.dataloading.store.card import StoreError
 from diffgar.dataloading.store.reader import Store, TextStore
 from diffgar.errors import InputError
-from diffgar.evaluation import experiment as setting
-from diffgar.evaluation.queries import task_of
+from diffgar.jobs.experiment import open_stores, open_task
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 WHOLE_NUMBERS = {  # the least that each may be
@@ -96,8 +95,8 @@ def check_task(cfg: DictConfig) -> None:
     if task.dataset != cfg.data.name:
         ways = f"evaluate on the training data's own test split: task={cfg.data.name}; or {ways}"
     try:
-        stores = setting.open_stores(cfg, task.dataset, cfg.encoder_pair)
-        task_of(task.name, *stores, task.split, task.protocol, task.where, cfg.evaluation.allow_missing)
+        stores = open_stores(cfg, task.dataset, cfg.encoder_pair)
+        open_task(cfg, *stores)
         refuse_unlike(trained, stores)
     except ValueError as error:
         message = f"once trained, the model could not be evaluated on the task {task.name!r}: {error}; or {ways}"

@@ -4,9 +4,9 @@ import pytest
 from scripts import composed
 from test_datamodule import make_stores
 
-from diffgar import checks
 from diffgar.checkpoints import CheckpointError
 from diffgar.dataloading.store.card import StoreError
+from diffgar.jobs import checks
 
 LEAF = "train_ldm/model/encoder_pair/demo/mlp/train_ldm_sample_pred_small"
 

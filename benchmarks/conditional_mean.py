@@ -9,38 +9,32 @@ another estimate, of the token states, may rank better.
 
 import json
 import sys
-from pathlib import Path
 
 import numpy as np
 import torch
-from hydra import compose, initialize_config_dir
-from hydra.utils import instantiate
 from torch import Tensor
 
 from diffgar.dataloading.batches import captioned_tracks
-from diffgar.evaluation.experiment import open_evaluation
 from diffgar.evaluation.queries import index_of
 from diffgar.evaluation.retrieval import evaluate_retrieval
+from diffgar.jobs.building import composed
+from diffgar.jobs.experiment import open_experiment
 
-CONFIG = Path(__file__).resolve().parents[1] / "config"
 RIDGES = (0.1, 1, 10, 100)  # all are told, none is chosen
 
 
 def main() -> None:
-    with initialize_config_dir(str(CONFIG), version_base="1.3"):
-        cfg = compose("eval_retrieval", sys.argv[1:])
-    setting = open_evaluation(cfg, cfg.model_name, instantiate)
-    if setting.text.embeddings is None:
-        raise SystemExit(
-            f"the pair {setting.pair.name} is not joint, so it has no teacher; name a model of a joint one"
-        )
-    tracks, captions = captioned_tracks(setting.audio, setting.text, "train")
-    means = setting.audio.means(tracks)
+    cfg = composed("eval_retrieval", sys.argv[1:])
+    experiment = open_experiment(cfg, cfg.model_name)
+    if experiment.text.embeddings is None:
+        raise SystemExit(f"the pair {experiment.pair} is not joint, so it has no teacher; name a model of a joint one")
+    tracks, captions = captioned_tracks(experiment.audio, experiment.text, "train")
+    means = experiment.audio.means(tracks)
     means = means.repeat_interleave(torch.tensor([len(own) for own in captions]), dim=0)  # (C, D), one a caption
-    known, asked = (setting.text.embeddings[rows] for rows in (np.concatenate(captions), setting.rows))
+    known, asked = (experiment.text.embeddings[rows] for rows in (np.concatenate(captions), experiment.rows))
     rows = {"teacher": asked} | {f"linear estimate, ridge {r:g}": estimate(known, means, asked, r) for r in RIDGES}
-    index = index_of(setting.audio, setting.task)
-    table = evaluate_retrieval({name: queries[None] for name, queries in rows.items()}, index, setting.task)
+    index = index_of(experiment.audio, experiment.task)
+    table = evaluate_retrieval({name: queries[None] for name, queries in rows.items()}, index, experiment.task)
     print(json.dumps({name: row["R@10"] for name, row in table["rows"].items()}, indent=1))
 
 

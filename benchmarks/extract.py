@@ -22,8 +22,6 @@ import pandas as pd
 import psutil
 import soundfile
 import torch
-from hydra import compose, initialize_config_dir
-from hydra.utils import instantiate
 
 from diffgar.dataloading.audio import load, windows
 from diffgar.dataloading.datasets.splits import by_name
@@ -32,9 +30,9 @@ from diffgar.dataloading.store.reader import Store
 from diffgar.extraction.batches import Options
 from diffgar.extraction.decode_ahead import PIECE_SECONDS
 from diffgar.extraction.stores import extract_audio
+from diffgar.jobs.building import build, composed
 from diffgar.models.encoders.base import AudioEncoder
 
-CONFIG = Path(__file__).resolve().parents[1] / "config"
 RATE = 44100
 
 
@@ -91,10 +89,9 @@ def collection(folder: Path, num_tracks: int, seconds: float, suffix: str, num_f
 
 
 def build_encoder(pair: str, weights: str | None) -> tuple[AudioEncoder, float]:
-    with initialize_config_dir(str(CONFIG), version_base="1.3"):
-        cfg = compose("extract_dataset", overrides=[f"encoder_pair={pair}"]).encoder_pair
+    cfg = composed("extract_dataset", [f"encoder_pair={pair}"]).encoder_pair
     options = {} if weights is None else {"weights": weights}
-    return instantiate(cfg.audio_encoder, **options).eval(), cfg.hop_seconds
+    return build(cfg.audio_encoder, **options).eval(), cfg.hop_seconds
 
 
 def decode_rate(dataset: Dataset, sample_rate: int) -> float:

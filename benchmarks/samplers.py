@@ -8,17 +8,15 @@ import argparse
 import json
 import time
 from functools import partial
-from pathlib import Path
 
-from hydra import compose, initialize_config_dir
-from hydra.utils import instantiate
 from tqdm import tqdm
 
-from diffgar.evaluation.experiment import open_evaluation
+from diffgar.evaluation.experiment import Experiment
 from diffgar.evaluation.queries import generated_queries, index_of
 from diffgar.evaluation.retrieval import RetrievalOptions, evaluate_retrieval, make_queries
+from diffgar.jobs.building import composed
+from diffgar.jobs.experiment import open_experiment
 
-CONFIG = Path(__file__).resolve().parents[1] / "config"
 REFERENCE = "ddim 50"
 WAYS = [REFERENCE, "ddim 8", "ddim 4", "ddim 2", "dpm_solver 8", "dpm_solver 4", "unipc 8", "unipc 4"]
 
@@ -34,35 +32,34 @@ def main() -> None:
     asked = parser.parse_args()
     rows, seconds, calls = {}, {}, {}
     for way in [*WAYS, *asked.students]:
-        setting = open_way(asked, way)
-        calls[way] = setting.sampler.num_steps
-        rows[way], seconds[way] = sampled(setting, way, range(asked.seeds))
+        experiment = open_way(asked, way)
+        calls[way] = experiment.sampler.num_steps
+        rows[way], seconds[way] = sampled(experiment, way, range(asked.seeds))
     report = evaluate_retrieval(
-        rows, index_of(setting.audio, setting.task, setting.model.centre), setting.task, RetrievalOptions()
+        rows, index_of(experiment.audio, experiment.task, experiment.model.centre), experiment.task, RetrievalOptions()
     )
     print(json.dumps(table(asked, report, seconds, calls), indent=1))
 
 
-def open_way(asked, way: str):
+def open_way(asked, way: str) -> Experiment:
     """The model or a student of it, with the sampler that `way` names: a solver and its number of steps."""
     solver, _, steps = way.partition(" ")
     words = [f"model_name={asked.model_name}", f"sampler={solver}", f"sampler.num_steps={steps}"]
     words = [*words, f"sampler.guidance_scale={asked.guidance}"] if steps else [f"model_name={way}"]
     words.append(f"sampler.num_samples={asked.samples}")
-    with initialize_config_dir(str(CONFIG), version_base="1.3"):
-        cfg = compose("eval_retrieval", [*words, *asked.overrides])
-    return open_evaluation(cfg, cfg.model_name, instantiate)
+    cfg = composed("eval_retrieval", [*words, *asked.overrides])
+    return open_experiment(cfg, cfg.model_name)
 
 
-def sampled(setting, way: str, seeds: range):
+def sampled(experiment: Experiment, way: str, seeds: range):
     """Queries (S, Q, D) and the seconds they took."""
-    model, sampler, text = setting.model, setting.sampler, setting.text
+    model, sampler, text = experiment.model, experiment.sampler, experiment.text
     to_queries = partial(make_queries, centre=model.centre)
     ask = partial(generated_queries, model, sampler, text, num_frames=model.num_frames, to_queries=to_queries)
-    ask(setting.rows[:64], seeds=seeds[:1])  # the first call on a GPU loads what all others use
+    ask(experiment.rows[:64], seeds=seeds[:1])  # the first call on a GPU loads what all others use
     start = time.perf_counter()
-    with tqdm(total=len(setting.rows) * len(seeds), desc=way, unit="query") as bar:
-        queries = ask(setting.rows, seeds=seeds, progress=bar.update)
+    with tqdm(total=len(experiment.rows) * len(seeds), desc=way, unit="query") as bar:
+        queries = ask(experiment.rows, seeds=seeds, progress=bar.update)
     return queries, time.perf_counter() - start
 
 

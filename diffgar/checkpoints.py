@@ -7,13 +7,11 @@ import re
 import socket
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-import yaml
 from filelock import FileLock, Timeout
-from omegaconf import DictConfig, OmegaConf
 
 from diffgar.errors import InputError
 from diffgar.scores import scores_of
@@ -73,17 +71,6 @@ def held(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def read_config(path: Path) -> DictConfig:
-    """The config of a trained model. Raises CheckpointError where it is missing, empty or damaged."""
-    try:
-        config, reason = OmegaConf.load(path), "it has no module"
-    except (OSError, yaml.YAMLError) as error:
-        config, reason = None, str(error).splitlines()[0]
-    if not OmegaConf.is_dict(config) or "module" not in config:
-        raise CheckpointError(f"{path} cannot be read ({reason}); copy the model's folder again, or delete it")
-    return config
-
-
 def unscored(folder: Path) -> list[int]:
     """The steps that have a checkpoint and no score, as a kill between the two leaves them."""
     scored = set(scores_of(folder).index)
@@ -138,29 +125,6 @@ def intact(folder: Path, step: int) -> Path:
             "delete it, and training goes on from the step before"
         )
     return path
-
-
-def load_model(folder: Path, step: int, build: Callable[..., torch.nn.Module]) -> torch.nn.Module:
-    """The trained model of a step with its EMA weights, in eval mode on the device there is.
-
-    build: makes an object of a config (hydra's instantiate), handed in so that this module needs no Hydra. Raises
-    CheckpointError where the checkpoint is damaged or does not fit this version of the code.
-    """
-    config, path = read_config(Path(folder) / "config.yaml"), intact(folder, step)
-    weights = read_weights(path)
-    try:
-        constants = {name: torch.zeros_like(weights[name]) for name in ("latent_mean", "latent_std", "null_text")}
-        model = build(config.module, **constants, num_frames=int(weights["frames"]))
-    except KeyError as error:
-        raise CheckpointError(f"{path} has no {error}; {OTHER_VERSION}") from error
-    except Exception as error:
-        if isinstance(error.__cause__ or error, TypeError | ImportError):  # an argument or class that is no more
-            raise CheckpointError(f"{folder}: its module cannot be built ({error}); {OTHER_VERSION}") from error
-        raise
-    refuse_other_tensors(path, weights, model.state_dict())
-    model.load_state_dict(weights)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return model.eval().requires_grad_(False).to(device)
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from diffgar.checkpoints import CheckpointError, read_config
+from diffgar.checkpoints import CheckpointError
 from diffgar.dataloading.batches import captioned_tracks
 from diffgar.dataloading.store.card import Card, write_atomically
 from diffgar.dataloading.store.reader import Store, TextStore
@@ -47,10 +47,11 @@ def save_identity(
     write_atomically(folder / "tracks.npz", content.getvalue())
 
 
-def refuse_other_latents(folder: Path, audio: Card, text: Card) -> None:
+def refuse_other_latents(folder: Path, audio: Card, text: Card, pair: str) -> None:
     """Raises CheckpointError where two stores were made otherwise than those that the folder's model was trained on.
 
-    The message names the store, the first field that differs, both values and the way out.
+    The message names the store, the first field that differs, both values and the way out. pair: the name of the
+    model's encoder pair.
     """
     folder, path = Path(folder), Path(folder) / "latents.json"
     try:
@@ -67,7 +68,7 @@ def refuse_other_latents(folder: Path, audio: Card, text: Card) -> None:
             if found.get(name) != wanted:
                 raise CheckpointError(
                     f"model {folder.name} was trained on {kind} latents of {name} {wanted!r}, but those of "
-                    f"{card.dataset} have {name} {found.get(name)!r}; {remedy(folder, card)}"
+                    f"{card.dataset} have {name} {found.get(name)!r}; {remedy(folder, card, pair)}"
                 )
 
 
@@ -96,9 +97,8 @@ def refuse_changed_tracks(folder: Path, audio: Store) -> None:
     log.warning("%s hold something else now, the first %r", text, names[changed[0]])
 
 
-def remedy(folder: Path, card: Card) -> str:
+def remedy(folder: Path, card: Card, pair: str) -> str:
     """The command that makes a store as the model's own was made."""
-    pair = read_config(folder / "config.yaml").encoder_pair.name
     return (
         f"delete that store and run extract_dataset.py data={card.dataset} encoder_pair={pair} with the settings of "
         f"encoder_pair in {folder / 'config.yaml'}, or train a model on these latents"

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import torch
 from diffusers import DDIMScheduler
-from omegaconf import OmegaConf
 
-from diffgar.evaluation.experiment import Evaluation, open_task
+from diffgar.evaluation.experiment import Experiment
+from diffgar.evaluation.queries import task_of
 from diffgar.models.diffusion.sampling import Sampler
 
 
@@ -55,11 +55,9 @@ class Oracle:
         return (wanted + self.noise * noise).unsqueeze(1).expand(-1, num_frames, -1)
 
 
-def evaluation(audio: Latents, text: Captions, model, **task) -> Evaluation:
-    """An evaluation of these, as `open_evaluation` would make it of a pair that is not joint."""
-    asked = {"name": "t", "dataset": "d", "split": "test", "protocol": "unique_tracks", "where": {}} | task
-    cfg = OmegaConf.create({"task": asked, "evaluation": {"allow_missing": False}})
-    trained = OmegaConf.create({"encoder_pair": {"name": "own", "joint": False}})
+def evaluation(audio: Latents, text: Captions, model, **task) -> Experiment:
+    """An experiment on these, as `open_experiment` would make it of a pair that is not joint."""
     sampler = Sampler(DDIMScheduler.from_config, num_samples=2)
-    opened = open_task(cfg, audio, text)
-    return Evaluation("m", model, 5, trained, sampler, sampler, audio, text, opened, seen=0)
+    opened = task_of("t", audio, text, **({"split": "test"} | task))
+    trained = {"encoder_pair": {"name": "own", "joint": False}}
+    return Experiment("m", model, 5, trained, sampler, sampler, audio, text, opened, seen=0)

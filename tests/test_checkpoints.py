@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from test_datamodule import make_stores
 from test_ldm import make_datamodule, make_model
 
-from diffgar import checkpoints, saved, scores
+from diffgar import checkpoints, scores
 from diffgar.checkpoints import CheckpointError
 from diffgar.models.callbacks import Checkpoints, StepBar, WholeFiles
 from diffgar.models.ema import WarmedUpEMA
@@ -161,75 +161,6 @@ def test_a_damaged_scores_file_is_named_and_an_empty_one_is_none(tmp_path):
         checkpoints.choose_step(folder, "best")
 
 
-def save_model(folder: Path, **changes) -> None:
-    """A checkpoint of a model of one layer, its tensors changed or, by None, left out."""
-    weights = {name: torch.zeros(6) for name in ("latent_mean", "latent_std", "null_text")}
-    weights |= {"frames": torch.tensor(4), "weight": torch.randn(4, 4000)} | changes
-    torch.save({"state_dict": {n: w for n, w in weights.items() if w is not None}}, folder / "step=5.ckpt")
-
-
-class Layer(torch.nn.Module):
-    def __init__(self, latent_mean, latent_std, null_text, num_frames):
-        super().__init__()
-        self.weight = torch.nn.Parameter(torch.zeros(num_frames, 4000))
-        for name, value in (("latent_mean", latent_mean), ("latent_std", latent_std), ("null_text", null_text)):
-            self.register_buffer(name, value)
-        self.register_buffer("frames", torch.tensor(num_frames))
-
-
-def load(folder):
-    return checkpoints.load_model(folder, 5, lambda module, **constants: Layer(**constants))
-
-
-def test_a_model_is_loaded_with_the_frames_it_was_trained_on(tmp_path):
-    save_model(touched(tmp_path / "m", (5,)))
-    assert load(tmp_path / "m").frames == 4
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"frames": None}, "has no 'frames'; another version of the code trained it: train it again"),
-        ({"weight": None}, "1 tensors differ, the first weight .absent there, .4, 4000. here.; another version"),
-        ({"extra": torch.zeros(2)}, "the first extra .*2,. there, absent here"),
-        ({"weight": torch.zeros(4, 3)}, "the first weight ..4, 3. there, .4, 4000. here"),
-    ],
-)
-def test_a_checkpoint_of_another_version_is_refused_by_name(tmp_path, changes, message):
-    save_model(touched(tmp_path / "m", (5,)), **changes)
-    with pytest.raises(CheckpointError, match=message):
-        load(tmp_path / "m")
-
-
-def test_a_module_that_this_version_cannot_build_is_refused(tmp_path):
-    save_model(touched(tmp_path / "m", (5,)))
-    with pytest.raises(CheckpointError, match="its module cannot be built .*width.*; another version of the code"):
-        checkpoints.load_model(tmp_path / "m", 5, lambda module, **constants: Layer(**constants, **module))
-
-
-@pytest.mark.parametrize("place", ["middle", "end"])
-def test_a_hole_anywhere_in_a_checkpoint_is_found_before_it_is_used(tmp_path, place):
-    save_model(touched(tmp_path / "m", (5,)))
-    path = tmp_path / "m/step=5.ckpt"
-    content = bytearray(path.read_bytes())
-    if place == "middle":
-        content[len(content) // 2 : len(content) // 2 + 512] = bytes(512)
-    path.write_bytes(content if place == "middle" else content[: len(content) // 2])
-    with pytest.raises(CheckpointError, match="step=5.ckpt is damaged.*delete it, and training goes on from the step"):
-        load(tmp_path / "m")
-
-
-def test_what_is_no_checkpoint_or_not_there_is_refused(tmp_path):
-    folder = touched(tmp_path / "m", (5,))
-    with pytest.raises(CheckpointError, match="step=5.ckpt is damaged"):
-        load(folder)
-    torch.save(torch.zeros(3), folder / "step=5.ckpt")
-    with pytest.raises(CheckpointError, match="step=5.ckpt is no checkpoint of a training"):
-        load(folder)
-    with pytest.raises(CheckpointError, match="no step 7; steps there: 5, or best"):
-        checkpoints.intact(folder, 7)
-
-
 HOLD = "import sys; from pathlib import Path; from diffgar.checkpoints import held\nwith held(Path(sys.argv[1])): pass"
 
 
@@ -242,36 +173,3 @@ def test_a_second_training_of_a_model_is_told_at_once_who_trains_it(tmp_path):
     with checkpoints.held(folder):
         assert sorted(path.name for path in folder.iterdir()) == [".holder", ".lock"]  # what a cut write left is gone
     assert [path.name for path in folder.iterdir()] == [".lock"]
-
-
-def test_a_folder_without_a_checkpoint_holds_no_model(tmp_path):
-    for name, content in (("empty", ""), ("half", "model_name: [ha"), ("failed", "module: {}\n")):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "config.yaml").write_text(content)
-        (tmp_path / name / "scores.csv").write_text("step,R@10\n5,40\n")
-        with pytest.raises(CheckpointError, match=f"no model '{name}' in .*; models there: none; train it"):
-            checkpoints.folder_of(tmp_path, name)
-        saved.save_config(tmp_path / name, OmegaConf.create({"model_name": name, "module": {}}))
-        assert OmegaConf.load(tmp_path / name / "config.yaml").model_name == name
-        assert not (tmp_path / name / "scores.csv").exists()
-    touched(tmp_path / "20240101", (5,))
-    assert checkpoints.folder_of(tmp_path, 20240101) == tmp_path / "20240101"
-
-
-@pytest.mark.parametrize("content", ["", "model_name: [ha", "words"])
-def test_the_config_of_a_trained_model_that_cannot_be_read_is_named(tmp_path, content):
-    folder = touched(tmp_path / "m", (5,))
-    (folder / "config.yaml").write_text(content)
-    with pytest.raises(CheckpointError, match="config.yaml .*copy the model's folder again"):
-        saved.save_config(folder, OmegaConf.create({"model_name": "m"}))
-
-
-def test_a_value_that_may_change_may_not_where_the_module_was_built_of_it(tmp_path):
-    config = OmegaConf.create({"module": {"num_steps": "${sampler.num_steps}"}, "sampler": {"num_steps": 4, "eta": 0}})
-    (tmp_path / "step=5.ckpt").touch()
-    OmegaConf.save(config, tmp_path / "config.yaml")
-    config.sampler.eta = 1
-    saved.save_config(tmp_path, config)
-    config.sampler.num_steps = 8
-    with pytest.raises(CheckpointError, match="trained with another config .module.num_steps: 4 there, 8 here"):
-        saved.save_config(tmp_path, config)

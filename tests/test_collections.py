@@ -9,7 +9,7 @@ import soundfile
 from layouts import WORDS, word_tokenizer
 from scripts import COLLECTION, ROOT, composed, invoke, places, run
 
-import extract_dataset
+from diffgar.jobs import extract
 
 LEAF = "extract_features/clap/extract_songdescriber"
 TRAIN = ["--config", "config/train_ldm/model/encoder_pair/clap/unet/train_ldm_sample_pred_base.yaml"]
@@ -58,7 +58,7 @@ def test_song_describer_goes_from_audio_to_a_table_with_random_weights_when_told
     assert len(pd.read_parquet(store / "rows.parquet")) == 12
 
     mine = ["data=song_describer", "data.name=mine", "data.split.split=train"]
-    extract_dataset.extract(composed(LEAF, *mine, *pair, *here))
+    extract.extract(composed(LEAF, *mine, *pair, *here))
     output = invoke("train_ldm.py", *TRAIN, *mine, *pair, *SHORT, *places(tmp_path))
     for row in ("chance", "teacher", "gdr"):
         assert f"\n{row} " in output
@@ -92,8 +92,8 @@ def single(tmp_path_factory):
     """The folder of a collection, and that of the stores that one process wrote of it."""
     folder = tmp_path_factory.mktemp("single")
     cfg = composed("extract_features/demo/extract_demo", *SHARED, *places(folder))
-    extract_dataset.prepare(cfg)
-    extract_dataset.extract(cfg)
+    extract.prepare(cfg)
+    extract.extract(cfg)
     return folder, folder / "data/latents"
 
 

@@ -33,8 +33,10 @@ def model(tmp_path, stores):
 
 def test_the_latents_it_was_trained_on_are_taken_whatever_dataset_they_are_of(model, stores):
     cards = [store.card for store in stores]
-    identity.refuse_other_latents(model, *cards)
-    identity.refuse_other_latents(model, *(replace(card, dataset="other", num_rows=3, mean=None) for card in cards))
+    identity.refuse_other_latents(model, *cards, "toy_pair")
+    identity.refuse_other_latents(
+        model, *(replace(card, dataset="other", num_rows=3, mean=None) for card in cards), "toy_pair"
+    )
 
 
 @pytest.mark.parametrize("kind", ["audio", "text"])
@@ -50,7 +52,7 @@ def test_latents_that_were_made_otherwise_are_refused_by_store_field_and_remedy(
         "delete that store and run extract_dataset.py data=toy encoder_pair=toy_pair"
     )
     with pytest.raises(CheckpointError, match=message):
-        identity.refuse_other_latents(model, **cards)
+        identity.refuse_other_latents(model, **cards, pair="toy_pair")
 
 
 @pytest.mark.parametrize("content", [None, "", "{}", '{"audio": 3, "text": {}}'])
@@ -59,7 +61,7 @@ def test_a_model_that_does_not_say_what_it_was_trained_on_is_refused_with_the_re
     if content is not None:
         (model / "latents.json").write_text(content)
     with pytest.raises(CheckpointError, match="latents.json is not there or damaged.*train it again"):
-        identity.refuse_other_latents(model, *(store.card for store in stores))
+        identity.refuse_other_latents(model, *(store.card for store in stores), "toy_pair")
 
 
 def test_the_tracks_it_was_trained_on_are_counted(model):

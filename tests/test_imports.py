@@ -9,7 +9,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "diffgar").rglob("*.py")) + sorted(ROOT.glob("*.py"))
+SCRIPTS = sorted(ROOT.glob("*.py"))
+CONFIGS = {"cli.py", "commandline", "jobs"}  # the rooms of diffgar/ that see a config
 LIGHTNING = {"callbacks.py", "latent_module.py", "ema.py", "datamodule.py", "training.py", "windows.py"}
+TRAINERS = {"train.py", "extract.py"}  # of jobs/: what Lightning runs
 
 
 def imported(path: Path) -> set[str]:
@@ -31,13 +34,21 @@ def test_the_import_rules_hold(path):
         assert not [n for n in names if n.startswith(("diffgar.models", "diffgar.evaluation"))]
     if relative.parts[:2] != ("diffgar", "demo"):
         assert not [n for n in names if n.startswith("diffgar.demo")]
-    if relative.parts[0] == "diffgar" and path.name != "cli.py" and relative.parts[1] != "commandline":
-        assert not [n for n in names if n.split(".")[0] == "hydra"]
-    if relative.parts[0] == "diffgar" and path.name not in LIGHTNING:
+    if relative.parts[0] != "diffgar" or relative.parts[1] not in CONFIGS:
+        assert not [n for n in names if n.split(".")[0] in ("hydra", "omegaconf")]
+    if path.name not in (TRAINERS if "jobs" in relative.parts else LIGHTNING):
         assert not [n for n in names if n.startswith(("pytorch_lightning", "lightning"))]
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
+def test_a_script_is_a_docstring_and_a_main_that_imports_no_other_script(path):
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    assert [node.name for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef)] == ["main"]
+    assert not imported(path) & {other.stem for other in SCRIPTS}
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
 def test_ctrl_c_is_one_line_from_a_scripts_first_import_on(path):
     tops = [node for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, ast.Import)]
     assert tops[0].names[0].name == "diffgar.interrupts"

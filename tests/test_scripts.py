@@ -12,11 +12,11 @@ from hydra.errors import InstantiationException
 from omegaconf import OmegaConf
 from scripts import COLLECTION, TINY, composed, invoke, kill, places, run, start
 
-import train_ldm
 from diffgar import checkpoints
-from diffgar.checks import ConfigError
 from diffgar.demo.collection import ATTRIBUTES
 from diffgar.evaluation.control.methods import GENERATED
+from diffgar.jobs import train
+from diffgar.jobs.checks import ConfigError
 
 LEAF = "config/train_ldm/model/encoder_pair/clap/unet/train_ldm_sample_pred_base.yaml"
 
@@ -230,7 +230,7 @@ def test_a_run_shorter_than_the_interval_is_kept_evaluated_and_trained_once(demo
 
 def training(*overrides: str) -> None:
     """The main job without the command line around it, so that its errors are seen as they are."""
-    train_ldm.run(composed("train_ldm/model/encoder_pair/demo/mlp/train_ldm_sample_pred_small", *overrides))
+    train.run(composed("train_ldm/model/encoder_pair/demo/mlp/train_ldm_sample_pred_small", *overrides))
 
 
 def test_a_start_that_fails_leaves_the_name_free_and_a_model_goes_on_with_its_own_latents_alone(demo):

@@ -1,6 +1,4 @@
-"""Values of the configs, checked where they are read: one sentence with what was found and what to write instead."""
-
-from omegaconf import DictConfig
+"""Values that a person asks of an evaluation, checked: one sentence with what was found and what to write instead."""
 
 from diffgar.errors import InputError
 from diffgar.values import listed, number, one_of, switch, whole
@@ -10,24 +8,31 @@ SAMPLES = ("mean", "set")
 POOLINGS = ("mean", "best_frame")
 
 
-def check_evaluation(cfg: DictConfig) -> None:
-    """Refuse (InputError) what a config says of an evaluation and no evaluation can do, before anything is opened."""
-    asked = cfg.evaluation
-    seeds = listed("evaluation.seeds", asked.seeds, "[0,1,2]")
+def check_evaluation(model_name: str, *, baselines, guidance, variant, with_fidelity=None, **how) -> None:
+    """Refuse (InputError) what no evaluation can do. The values are those of the config's `evaluation`, unchecked.
+
+    with_fidelity: None where it is not asked. how: seeds, samples, pooling and allow_missing, of every evaluation.
+    """
+    check_queries(**how)
+    if not isinstance(variant, str | int | float | None) or len(str(variant)) > LONGEST_VARIANT:
+        raise InputError(f"evaluation.variant is {variant!r}; give it a word, shorter than this, or null")
+    for scale in listed("evaluation.guidance", guidance, "[1,2,3,5]"):
+        number("evaluation.guidance", scale)
+    models = [model_name, *listed("evaluation.baselines", baselines, "[demo_regression]")]
+    twice = [name for position, name in enumerate(models) if name in models[:position]]
+    if twice:
+        raise InputError(f"evaluation.baselines names {twice[0]!r} twice, or the model itself; name each model once")
+    if with_fidelity is not None:
+        switch("with_fidelity", with_fidelity)
+
+
+def check_queries(seeds, samples, pooling, allow_missing) -> None:
+    """Refuse (InputError) values that no queries can be made with."""
+    seeds = listed("evaluation.seeds", seeds, "[0,1,2]")
     for seed in seeds:
         whole("evaluation.seeds", seed)
     if not seeds or len(set(seeds)) < len(seeds):
         raise InputError(f"evaluation.seeds is {seeds}; give it one seed or more, each once: evaluation.seeds=[0,1,2]")
-    one_of("evaluation.samples", asked.samples, SAMPLES)
-    one_of("evaluation.pooling", asked.pooling, POOLINGS)
-    switch("evaluation.allow_missing", asked.allow_missing)
-    if not isinstance(asked.variant, str | int | float | None) or len(str(asked.variant)) > LONGEST_VARIANT:
-        raise InputError(f"evaluation.variant is {asked.variant!r}; give it a word, shorter than this, or null")
-    for scale in listed("evaluation.guidance", asked.guidance, "[1,2,3,5]"):
-        number("evaluation.guidance", scale)
-    models = [str(cfg.model_name), *listed("evaluation.baselines", asked.baselines, "[demo_regression]")]
-    twice = [name for place, name in enumerate(models) if name in models[:place]]
-    if twice:
-        raise InputError(f"evaluation.baselines names {twice[0]!r} twice, or the model itself; name each model once")
-    if cfg.get("with_fidelity") is not None:
-        switch("with_fidelity", cfg.with_fidelity)
+    one_of("evaluation.samples", samples, SAMPLES)
+    one_of("evaluation.pooling", pooling, POOLINGS)
+    switch("evaluation.allow_missing", allow_missing)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from diffgar.dataloading.store.reader import Store
 from diffgar.errors import InputError
-from diffgar.evaluation.experiment import Evaluation
+from diffgar.evaluation.experiment import Experiment
 from diffgar.evaluation.metrics.attributes import attribute_codes, evaluate_attributes
 from diffgar.evaluation.queries import generated_queries, index_of, projected_index, projected_queries
 from diffgar.evaluation.retrieval import make_queries
@@ -33,7 +33,7 @@ class Rows:
 
 
 def make_rows(
-    settings: Sequence[Evaluation],
+    settings: Sequence[Experiment],
     seeds: Sequence[int],
     samples: str = "mean",
     pooling: str = "mean",
@@ -63,12 +63,12 @@ def make_rows(
     return rows
 
 
-def projects(setting: Evaluation) -> bool:
+def projects(setting: Experiment) -> bool:
     """Whether the model projects captions into a space of its own, as `ContrastiveHeads`, instead of generating."""
     return hasattr(setting.model, "embed_text")
 
 
-def index_for(setting: Evaluation) -> Tensor:
+def index_for(setting: Experiment) -> Tensor:
     """The tracks (N, D) in the space of the model's queries."""
     if projects(setting):
         return projected_index(setting.model, setting.audio, setting.task)
@@ -76,7 +76,7 @@ def index_for(setting: Evaluation) -> Tensor:
 
 
 def queries_of(
-    setting: Evaluation,
+    setting: Experiment,
     places: np.ndarray,
     seeds: Sequence[int],
     progress: Callable[[int], None] = lambda done: None,
@@ -90,7 +90,7 @@ def queries_of(
     return generated_queries(model, sampler, text, places, model.num_frames, seeds, to_queries, progress=progress)
 
 
-def bank_rows(setting: Evaluation) -> np.ndarray:
+def bank_rows(setting: Experiment) -> np.ndarray:
     """At most BANK training captions of the task's dataset, evenly spread. Raises InputError where it has none."""
     rows = setting.text.rows_of("train")
     if len(rows) == 0:
@@ -98,7 +98,7 @@ def bank_rows(setting: Evaluation) -> np.ndarray:
     return rows[np.unique(np.linspace(0, len(rows) - 1, BANK).astype(int))]
 
 
-def named_attributes(setting: Evaluation, attributes: Sequence[str] | None) -> tuple[list[set[str]], pd.DataFrame]:
+def named_attributes(setting: Experiment, attributes: Sequence[str] | None) -> tuple[list[set[str]], pd.DataFrame]:
     """The attributes that each caption names, and the tracks' table of attributes.
 
     The captions' column `named` lists them, joined by "|". Raises InputError where a column is absent, or none is asked
@@ -125,7 +125,7 @@ def refuse_absent(task: RetrievalTask, audio: Store, attributes: Sequence[str]) 
         )
 
 
-def attribute_rows(setting: Evaluation, rows: Rows, attributes: Sequence[str]) -> dict[str, dict]:
+def attribute_rows(setting: Experiment, rows: Rows, attributes: Sequence[str]) -> dict[str, dict]:
     """`attribute_precision@10` of every row and of chance."""
     named, tracks = named_attributes(setting, attributes)
     if not any(named):
@@ -136,9 +136,9 @@ def attribute_rows(setting: Evaluation, rows: Rows, attributes: Sequence[str]) -
     return table
 
 
-def audio_to_text(setting: Evaluation) -> Rows:
+def audio_to_text(setting: Experiment) -> Rows:
     """The teacher asked the other way: tracks search captions. Raises InputError for a pair that is not joint."""
     if not setting.joint:
-        raise InputError(f"audio_to_text needs a joint pair, and {setting.pair.name} is not one")
+        raise InputError(f"audio_to_text needs a joint pair, and {setting.pair} is not one")
     index = index_of(setting.audio, setting.task)
     return Rows({"teacher": index[None]}, {"teacher": setting.text.embeddings[torch.from_numpy(setting.rows)]})

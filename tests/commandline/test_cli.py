@@ -14,6 +14,7 @@ from diffgar import cli
 from diffgar.cli import to_hydra
 from diffgar.commandline import CommandError
 from diffgar.commandline.words import CHOICES, SWITCHES
+from diffgar.jobs import extract
 
 FLAGS = ("task", "model_name", "model_step")
 LEAF = "config/train_ldm/model/encoder_pair/clap/unet/train_ldm_sample_pred_base.yaml"
@@ -219,8 +220,8 @@ def test_numbers_are_whole_where_the_config_has_whole_ones(tmp_path):
 @pytest.mark.parametrize(("data", "made"), [("demo", True), ("template", False), ("mix", False)])
 def test_only_the_demo_is_made(monkeypatch, data, made):
     calls = []
-    monkeypatch.setattr(extract_dataset, "instantiate", calls.append)
-    extract_dataset.prepare(composed("extract_features/demo/extract_demo", f"data={data}"))
+    monkeypatch.setattr(extract, "build", calls.append)
+    extract.prepare(composed("extract_features/demo/extract_demo", f"data={data}"))
     assert bool(calls) == made
 
 

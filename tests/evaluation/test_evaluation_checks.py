@@ -4,11 +4,11 @@ import pytest
 from test_names import asked
 
 from diffgar.errors import InputError
-from diffgar.evaluation.checks import check_evaluation
 from diffgar.evaluation.control.inversion import InversionControl
 from diffgar.evaluation.control.negative import NegativeControl
 from diffgar.evaluation.fidelity import FidelityOptions
 from diffgar.evaluation.retrieval import RetrievalOptions
+from diffgar.jobs.experiment import check
 
 
 @pytest.mark.parametrize(
@@ -38,12 +38,12 @@ from diffgar.evaluation.retrieval import RetrievalOptions
 )
 def test_a_value_of_an_evaluation_is_refused_with_the_remedy(override, message):
     with pytest.raises(InputError, match=message):
-        check_evaluation(asked(override))
+        check(asked(override))
 
 
 @pytest.mark.parametrize("override", ["evaluation.variant=2", "evaluation.variant=1.5", "model_name=20240101"])
 def test_numbers_may_be_names(override):
-    check_evaluation(asked(override))
+    check(asked(override))
 
 
 @pytest.mark.parametrize(

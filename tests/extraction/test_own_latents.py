@@ -10,8 +10,6 @@ import pyarrow.parquet as pq
 import pytest
 from scripts import composed, places
 
-import extract_dataset
-import train_ldm
 from diffgar.dataloading.datasets.splits import by_column
 from diffgar.dataloading.datasets.tracks import read_dataset
 from diffgar.dataloading.store.card import StoreError
@@ -21,6 +19,7 @@ from diffgar.extraction.batches import Options
 from diffgar.extraction.given_latents import OwnLatents
 from diffgar.extraction.progress import ExtractionError
 from diffgar.extraction.stores import import_latents
+from diffgar.jobs import extract, train
 
 DIM, NUM_TRACKS = 8, 10
 IDS = [f"t{i}" for i in range(NUM_TRACKS)]
@@ -295,12 +294,12 @@ def test_one_command_makes_the_stores_that_a_model_is_trained_and_evaluated_on(t
     data = ["data.columns.path=null", "data.path_template='{track_id}'"]
     data += ["data.split.fractions={train:0.5,validation:0.25,test:0.25}"]
     own = [f"encoder_pair.latents={path}", "encoder_pair.latent_dim=16", "encoder_pair.hop_seconds=null", *DEMO_TEXT]
-    extract_dataset.extract(composed("extract_features/own/extract_own", *data, *own, *places(tmp_path)))
+    extract.extract(composed("extract_features/own/extract_own", *data, *own, *places(tmp_path)))
     output = capsys.readouterr().out
     assert "audio latents of template: " in output and "text latents of template: " in output
     store = Store(tmp_path / "data/latents/template/own")
     assert len(store) == 40 and set(store.lengths) == {1} and store.card.hop_seconds is None
-    train_ldm.main.__wrapped__(composed("train_ldm", *TRAINING, *own, *places(tmp_path)))
+    train.run(composed("train_ldm", *TRAINING, *own, *places(tmp_path)))
     output = capsys.readouterr().out
     assert "\ngdr " in output and "\nteacher " not in output  # the captions lie in another space
     assert (tmp_path / "checkpoints/mine/step=2.ckpt").is_file()

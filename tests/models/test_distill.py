@@ -8,9 +8,10 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from test_datamodule import make_stores
 from trained import GUIDANCES, PUBLISHED, SOLVER, a_batch_and_draws, make, scrambled_unet
 
-from diffgar import checkpoints, saved, scores
+from diffgar import checkpoints, scores
 from diffgar.dataloading.datamodule import LatentDataModule
 from diffgar.errors import InputError
+from diffgar.jobs import saved
 from diffgar.models.backbones.mlp import MLP
 from diffgar.models.diffusion.ddim import level_at
 from diffgar.models.diffusion.objective import PREDICTION_TYPES, Objective, diffusion_target
@@ -143,14 +144,15 @@ def save_student(datamodule, root):
     return student, config
 
 
-def test_a_student_is_loaded_and_generates_without_its_teacher(datamodule, tmp_path):
+def test_a_student_is_loaded_and_generates_without_its_teacher(datamodule, tmp_path, monkeypatch):
     student, _ = save_student(datamodule, tmp_path)
 
     def build(module, **sizes):
         parts = {"backbone": scrambled_unet(), "noise_scheduler": student.noise_scheduler, "objective": Objective()}
         return Student(**parts, **module, **sizes)
 
-    loaded = checkpoints.load_model(tmp_path / "mine", 5, build).cpu()
+    monkeypatch.setattr(saved, "build", build)
+    loaded = saved.load_model(tmp_path / "mine", 5).cpu()
     captions = datamodule.text.padded(torch.arange(1, 4).numpy())
 
     def generate(model):
@@ -161,13 +163,13 @@ def test_a_student_is_loaded_and_generates_without_its_teacher(datamodule, tmp_p
 
 
 def test_a_teacher_that_is_not_there_is_refused_before_anything_is_written(datamodule, tmp_path):
-    student, config = save_student(datamodule, tmp_path)
+    _, config = save_student(datamodule, tmp_path)
     refusal = "no model 'gone' in .*; models there: mine; train it with train_ldm.py model_name=gone"
     with pytest.raises(checkpoints.CheckpointError, match=refusal):
         saved.pin_teacher(tmp_path / "new", config)
     assert not (tmp_path / "new").exists()
     with pytest.raises(checkpoints.CheckpointError, match=refusal):
-        saved.with_teacher(student, config, None)
+        saved.teacher_of(config)
     with pytest.raises(ValueError, match="hand it to learn_from, or set module.teacher.model_name"):
         make(Student, datamodule).on_fit_start()
 

@@ -10,7 +10,7 @@ from pytorch_lightning import seed_everything
 from scripts import ROOT, finish, places, start
 from test_datamodule import make_stores
 
-import train_ldm
+from diffgar.jobs import train
 from diffgar.models import baselines
 from diffgar.models.backbones.layers import Dropout
 from diffgar.models.baselines import ContrastiveHeads
@@ -56,7 +56,7 @@ def runs(tmp_path_factory):
     checkpoints = Path(cfg.paths.checkpoints) / cfg.model_name
     checkpoints.mkdir(parents=True)
     try:
-        train_ldm.train(cfg, checkpoints)
+        train.train(cfg, checkpoints)
     finally:
         output = finish(process)
     assert process.returncode == 0, output[-3000:]

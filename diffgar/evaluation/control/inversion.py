@@ -17,7 +17,7 @@ from torch import Tensor
 
 from diffgar.evaluation.control.edits import choose_edits, edit_metrics
 from diffgar.evaluation.control.phrasings import Phrasings, as_written
-from diffgar.evaluation.experiment import Evaluation
+from diffgar.evaluation.experiment import Experiment
 from diffgar.evaluation.queries import index_of, sample_generator
 from diffgar.evaluation.systems import named_attributes
 from diffgar.models.diffusion.inversion import Denoise, edit, invert, inverted_timesteps
@@ -60,7 +60,7 @@ class InversionControl:
         number("control.away", self.away)
 
     def __call__(
-        self, setting: Evaluation, text_encoder: TextEncoder, seeds: Sequence[int], progress: Callable
+        self, setting: Experiment, text_encoder: TextEncoder, seeds: Sequence[int], progress: Callable
     ) -> dict:
         """{"protocol", "rows", "extra"}: method → metric, the round trips, and the table of edits."""
         named, attributes = named_attributes(setting, self.attributes)
@@ -120,13 +120,13 @@ class InversionControl:
 class Editor:
     """A model with latents (P, T, D) on it, in the encoder's scale, and their mask (P, T), to invert and to edit."""
 
-    def __init__(self, setting: Evaluation, sampler, latents: Tensor, mask: Tensor):
+    def __init__(self, setting: Experiment, sampler, latents: Tensor, mask: Tensor):
         self.setting, self.model, self.sampler = setting, setting.model, sampler
         self.latents, self.mask, self.valid = latents, mask, mask.to(self.model.device)
         self.solver = sampler.start(self.model.noise_scheduler)
 
     @classmethod
-    def of_tracks(cls, setting: Evaluation, sampler, tracks: np.ndarray) -> "Editor":
+    def of_tracks(cls, setting: Experiment, sampler, tracks: np.ndarray) -> "Editor":
         """The beginnings of real tracks."""
         rows = setting.track_rows[tracks]
         crops, mask = setting.audio.gather(rows, np.zeros_like(rows), setting.model.num_frames)

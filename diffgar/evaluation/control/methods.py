@@ -19,7 +19,7 @@ from torch import Tensor
 
 from diffgar.evaluation.control.measures import Answer, Unwanted, dropping, hinge_penalty
 from diffgar.evaluation.control.phrasings import Negatives
-from diffgar.evaluation.experiment import Evaluation
+from diffgar.evaluation.experiment import Experiment
 from diffgar.evaluation.queries import Steer, generated_queries
 from diffgar.evaluation.retrieval import make_queries
 
@@ -38,7 +38,7 @@ JOINT = (
 class Bench:
     """A trained model, the index of its task, and how its queries are sampled."""
 
-    setting: Evaluation
+    setting: Experiment
     index: Tensor
     seeds: Sequence[int]
     progress: Callable

@@ -9,7 +9,7 @@ from diffgar.errors import InputError
 from diffgar.evaluation.control.measures import Unwanted, choose_unwanted, evaluate_control
 from diffgar.evaluation.control.methods import GENERATED, JOINT, Bench, Methods
 from diffgar.evaluation.control.phrasings import Negatives, Phrasings
-from diffgar.evaluation.experiment import Evaluation
+from diffgar.evaluation.experiment import Experiment
 from diffgar.evaluation.metrics.ranks import top_k
 from diffgar.evaluation.queries import index_of
 from diffgar.evaluation.systems import named_attributes
@@ -43,7 +43,7 @@ class NegativeControl:
         whole("control.max_captions", self.max_captions, least=1)
 
     def __call__(
-        self, setting: Evaluation, text_encoder: TextEncoder, seeds: Sequence[int], progress: Callable
+        self, setting: Experiment, text_encoder: TextEncoder, seeds: Sequence[int], progress: Callable
     ) -> dict:
         """{"protocol", "rows", "extra"}: method → metric, and the table of pairs."""
         named, attributes = named_attributes(setting, self.attributes)

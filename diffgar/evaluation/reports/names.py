@@ -10,43 +10,23 @@ Evaluations that were asked for differently have different names, and the usual 
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-
-from omegaconf import DictConfig, OmegaConf
-
-from diffgar.commandline import CONFIG_ROOT
 
 USUAL_SPLIT = "test"
 MAX_LENGTH = 120  # of a name; a file system takes 255 bytes, and the figures' names are longer
-ELSEWHERE = {  # what an evaluation of this kind does not read, or what its name has anyway
-    "retrieval": ("variant", "guidance", "fidelity"),
-    "fidelity": ("variant", "baselines", "samples", "pooling", "retrieval"),
-    "control": ("variant", "baselines", "samples", "pooling", "guidance", "fidelity", "retrieval"),
-}
 
 
-def differences_of(kind: str, cfg: DictConfig, sampler: Mapping, as_trained: Mapping) -> dict[str, str]:
+def differences_of(asked: Mapping, sampler: Mapping, as_trained: Mapping, where: Mapping) -> dict[str, str]:
     """Key → value, in words, of what an evaluation was asked for beyond the defaults, sorted by key.
 
-    These are the values of `evaluation` and `control` that their YAMLs in config/ do not have, the task's `where`, and
-    what the model was not trained with of the sampler. sampler, as_trained: as `Sampler.describe` tells them.
+    asked: the values of the config that differ from the defaults. sampler, as_trained: as `Sampler.describe` tells
+    them; what the model was not trained with counts. where: the columns and values that the task keeps.
+
+        differences_of({"seeds": [0, 1]}, {"num_steps": 20}, {"num_steps": 50}, {})
+        == {"num_steps": "20", "seeds": "0+1"}
     """
-    found = differing(cfg.evaluation, CONFIG_ROOT / "evaluation" / "default.yaml", ELSEWHERE[kind])
-    if kind == "control":
-        found |= differing(cfg.control, CONFIG_ROOT / "control" / f"{cfg.control.name}.yaml")
-    found |= {name: value for name, value in sampler.items() if value != as_trained.get(name)}
-    found |= cfg.task.get("where") or {}
+    changed = {name: value for name, value in sampler.items() if value != as_trained.get(name)}
+    found = {**asked, **changed, **where}
     return {name: word(value) for name, value in sorted(found.items())}
-
-
-def differing(cfg: DictConfig, usual: Path, leave: Sequence[str] = ()) -> dict[str, object]:
-    """The last part of a dotted key → its value, where a YAML has another or none; None for what is gone from it."""
-    usual = OmegaConf.load(usual) if usual.is_file() else {}
-    ours, theirs = (dotted(OmegaConf.to_container(OmegaConf.create(each))) for each in (cfg, usual))
-    keys = [
-        key for key in {**theirs, **ours} if key.partition(".")[0] not in leave and ours.get(key) != theirs.get(key)
-    ]
-    return {key.rpartition(".")[2]: OmegaConf.select(cfg, key) for key in keys}
 
 
 def dotted(values: Mapping, prefix: str = "") -> dict[str, object]:

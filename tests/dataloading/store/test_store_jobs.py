@@ -177,7 +177,5 @@ def test_a_store_that_may_not_be_written_to_is_read_where_it_is_finished_and_ref
     write(tmp_path)
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     assert StoreWriter(tmp_path, card(), plan()).finish()
-    with pytest.raises(
-        StoreError, match="may not be written to; ask whoever owns it, or extract into"
-    ):
+    with pytest.raises(StoreError, match="may not be written to; ask whoever owns it, or extract into"):
         StoreWriter(tmp_path, card(), plan(11))

@@ -9,6 +9,7 @@ from scripts import ROOT
 
 from diffgar.evaluation.reports.names import MAX_LENGTH, differences_of
 from diffgar.evaluation.reports.results import Result, read_result, read_results, write_result
+from diffgar.jobs.results import asked_otherwise
 
 TRAINED = {"solver": "DDIMScheduler", "num_steps": 4, "num_samples": 5, "guidance_scale": 3, "interval": [0, 1]}
 METRIC = {"mean": 1.0, "std": 0.0, "low": 1.0, "high": 1.0}
@@ -20,7 +21,9 @@ def asked(*overrides: str, name: str = "eval_retrieval"):
 
 
 def differences(*overrides: str, kind: str = "retrieval", **sampler) -> dict[str, str]:
-    return differences_of(kind, asked(*overrides), TRAINED | sampler, TRAINED)
+    cfg = asked(*overrides)
+    where = cfg.task.get("where") or {}
+    return differences_of(asked_otherwise(kind, cfg), TRAINED | sampler, TRAINED, where)
 
 
 def result(differences=None, protocol=None, **changes) -> Result:

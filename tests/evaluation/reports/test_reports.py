@@ -10,31 +10,31 @@ from test_names import asked
 from test_results import config, result
 from torch import randn, zeros
 
-from diffgar.dataloading.store.card import StoreError
 from diffgar.errors import InputError
-from diffgar.evaluation import experiment as opening
 from diffgar.evaluation.reports import show as reports
 from diffgar.evaluation.reports.results import queries_path, read_result, write_result
 from diffgar.evaluation.retrieval import RetrievalOptions, evaluate_retrieval
 from diffgar.evaluation.systems import make_rows
+from diffgar.jobs.building import resolved
+from diffgar.jobs.results import make_result
 
 
 @pytest.fixture
-def setting():
+def experiment():
     vectors = randn(12, 4)
     return evaluation(Latents(vectors), Captions(list(range(12))), Oracle(vectors, zeros(4)))
 
 
-def evaluated(setting, *overrides: str):
+def evaluated(experiment, *overrides: str):
     """The rows of an evaluation, its report, and the result that would be written."""
     cfg = asked("model_name=m", "evaluation.seeds=[0,1]", *overrides)
-    rows = make_rows([setting], [0, 1])
-    report = evaluate_retrieval(rows.queries, rows.index, setting.task, RetrievalOptions(num_resamples=5))
-    return rows, report, reports.make_result("retrieval", cfg, setting, report)
+    rows = make_rows([experiment], [0, 1])
+    report = evaluate_retrieval(rows.queries, rows.index, experiment.task, RetrievalOptions(num_resamples=5))
+    return rows, report, make_result("retrieval", cfg, experiment, report)
 
 
-def test_the_protocol_tells_all_that_decides_what_was_measured(setting):
-    made = evaluated(setting, "+task.where.vocal=true")[2]
+def test_the_protocol_tells_all_that_decides_what_was_measured(experiment):
+    made = evaluated(experiment, "+task.where.vocal=true")[2]
     told = {name: made.protocol[name] for name in ("centre", "samples", "pooling", "where", "dataset", "seen_tracks")}
     assert told == {
         "centre": "train mean",
@@ -50,28 +50,23 @@ def test_the_protocol_tells_all_that_decides_what_was_measured(setting):
 
 
 @pytest.mark.parametrize(("word", "name"), [("2", "2"), ("1.5", "1.5"), ("fast", "fast")])
-def test_a_variant_may_be_a_number(setting, tmp_path, word, name):
-    made = evaluated(setting, f"evaluation.variant={word}")[2]
+def test_a_variant_may_be_a_number(experiment, tmp_path, word, name):
+    made = evaluated(experiment, f"evaluation.variant={word}")[2]
     assert write_result(tmp_path, made).stem == f"retrieval-5-unique_tracks-seeds=0+1-{name}"
 
 
 def test_a_value_that_this_machine_does_not_have_costs_no_result():
-    trained = OmegaConf.create(
-        {"weights": "${oc.env:NO_SUCH_PLACE}/a", "parts": [1, "${.0}"], "b": "${weights}", "c": "???"}
-    )
-    told = reports.full_config(OmegaConf.create({"model_step": 3}), trained)
-    assert told == {"weights": "${oc.env:NO_SUCH_PLACE}/a", "parts": [1, 1], "b": "${weights}", "c": "???"} | {
-        "model_step": 3
-    }
+    trained = {"weights": "${oc.env:NO_SUCH_PLACE}/a", "parts": [1, "${.0}"], "b": "${weights}", "c": "???"}
+    assert resolved(OmegaConf.create(trained)) == trained | {"parts": [1, 1]}
 
 
-def test_a_model_name_may_be_a_number(setting, tmp_path):
-    made = evaluated(setting, "model_name=20240101")[2]
+def test_a_model_name_may_be_a_number(experiment, tmp_path):
+    made = evaluated(experiment, "model_name=20240101")[2]
     assert write_result(tmp_path, made).parent == tmp_path / "20240101" / "demo"
 
 
-def test_a_figure_that_fails_is_named_in_a_warning_and_the_result_stays(setting, tmp_path, monkeypatch, caplog):
-    rows, report, made = evaluated(setting)
+def test_a_figure_that_fails_is_named_in_a_warning_and_the_result_stays(experiment, tmp_path, monkeypatch, caplog):
+    rows, report, made = evaluated(experiment)
     path = write_result(tmp_path, made, report["queries"])
 
     def fails(*arguments, **options):
@@ -79,7 +74,7 @@ def test_a_figure_that_fails_is_named_in_a_warning_and_the_result_stays(setting,
 
     for name in ("recall_figure", "latent_maps", "worst_captions"):
         monkeypatch.setattr(reports, name, fails)
-    reports.draw(path, report, rows, setting)
+    reports.draw(path, report, rows, experiment)
     base = path.with_suffix("")
     for lost in (f"{base}.png was not drawn", f"{base}/map-pca.png was not drawn", f"{base}-worst.csv was not written"):
         assert f"{lost} (RuntimeError: no font); the result itself is kept" in caplog.text
@@ -98,8 +93,8 @@ def test_logging_that_fails_is_a_warning(tmp_path, monkeypatch, caplog, capsys):
     assert "5 samples per caption, S with 4 steps, guidance 3" in capsys.readouterr().out
 
 
-def test_showing_a_result_draws_figures_that_are_gone(setting, tmp_path, capsys):
-    _, report, made = evaluated(setting)
+def test_showing_a_result_draws_figures_that_are_gone(experiment, tmp_path, capsys):
+    _, report, made = evaluated(experiment)
     path = write_result(tmp_path, made, report["queries"])
     assert not path.with_suffix(".png").exists()
     reports.show(path)
@@ -115,29 +110,7 @@ def test_a_curve_over_steps_has_the_name_of_what_was_asked_for(tmp_path, capsys)
     assert paths[0].with_name("steps-unique_tracks-validation.png").is_file()
 
 
-def test_models_that_generate_nothing_are_refused_what_needs_it(setting):
-    setting.model = type("Heads", (), {"row": "contrastive", "embed_text": None})()
+def test_models_that_generate_nothing_are_refused_what_needs_it(experiment):
+    experiment.model = type("Heads", (), {"row": "contrastive", "embed_text": None})()
     with pytest.raises(InputError, match="control=negative needs generated latents, and m .contrastive. projects"):
-        setting.require_sampling("control=negative")
-
-
-@pytest.mark.parametrize(("embeddings", "found"), [(None, "is missing"), ([0.0, 1.0], "has 2 of 3 rows")])
-def test_a_joint_pair_whose_text_store_has_no_embeddings_is_refused_by_file(monkeypatch, embeddings, found):
-    """Without them the teacher's row would be gone without a word."""
-
-    class Opened:
-        def __init__(self, folder, remedy):
-            self.folder, self.rows, self.embeddings = folder, [0, 1, 2], embeddings
-
-        def require(self, **identity):
-            return self
-
-    monkeypatch.setattr(opening, "Store", Opened)
-    monkeypatch.setattr(opening, "TextStore", Opened)
-    pair = {"name": "clap", "joint": True, "audio_name": "a", "text_name": "t", "latent_dim": 4, "text_dim": 4}
-    cfg = OmegaConf.create({"paths": {"latents": "latents"}})
-    with pytest.raises(
-        StoreError, match=rf"embeddings.npy {found}, and the pair clap is joint.*extract_dataset.py data=d"
-    ):
-        opening.open_stores(cfg, "d", OmegaConf.create(pair))
-    assert opening.open_stores(cfg, "d", OmegaConf.create(pair | {"joint": False}))[1].embeddings is None
+        experiment.require_sampling("control=negative")

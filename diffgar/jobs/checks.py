@@ -3,17 +3,17 @@
 import math
 import os
 import re
-from collections.abc import Callable
 
 import torch
+from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
 from diffgar.checkpoints import KEEP, choose_step, folder_of
 from diffgar.dataloading.store.card import StoreError
 from diffgar.dataloading.store.reader import Store, TextStore
 from diffgar.errors import InputError
-from diffgar.evaluation import experiment as setting
 from diffgar.evaluation.systems import refuse_absent
+from diffgar.jobs.experiment import open_stores, open_task
 
 LARGEST_SEED = 2**32 - 1
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
@@ -87,13 +87,10 @@ def check_values(cfg: DictConfig) -> None:
     check_devices(cfg)
 
 
-def check_publish(cfg: DictConfig, class_of: Callable[[str], type]) -> None:
-    """Raises ConfigError for a file to publish by a training that publishes none.
-
-    class_of: finds a class by its name (hydra's get_class), handed in so that this module needs no Hydra.
-    """
+def check_publish(cfg: DictConfig) -> None:
+    """Raises ConfigError for a file to publish by a training that publishes none."""
     target = OmegaConf.select(cfg, "module._target_")
-    if cfg.get("publish") and target and not hasattr(class_of(target), "publish"):
+    if cfg.get("publish") and target and not hasattr(get_class(target), "publish"):
         raise ConfigError(f"publish is {cfg.publish!r}, and {target} publishes nothing: publish=null")
 
 
@@ -133,8 +130,8 @@ def check_task(cfg: DictConfig) -> None:
     if task.dataset != cfg.data.name:
         ways = f"evaluate on the training data's own test split: task={cfg.data.name}; or {ways}"
     try:
-        stores = setting.open_stores(cfg, task.dataset, cfg.encoder_pair)
-        opened = setting.open_task(cfg, *stores)
+        stores = open_stores(cfg, task.dataset, cfg.encoder_pair)
+        opened = open_task(cfg, *stores)
         if task.attributes and cfg.evaluation.retrieval.direction == "text_to_audio":
             refuse_absent(opened, stores[0], task.attributes)
         refuse_unlike(trained, stores)

@@ -1,14 +1,13 @@
 """A training that could not run, or not be evaluated in the end, is refused before anything is prepared."""
 
 import pytest
-from hydra.utils import get_class
 from omegaconf import OmegaConf
 from scripts import composed
 from test_datamodule import make_stores
 
-from diffgar import checks
 from diffgar.checkpoints import CheckpointError
 from diffgar.dataloading.store.card import StoreError
+from diffgar.jobs import checks
 
 LEAF = "train_ldm/model/encoder_pair/demo/mlp/train_ldm_sample_pred_small"
 
@@ -73,10 +72,10 @@ def test_the_leaves_pass(leaf):
 
 
 def test_a_training_that_publishes_nothing_is_asked_for_no_file():
-    checks.check_publish(composed(LEAF), get_class)
-    checks.check_publish(composed("train_ldm/model/encoder_pair/demo/train_demo_encoder", "publish=a.st"), get_class)
+    checks.check_publish(composed(LEAF))
+    checks.check_publish(composed("train_ldm/model/encoder_pair/demo/train_demo_encoder", "publish=a.st"))
     with pytest.raises(checks.ConfigError, match="publish is 'a.st', and diffgar.*Diffusion publishes nothing"):
-        checks.check_publish(composed(LEAF, "publish=a.st"), get_class)
+        checks.check_publish(composed(LEAF, "publish=a.st"))
 
 
 @pytest.mark.parametrize("name", [None, "", "a/b", "..", ["a"], True])

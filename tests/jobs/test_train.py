@@ -9,8 +9,8 @@ from omegaconf import OmegaConf
 from scripts import composed, places
 from test_datamodule import make_stores
 
-import train_ldm
 from diffgar import checkpoints, identity
+from diffgar.jobs.train import run
 
 OWN = "train_ldm/model/encoder_pair/own/mlp/train_ldm_sample_pred_small"
 QUICK = [
@@ -42,7 +42,7 @@ def train(folder, num_tracks, frames, change, *overrides):
         store.rows.to_parquet(store.folder / "rows.parquet")
         store.folder.rename(store.folder.with_name(f"toy_{store.folder.name}"))
     words = [*places(folder), f"paths.latents={folder / 'latents'}", "data.name=toy", "model_name=m", *overrides]
-    train_ldm.run(composed(OWN, *QUICK, *words))
+    run(composed(OWN, *QUICK, *words))
     return folder / "checkpoints/m"
 
 
@@ -87,12 +87,12 @@ def test_a_student_takes_the_latents_of_its_teacher_alone(tmp_path):
     student = [*QUICK, "~task", "module=student", "module.teacher.model_name=m", "model_name=young", "data.name=toy"]
     student += ["module.num_calls=1", "objective.contrastive_weight=0", "validation.num_steps=1", *places(tmp_path)]
     cfg = composed(OWN, *student, f"paths.latents={tmp_path / 'latents'}")
-    train_ldm.run(cfg.copy())
+    run(cfg.copy())
     known = folder / "latents.json"
     known.write_text(known.read_text().replace('"layer": "last"', '"layer": "first"'))
     cfg.model_name = "younger"
     with pytest.raises(checkpoints.CheckpointError, match="model m was trained on audio latents of layer 'first'"):
-        train_ldm.run(cfg)
+        run(cfg)
 
 
 def test_a_sampler_that_cannot_be_is_refused_before_training(tmp_path):
@@ -108,7 +108,7 @@ def test_weights_of_a_mix_reach_the_batches_from_the_config(tmp_path):
     folder = train(tmp_path, 20, (1, 9), mix, "~task", "+data.weights={large:1,small:3}")
     assert OmegaConf.load(folder / "config.yaml").datamodule.weights == {"large": 1, "small": 3}
     with pytest.raises(Exception, match="data.weights is {'large': 1, 'tiny': 3}"):
-        train_ldm.run(
+        run(
             composed(
                 OWN,
                 *QUICK,

@@ -1,13 +1,25 @@
-"""A model's `config.yaml`: written when training starts, and compared when it goes on."""
+"""A model's `config.yaml`: written when training starts, compared when it goes on, and read to load the model."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from diffgar.checkpoints import CheckpointError, choose_step, folder_of, is_trained, load_model, read_config, steps_of
+from diffgar.checkpoints import (
+    OTHER_VERSION,
+    CheckpointError,
+    choose_step,
+    folder_of,
+    intact,
+    is_trained,
+    read_weights,
+    refuse_other_tensors,
+    steps_of,
+)
 from diffgar.dataloading.store.card import write_atomically
+from diffgar.jobs.building import build
 
 NOT_THE_MODEL = {  # may change on resume: a group, or a value of one
     *("paths", "logger", "evaluation", "extraction", "task", "sampler", "model_step", "publish", "keep"),
@@ -15,6 +27,17 @@ NOT_THE_MODEL = {  # may change on resume: a group, or a value of one
     *(f"trainer.{name}" for name in ("accelerator", "devices", "num_nodes", "strategy")),
     *(f"trainer.{name}" for name in ("enable_progress_bar", "log_every_n_steps")),
 }
+
+
+def read_config(path: Path) -> DictConfig:
+    """The config of a trained model. Raises CheckpointError where it is missing, empty or damaged."""
+    try:
+        config, reason = OmegaConf.load(path), "it has no module"
+    except (OSError, yaml.YAMLError) as error:
+        config, reason = None, str(error).splitlines()[0]
+    if not OmegaConf.is_dict(config) or "module" not in config:
+        raise CheckpointError(f"{path} cannot be read ({reason}); copy the model's folder again, or delete it")
+    return config
 
 
 def save_config(folder: Path, cfg: DictConfig) -> None:
@@ -92,8 +115,23 @@ def pin_teacher(folder: Path, cfg: DictConfig) -> None:
         cfg.module.teacher.step = trained[1]
 
 
-def with_teacher(module: torch.nn.Module, cfg: DictConfig, build: Callable[..., torch.nn.Module]) -> torch.nn.Module:
-    """The module; a student, given the teacher that its config names (see `teacher_of`)."""
-    if trained := teacher_of(cfg):
-        module.learn_from(load_model(*trained, build))
-    return module
+def load_model(folder: Path, step: int) -> torch.nn.Module:
+    """The trained model of a step with its EMA weights, in eval mode on the device there is.
+
+    Raises CheckpointError where the checkpoint is damaged or does not fit this version of the code.
+    """
+    config, path = read_config(Path(folder) / "config.yaml"), intact(folder, step)
+    weights = read_weights(path)
+    try:
+        constants = {name: torch.zeros_like(weights[name]) for name in ("latent_mean", "latent_std", "null_text")}
+        model = build(config.module, **constants, num_frames=int(weights["frames"]))
+    except KeyError as error:
+        raise CheckpointError(f"{path} has no {error}; {OTHER_VERSION}") from error
+    except Exception as error:
+        if isinstance(error.__cause__ or error, TypeError | ImportError):  # an argument or class that is no more
+            raise CheckpointError(f"{folder}: its module cannot be built ({error}); {OTHER_VERSION}") from error
+        raise
+    refuse_other_tensors(path, weights, model.state_dict())
+    model.load_state_dict(weights)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return model.eval().requires_grad_(False).to(device)

@@ -1,0 +1,54 @@
+"""From configs to objects and plain values: what is built or called holds no config."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from diffgar.commandline import CONFIG_ROOT
+
+
+def composed(name: str, overrides: Sequence[str] = ()) -> DictConfig:
+    """The config that a script would run with, without its command line: `composed("eval_retrieval", ["task=demo"])`.
+
+    name: of a file in config/. overrides: in Hydra's words. For programs that are no script, such as benchmarks.
+    """
+    with initialize_config_dir(str(CONFIG_ROOT), version_base="1.3"):
+        return compose(name, list(overrides))
+
+
+def build(config: Any, **options: Any) -> Any:
+    """The object that a config's `_target_` makes, with these options beside its own: `build(cfg.sampler)`.
+
+    Without a `_target_`, the objects of its parts in a plain dict or list. Mappings and lists arrive as dict and list.
+    """
+    return instantiate(config, **options, _convert_="all")
+
+
+def plain(config: Any) -> Any:
+    """A part of a config as dicts, lists and values, its interpolations resolved; what is no config stays as it is.
+
+    Raises MissingMandatoryValue where a value is not given yet.
+    """
+    if not OmegaConf.is_config(config):
+        return config
+    return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+
+
+def resolved(config: Any) -> Any:
+    """A config as plain values; one that has no value here, as of a variable of another machine, as it is written."""
+    if OmegaConf.is_dict(config):
+        return {name: resolved(_value(config, name)) for name in config}
+    if OmegaConf.is_list(config):
+        return [resolved(_value(config, place)) for place in range(len(config))]
+    return config
+
+
+def _value(config: Any, name: Any) -> Any:
+    try:
+        return config[name]
+    except OmegaConfBaseException:
+        return OmegaConf.to_container(config, resolve=False)[name]

@@ -1,0 +1,109 @@
+"""An experiment opened from a config: one model at a step, with its stores, task and sampler, checked together."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from diffgar import checkpoints
+from diffgar.dataloading.store.card import StoreError
+from diffgar.dataloading.store.reader import Store, TextStore
+from diffgar.errors import InputError
+from diffgar.evaluation.checks import check_evaluation
+from diffgar.evaluation.experiment import Experiment
+from diffgar.evaluation.queries import task_of, track_rows
+from diffgar.evaluation.tasks import RetrievalTask
+from diffgar.identity import refuse_changed_tracks, refuse_other_latents, seen_tracks
+from diffgar.jobs.building import build, plain, resolved
+from diffgar.jobs.saved import load_model, read_config
+
+
+def check(cfg: DictConfig) -> None:
+    """Refuse (InputError) what a config asks of an evaluation and no evaluation can do, before anything is opened."""
+    asked = cfg.evaluation
+    check_evaluation(
+        str(cfg.model_name),
+        seeds=plain(asked.seeds),
+        samples=plain(asked.samples),
+        pooling=plain(asked.pooling),
+        allow_missing=plain(asked.allow_missing),
+        variant=plain(asked.variant),
+        guidance=plain(asked.guidance),
+        baselines=plain(asked.baselines),
+        with_fidelity=plain(cfg.get("with_fidelity")),
+    )
+
+
+def open_experiment(cfg: DictConfig, model_name: str) -> Experiment:
+    """Everything that `cfg` (model_step, task, sampler, evaluation, paths) asks for, of one model.
+
+    A baseline beside the model is taken at its best step, with the sampler that it was trained with.
+    """
+    check(cfg)
+    model_name = str(model_name)
+    folder, asked = checkpoints.folder_of(cfg.paths.checkpoints, model_name), model_name == str(cfg.model_name)
+    step = checkpoints.choose_step(folder, cfg.model_step if asked else "best")
+    trained = read_config(folder / "config.yaml")
+    audio, text = open_stores(cfg, cfg.task.dataset, trained.encoder_pair)
+    refuse_other_latents(folder, audio.card, text.card, trained.encoder_pair.name)
+    refuse_changed_tracks(folder, audio)
+    task = open_task(cfg, audio, text)
+    changes = {name: value for name, value in cfg.sampler.items() if asked and value is not None}
+    sampler, as_trained = (build(OmegaConf.merge(trained, {"sampler": own}).sampler) for own in (changes, {}))
+    model = load_model(folder, step)
+    if model.sampled:
+        sampler.start(model.noise_scheduler)  # refuses steps that do not meet, before anything is sampled
+    hashes = audio.rows.get("_audio")
+    here = track_rows(audio, task)
+    seen = seen_tracks(
+        folder, cfg.task.dataset, list(task.track_ids), None if hashes is None else list(hashes.iloc[here])
+    )
+    trained = resolved(trained)
+    return Experiment(model_name, model, step, trained, sampler, as_trained, audio.hold(), text.hold(), task, seen)
+
+
+def open_stores(cfg: DictConfig, dataset: str, pair: DictConfig) -> tuple[Store, TextStore]:
+    """The stores of a dataset by an encoder pair; refused if missing, another pair's or damaged.
+
+    Where the pair is not joint, the captions' embeddings lie in another space than the tracks: they are left out.
+    """
+    remedy = f"run extract_dataset.py data={dataset} encoder_pair={pair.name}"
+    folder = Path(cfg.paths.latents) / dataset
+    audio = Store(folder / pair.audio_name, remedy)
+    audio.require(kind="audio", encoder=pair.audio_name, dim=pair.latent_dim)
+    text = TextStore(folder / pair.text_name, remedy)
+    text.require(kind="text", encoder=pair.text_name, dim=pair.text_dim)
+    if not pair.joint:
+        text.embeddings = None
+    elif text.embeddings is None or len(text.embeddings) != len(text.rows):
+        found = "is missing" if text.embeddings is None else f"has {len(text.embeddings)} of {len(text.rows)} rows"
+        raise StoreError(
+            f"{text.folder / 'embeddings.npy'} {found}, and the pair {pair.name} is joint: the teacher's row needs it; "
+            f"delete {text.folder} and {remedy}"
+        )
+    elif text.embeddings.shape[1] != pair.latent_dim:
+        raise StoreError(
+            f"{text.folder / 'embeddings.npy'} has {text.embeddings.shape[1]} dimensions and the latents have "
+            f"{pair.latent_dim}: they share no space, and the pair {pair.name} is not joint; set "
+            "encoder_pair.joint=false"
+        )
+    return audio, text
+
+
+def open_task(cfg: DictConfig, audio: Store, text: TextStore) -> RetrievalTask:
+    """The task that a config names, on two stores."""
+    asked = cfg.task
+    where = plain(asked.get("where")) or {}
+    if not isinstance(where, Mapping):
+        raise InputError(f"task.where is {where!r}; give it columns and their values: task.where={{genre: rock}}")
+    missing = cfg.evaluation.allow_missing
+    return task_of(str(asked.name), audio, text, asked.split, asked.protocol, where, missing)
+
+
+def steps_to_evaluate(cfg: DictConfig) -> list[DictConfig]:
+    """The config itself, or with `model_step: all` one for each step of the model."""
+    if cfg.model_step != "all":
+        return [cfg]
+    folder = checkpoints.folder_of(cfg.paths.checkpoints, str(cfg.model_name))
+    steps = checkpoints.steps_of(folder) or [checkpoints.choose_step(folder, "last")]  # which refuses a folder of none
+    return [OmegaConf.merge(cfg, {"model_step": step}) for step in steps]

@@ -1,0 +1,98 @@
+"""The result of an evaluation from its report and its config, and the result that a config has already."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from diffgar import checkpoints
+from diffgar.commandline import CONFIG_ROOT
+from diffgar.dataloading.store.card import StoreError
+from diffgar.errors import InputError
+from diffgar.evaluation.experiment import Experiment
+from diffgar.evaluation.reports.names import differences_of, dotted
+from diffgar.evaluation.reports.results import Result, read_result
+from diffgar.jobs.building import plain, resolved
+from diffgar.jobs.experiment import open_stores, open_task
+from diffgar.jobs.saved import read_config
+
+ELSEWHERE = {  # what an evaluation of this kind does not read, or what its name has anyway
+    "retrieval": ("variant", "guidance", "fidelity"),
+    "fidelity": ("variant", "baselines", "samples", "pooling", "retrieval"),
+    "control": ("variant", "baselines", "samples", "pooling", "guidance", "fidelity", "retrieval"),
+}
+
+
+def make_result(kind: str, cfg: DictConfig, experiment: Experiment, report: dict, extra: dict | None = None) -> Result:
+    """The result of an evaluation, with the model's own config under what the evaluation was asked."""
+    direction = report["protocol"].get("direction", "text_to_audio")
+    sampler, as_trained = experiment.sampler.describe(), experiment.as_trained.describe()
+    where = plain(cfg.task.get("where")) or {}
+    protocol = experiment.task.describe(direction) | {"dataset": cfg.task.dataset}
+    protocol |= {"seen_tracks": {experiment.model.row: experiment.seen}} | report["protocol"]
+    protocol |= {"centre": "none" if experiment.joint else "train mean", "sampler": sampler, "where": where}
+    if kind == "retrieval":
+        protocol |= {"samples": cfg.evaluation.samples, "pooling": cfg.evaluation.pooling}
+    if kind == "control":
+        protocol |= {"control": cfg.control.name}
+    variant = cfg.evaluation.variant
+    return Result(
+        kind=kind,
+        model_name=str(cfg.model_name),
+        task=str(cfg.task.name),
+        step=experiment.step,
+        asked_step=cfg.get("model_step"),
+        protocol=protocol,
+        rows=report["rows"],
+        variant=None if variant is None else str(variant),
+        differences=differences_of(asked_otherwise(kind, cfg), sampler, as_trained, where),
+        config=experiment.trained | resolved(cfg),
+        extra=extra or {},
+    )
+
+
+def asked_otherwise(kind: str, cfg: DictConfig) -> dict[str, object]:
+    """Name → value of what a config has in `evaluation` and `control` and their YAMLs in config/ have not."""
+    found = differing(cfg.evaluation, CONFIG_ROOT / "evaluation" / "default.yaml", ELSEWHERE[kind])
+    if kind == "control":
+        found |= differing(cfg.control, CONFIG_ROOT / "control" / f"{cfg.control.name}.yaml")
+    return found
+
+
+def differing(cfg: DictConfig, usual: Path, leave: Sequence[str] = ()) -> dict[str, object]:
+    """The last part of a dotted key → its value, where a YAML has another or none; None for what is gone from it.
+
+    Values are compared as they are written, before interpolations are resolved.
+    """
+    written = [cfg, OmegaConf.load(usual) if usual.is_file() else OmegaConf.create()]
+    ours, theirs = (dotted(OmegaConf.to_container(each, resolve=False)) for each in written)
+    keys = [
+        key for key in {**theirs, **ours} if key.partition(".")[0] not in leave and ours.get(key) != theirs.get(key)
+    ]
+    return {key.rpartition(".")[2]: plain(OmegaConf.select(cfg, key)) for key in keys}
+
+
+def known(cfg: DictConfig) -> Path | None:
+    """The retrieval result of this very config on the stores as they are, if there is one."""
+    name = str(cfg.model_name)
+    folder = checkpoints.folder_of(cfg.paths.checkpoints, name)
+    trained = read_config(folder / "config.yaml")
+    step = checkpoints.choose_step(folder, cfg.model_step)
+    config = resolved(trained) | resolved(cfg)
+    paths = sorted((Path(cfg.paths.results) / name / str(cfg.task.name)).glob(f"retrieval-{step}-*.json"))
+    same = [path for path in paths if _has_config(path, config)]
+    if not same:
+        return None
+    try:
+        now = open_task(cfg, *open_stores(cfg, cfg.task.dataset, trained.encoder_pair)).describe()
+    except StoreError:  # deleted since: there is nothing that the result could be older than
+        return same[0]
+    sets = ("pool", "query_set")
+    return next((path for path in same if all(read_result(path).protocol[key] == now[key] for key in sets)), None)
+
+
+def _has_config(path: Path, config: dict) -> bool:
+    try:
+        return read_result(path).config == config
+    except InputError:  # of an older version, or damaged
+        return False

@@ -13,6 +13,7 @@ import functools
 import json
 import statistics
 import time
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -23,8 +24,11 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import RobertaConfig, RobertaModel
 
+from diffgar.batch import Batch
 from diffgar.models.backbones.unet import UNet
+from diffgar.models.diffusion.loss_parts import Draws
 from diffgar.models.diffusion.objective import Objective
+from diffgar.text_states import TextStates
 
 LATENT_DIM, TEXT_DIM, NUM_FRAMES, NUM_TOKENS = 512, 768, 64, 77
 CHANNELS, FACTORS, BLOCKS, ATTENTIONS = (1024, 1024, 1536, 2048), (2, 2, 4, 4), (1, 1, 2, 2), (0, 0, 1, 1)
@@ -62,8 +66,9 @@ class PublishedBackbone(nn.Module):
         super().__init__()
         self.unet = published_unet()
 
-    def forward(self, noisy_latents: Tensor, timesteps: Tensor, text: Tensor, *masks: Tensor) -> Tensor:
-        return self.unet(noisy_latents.transpose(1, 2), time=timesteps / 1000, embedding=text).transpose(1, 2)
+    def forward(self, noisy_latents: Tensor, timesteps: Tensor, text: TextStates, mask: Tensor) -> Tensor:
+        inputs = {"time": timesteps / 1000, "embedding": text.hidden_states}
+        return self.unet(noisy_latents.transpose(1, 2), **inputs).transpose(1, 2)
 
 
 class TextInTheLoop(nn.Module):
@@ -79,19 +84,26 @@ class TextInTheLoop(nn.Module):
         return self.encoder(ids, attention_mask=text_mask.long()).last_hidden_state
 
 
-def make_batch(size: int, device: torch.device) -> dict[str, Tensor]:
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """What a training step takes, and the token ids (B, L) of its captions."""
+
+    batch: Batch
+    draws: Draws
+    ids: Tensor
+
+
+def make_inputs(size: int, device: torch.device) -> Inputs:
     generator = torch.Generator().manual_seed(0)
     lengths = torch.randint(8, NUM_TOKENS + 1, (size, 1), generator=generator)
-    batch = {
-        "latents": torch.randn(size, NUM_FRAMES, LATENT_DIM, generator=generator),
-        "noise": torch.randn(size, NUM_FRAMES, LATENT_DIM, generator=generator),
-        "timesteps": torch.randint(1000, (size,), generator=generator),
-        "mask": torch.ones(size, NUM_FRAMES, dtype=torch.bool),
-        "ids": torch.randint(5, 50000, (size, NUM_TOKENS), generator=generator),
-        "text": torch.randn(size, NUM_TOKENS, TEXT_DIM, generator=generator),
-        "text_mask": torch.arange(NUM_TOKENS) < lengths,
-    }
-    return {name: value.to(device) for name, value in batch.items()}
+    latents, noise = torch.randn(2, size, NUM_FRAMES, LATENT_DIM, generator=generator).to(device)
+    timesteps = torch.randint(1000, (size,), generator=generator).to(device)
+    ids = torch.randint(5, 50000, (size, NUM_TOKENS), generator=generator).to(device)
+    states = torch.randn(size, NUM_TOKENS, TEXT_DIM, generator=generator)
+    text = TextStates(states, torch.arange(NUM_TOKENS) < lengths)
+    mask = torch.ones(size, NUM_FRAMES, dtype=torch.bool)
+    batch = Batch(latents, mask, text, torch.arange(size), step=0).to(device)
+    return Inputs(batch, Draws(noise, timesteps, torch.zeros(size, dtype=torch.bool, device=device)), ids)
 
 
 class Trainee:
@@ -104,17 +116,17 @@ class Trainee:
         self.schedule, self.objective = DDPMScheduler(prediction_type="sample", clip_sample=False), Objective()
         self.seconds: dict[str, list[float]] = {}
 
-    def step(self, batch: dict[str, Tensor]) -> None:
+    def step(self, inputs: Inputs) -> None:
         autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
-        text, text_mask = batch["text"], batch["text_mask"]
+        batch = inputs.batch
         if self.text_encoder is not None:
             with self.timed("text encoder"), autocast:
-                text = self.text_encoder(batch["ids"], text_mask)
+                states = self.text_encoder(inputs.ids, batch.text.mask)
+            batch = replace(batch, text=TextStates(states, batch.text.mask))
         with self.timed("forward and backward"):
-            inputs = *(batch[name] for name in ("latents", "noise", "timesteps")), (text, text_mask), batch["mask"]
             with autocast:
-                errors, _ = self.objective.errors(self.backbone, self.schedule, *inputs)
-            errors.mean().backward()
+                losses = self.objective.loss(self.backbone, self.schedule, batch, inputs.draws)
+            losses.total.mean().backward()
         with self.timed("optimizer"):
             self.optimizer.step()
             self.optimizer.zero_grad()
@@ -129,26 +141,27 @@ class Trainee:
         wait()
         self.seconds.setdefault(part, []).append(time.perf_counter() - begun)
 
-    def report(self, batch: dict[str, Tensor], warmup: int) -> dict:
+    def report(self, inputs: Inputs, warmup: int) -> dict:
         """The median of each part's seconds after the warm-up, and what follows from them."""
         parts = {name: statistics.median(seconds[warmup:]) for name, seconds in self.seconds.items()}
-        flops, peak = training_flops(self.backbone, batch), peak_of(self.device)
+        flops, peak = training_flops(self.backbone, inputs), peak_of(self.device)
         share = flops / parts["forward and backward"] / peak if peak else None
         shares = {"bf16_peak_flops": peak, "share_of_bf16_peak": share} if peak else {}
         return {
             "parameters": sum(p.numel() for p in self.backbone.parameters()),
             "gigaflops_a_step": flops / 1e9,
             "seconds": parts,
-            "samples_per_second": len(batch["latents"]) / sum(parts.values()),
+            "samples_per_second": len(inputs.batch) / sum(parts.values()),
             **shares,
         }
 
 
-def training_flops(backbone: nn.Module, batch: dict[str, Tensor]) -> int:
+def training_flops(backbone: nn.Module, inputs: Inputs) -> int:
     backbone = getattr(backbone, "_orig_mod", backbone)  # not through what torch.compile made of it
     with FlopCounterMode(display=False) as counter:
-        prediction = backbone(batch["latents"], batch["timesteps"], batch["text"], batch["text_mask"], batch["mask"])
-        F.mse_loss(prediction, batch["latents"]).backward()
+        batch = inputs.batch
+        prediction = backbone(batch.latents, inputs.draws.timesteps, batch.text, batch.mask)
+        F.mse_loss(prediction, batch.latents).backward()
     return counter.get_total_flops()
 
 
@@ -165,7 +178,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     arguments = parser.parse_args()
     device, warmup = torch.device(arguments.device), 2
-    batch = make_batch(arguments.batch, device)
+    inputs = make_inputs(arguments.batch, device)
     torch.manual_seed(0)
     trainees = {
         "published": Trainee(PublishedBackbone(), device, TextInTheLoop()),
@@ -175,12 +188,12 @@ def main() -> None:
         trainees["ours, compiled"] = Trainee(torch.compile(our_unet(), mode=arguments.compile), device, fused=True)
     for _ in range(warmup + arguments.steps):
         for trainee in trainees.values():  # in turn, so that a busy machine slows all alike
-            trainee.step(batch)
-    print(json.dumps(report(trainees, batch, device, warmup), indent=1))
+            trainee.step(inputs)
+    print(json.dumps(report(trainees, inputs, device, warmup), indent=1))
 
 
-def report(trainees: dict[str, Trainee], batch: dict[str, Tensor], device: torch.device, warmup: int) -> dict:
-    rows = {name: trainee.report(batch, warmup) for name, trainee in trainees.items()}
+def report(trainees: dict[str, Trainee], inputs: Inputs, device: torch.device, warmup: int) -> dict:
+    rows = {name: trainee.report(inputs, warmup) for name, trainee in trainees.items()}
     seconds = {name: sum(row["seconds"].values()) for name, row in rows.items()}
     published = rows["published"]["seconds"]
     ours = [name for name in rows if name != "published"]
@@ -188,7 +201,7 @@ def report(trainees: dict[str, Trainee], batch: dict[str, Tensor], device: torch
     return {
         "device": torch.cuda.get_device_name(device) if cuda else f"cpu, {torch.get_num_threads()} threads",
         "torch": torch.__version__,
-        "batch": len(batch["latents"]),
+        "batch": len(inputs.batch),
         "rows": rows,
         "ratio": {name: seconds["published"] / seconds[name] for name in ours},
         "ratio_without_the_text_encoder": {

@@ -8,6 +8,7 @@ from diffusers import DDIMScheduler
 from diffgar.evaluation.experiment import Experiment
 from diffgar.evaluation.queries import task_of
 from diffgar.models.diffusion.sampling import Sampler
+from diffgar.text_states import TextStates
 
 
 class Latents:
@@ -34,8 +35,8 @@ class Captions:
         rows = {"row_id": ids, "caption_id": ids, "track_id": [f"t{n}" for n in tracks], "split": "test"}
         self.rows = pd.DataFrame(rows | {"caption": [f"music {name}" for name in ids]} | columns)
 
-    def padded(self, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        return torch.as_tensor(rows).float().view(-1, 1, 1), torch.ones(len(rows), 1, dtype=torch.bool)
+    def padded(self, rows: np.ndarray) -> TextStates:
+        return TextStates(torch.as_tensor(rows).float().view(-1, 1, 1), torch.ones(len(rows), 1, dtype=torch.bool))
 
     def rows_of(self, split: str) -> np.ndarray:
         return np.flatnonzero(self.rows["split"] == split)
@@ -49,8 +50,8 @@ class Oracle:
     def __init__(self, vectors: torch.Tensor, centre: torch.Tensor, noise: float = 1.0):
         self.vectors, self.centre, self.noise = vectors, centre, noise
 
-    def generate(self, sampler, captions, generators, num_frames: int, negatives=(), form="compose") -> torch.Tensor:
-        wanted = self.vectors[captions[0].flatten().long()]
+    def generate(self, sampler, text, generators, num_frames: int, negatives=(), form="compose") -> torch.Tensor:
+        wanted = self.vectors[text.hidden_states.flatten().long()]
         noise = torch.stack([torch.randn(wanted.shape[1], generator=each) for each in generators])
         return (wanted + self.noise * noise).unsqueeze(1).expand(-1, num_frames, -1)
 

@@ -1,5 +1,6 @@
 """What the tests of students and tuned models share: a small model that depends on all it is given, and a batch."""
 
+from dataclasses import replace
 from functools import partial
 
 import pytorch_lightning as pl
@@ -40,4 +41,9 @@ def make(kind, datamodule, prediction_type="sample", schedule=PUBLISHED, objecti
 def a_batch_and_draws(datamodule, model):
     datamodule.trainer = model.trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
     batch = datamodule.batches("train")[0]
-    return batch, model._draws(batch) | {"timesteps": torch.tensor([3, 250, 600, 999])}
+    return model.normalised(batch), replace(model.draws(batch), timesteps=torch.tensor([3, 250, 600, 999]))
+
+
+def losses_of(model, batch, draws):
+    """A normalised batch's losses, as a training step forms them."""
+    return model.objective.loss(model.backbone, model.noise_scheduler, batch, draws, parts=model)

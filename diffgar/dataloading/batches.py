@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from diffgar.batch import Batch
 from diffgar.dataloading.store.card import StoreError
 from diffgar.dataloading.store.reader import Store, TextStore
 
@@ -14,10 +15,9 @@ from diffgar.dataloading.store.reader import Store, TextStore
 class LatentBatches(Dataset):
     """Item `step` is this process's part of the global batch of that optimiser step.
 
-    It is a dict of latents (B, T, D), their mask (B, T), text states (B, L, C), text_mask (B, L), track (B,), the
-    audio store's rows, and step. Tracks, captions and crops depend on (seed, step, place in the global batch) alone:
-    not on the number of processes, nor on where training was interrupted. An epoch is a permutation of the tracks, or
-    with `weights`, of datasets (see `track_weights`), a sample with replacement. repeat_short: see `repeated`.
+    Tracks, captions and crops depend on (seed, step, position in the global batch) alone: not on the number of
+    processes, nor on where training was interrupted. An epoch is a permutation of the tracks, or with `weights`, of
+    datasets (see `track_weights`), a sample with replacement. repeat_short: see `repeated`.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class LatentBatches(Dataset):
             self.captions = [self.captions[i] for i in np.random.default_rng(seed).permutation(len(self.captions))]
         self.weights = track_weights(audio, self.tracks, weights) if weights else None
 
-    def __getitem__(self, step: int) -> dict:
+    def __getitem__(self, step: int) -> Batch:
         picks = self._picks(step)
         random = np.random.default_rng([self.seed, 1, step])
         which, where = random.random((2, self.batch_size * self.world_size))
@@ -55,9 +55,7 @@ class LatentBatches(Dataset):
         latents, mask = self.audio.gather(tracks, (where * (room + 1)).astype(np.int64), self.num_frames)
         if self.repeat_short:
             latents, mask = repeated(latents, mask)
-        text, text_mask = self.text.padded(captions)
-        batch = {"latents": latents, "mask": mask, "text": text, "text_mask": text_mask}
-        return batch | {"track": torch.from_numpy(tracks), "step": step}
+        return Batch(latents, mask, self.text.padded(captions), torch.from_numpy(tracks), step)
 
     def _picks(self, step: int) -> np.ndarray:
         """Places in `self.tracks` of the whole global batch of a step."""

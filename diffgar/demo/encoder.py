@@ -19,9 +19,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from diffgar.demo.towers import DIM, AudioTower, Block, LogMel
-from diffgar.models.encoders.base import AudioEncoder, TextEncoder, TextStates
+from diffgar.models.encoders.base import AudioEncoder, TextEncoder
 from diffgar.models.encoders.pretrained.recognise import refuse_others
 from diffgar.models.encoders.pretrained.weights import RANDOM, WeightsError, find_checkpoint, load_strict
+from diffgar.text_states import TextStates
 
 WEIGHTS = Path(__file__).with_suffix(".safetensors")
 

@@ -16,6 +16,7 @@ from diffgar.errors import InputError
 from diffgar.evaluation.tasks import RetrievalTask
 from diffgar.models.diffusion.noise_keys import seed_of
 from diffgar.models.encoders.base import pool
+from diffgar.text_states import TextStates
 
 
 def task_of(
@@ -100,10 +101,9 @@ def caption_rows(text: TextStore, task: RetrievalTask) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Steer:
-    """What to avoid: token states (Q, L, C) and mask (Q, L), one for each caption, how much, and in which form."""
+    """What to avoid: captions (Q), one for each query, how much, and in which form."""
 
-    text: Tensor
-    mask: Tensor
+    text: TextStates
     weight: float = 1.0
     form: str = "compose"
 
@@ -131,8 +131,8 @@ def generated_latents(
         generators = [sample_generator(purpose, seed, row, k) for row in part for k in range(num_samples)]
         avoided = {}
         if steer is not None:
-            states = (t[start : start + size].repeat_interleave(num_samples, 0) for t in (steer.text, steer.mask))
-            avoided = {"negatives": [(tuple(states), steer.weight)], "form": steer.form}
+            negative = steer.text.select(np.repeat(np.arange(start, start + len(part)), num_samples))
+            avoided = {"negatives": [(negative, steer.weight)], "form": steer.form}
         latents = model.generate(sampler, captions, generators, num_frames, **avoided)  # (B * K, T, D)
         batches.append(latents.unflatten(0, (len(part), num_samples)).cpu())
         progress(len(part))
@@ -164,7 +164,7 @@ def projected_queries(model, text: TextStore, rows: np.ndarray) -> Tensor:
     """Queries (1, Q, P) of a model that projects captions instead of generating, as `ContrastiveHeads`."""
     parts = [rows[start : start + 1024] for start in range(0, len(rows), 1024)]
     with torch.inference_mode():
-        return torch.cat([model.embed_text(*text.padded(part)).cpu() for part in parts]).unsqueeze(0)
+        return torch.cat([model.embed_text(text.padded(part)).cpu() for part in parts]).unsqueeze(0)
 
 
 def projected_index(model, audio: Store, task: RetrievalTask) -> Tensor:

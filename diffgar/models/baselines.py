@@ -1,16 +1,26 @@
 """Two rivals on the same data, encoders and evaluator, so that a table can say what diffusion itself brings."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import torch
 import torch.nn.functional as F
+from diffusers import SchedulerMixin
 from torch import Tensor, nn
 
+from diffgar.batch import Batch
 from diffgar.errors import InputError
 from diffgar.models.backbones.layers import Dropout
 from diffgar.models.contrastive import info_nce
-from diffgar.models.diffusion.objective import drop_captions, masked_mse
+from diffgar.models.diffusion.formulas import signal_and_sigma
+from diffgar.models.diffusion.guidance import Negative
+from diffgar.models.diffusion.loss_parts import Draws, Noisy
+from diffgar.models.diffusion.objective import Objective
+from diffgar.models.diffusion.sampling import Sampler
 from diffgar.models.distributed import gather_rows
 from diffgar.models.latent_module import LatentModule
-from diffgar.models.ldm import LatentDiffusion, States
+from diffgar.models.ldm import LatentDiffusion
+from diffgar.text_states import TextStates
 
 
 class Regression(LatentDiffusion):
@@ -23,27 +33,38 @@ class Regression(LatentDiffusion):
     row, sampled = "regression", False
     noise_levels = (999,)  # it has but one
 
-    def _predict(self, states: States, num_frames: int, mask: Tensor | None = None) -> Tensor:
-        zeros = torch.zeros(len(states[0]), num_frames, len(self.latent_mean), device=self.device)
-        last = self.noise_scheduler.config.num_train_timesteps - 1
-        return self.backbone(zeros, torch.full((len(zeros),), last, device=self.device), *states, mask)
+    def __init__(self, backbone: nn.Module, noise_scheduler: SchedulerMixin, objective: Objective, **parts):
+        super().__init__(backbone, noise_scheduler, objective, **parts)
+        # It predicts latents whatever the noise scheduler says, and at one level there is none to weigh more.
+        self.objective = replace(objective.unweighted(), prediction_type="sample")
 
-    def _losses(self, batch: dict, draws: dict[str, Tensor]) -> dict[str, Tensor]:
-        latents, mask = self.normalise(batch["latents"]), batch["mask"]  # (B, T, D)
-        states = drop_captions(batch["text"].float(), batch["text_mask"], self.null_text, draws["dropped"])
-        prediction = self._predict(states, latents.shape[1], mask)
-        error = masked_mse(prediction, latents, mask)
-        return self._with_contrastive(error, prediction, latents, batch)
+    def noisy(self, noise_scheduler: SchedulerMixin, batch: Batch, draws: Draws) -> Noisy:
+        """Nothing: the same for every track."""
+        return self.nothing(*batch.mask.shape)
+
+    def nothing(self, size: int, num_frames: int) -> Noisy:
+        """Zeros (size, num_frames, D) at the noisiest timestep."""
+        last = self.noise_scheduler.config.num_train_timesteps - 1
+        timesteps = torch.full((size,), last, device=self.device)
+        zeros = torch.zeros(size, num_frames, len(self.latent_mean), device=self.device)
+        return Noisy(zeros, timesteps, signal_and_sigma(self.noise_scheduler, timesteps))
 
     @torch.no_grad()
     def generate(
-        self, sampler, captions: States, generators, num_frames: int | None = None, negatives=(), form="compose"
+        self,
+        sampler: Sampler,
+        text: TextStates,
+        generators: Sequence[torch.Generator],
+        num_frames: int | None = None,
+        negatives: Sequence[Negative] = (),
+        form: str = "compose",
     ) -> Tensor:
         """Latents (B, num_frames, D) in the encoder's scale; the sampler and the generators change nothing."""
         num_frames = self.frames_of(num_frames)
         if negatives:
             raise InputError("a regression has no guidance, so no negative captions; steer its queries by arithmetic")
-        return self.denormalise(self._predict(self.on_device(captions), num_frames))
+        noisy = self.nothing(len(text), num_frames)
+        return self.denormalise(self.backbone(noisy.latents, noisy.timesteps, self.on_device(text)))
 
 
 class ContrastiveHeads(LatentModule):
@@ -66,22 +87,23 @@ class ContrastiveHeads(LatentModule):
         means = (means.to(self.device) - self.latent_mean) / self.latent_std
         return F.normalize(self.audio_head(means), dim=-1)
 
-    def embed_text(self, text: Tensor, text_mask: Tensor) -> Tensor:
-        """Token states (B, L, C) and their mask to unit vectors (B, dim)."""
-        weights = text_mask.to(self.device).unsqueeze(-1).float()  # (B, L, 1)
-        pooled = (text.to(self.device) * weights).sum(dim=1) / weights.sum(dim=1)  # (B, C)
+    def embed_text(self, text: TextStates) -> Tensor:
+        """Captions (B) to unit vectors (B, dim)."""
+        text = text.to(self.device)
+        weights = text.mask.unsqueeze(-1).float()  # (B, L, 1)
+        pooled = (text.hidden_states * weights).sum(dim=1) / weights.sum(dim=1)  # (B, C)
         return F.normalize(self.text_head(pooled), dim=-1)
 
-    def training_step(self, batch: dict, batch_idx: int) -> Tensor:
-        weights = batch["mask"].unsqueeze(-1).float()
-        means = (batch["latents"].float() * weights).sum(dim=1) / weights.sum(dim=1)  # (B, D)
-        text = self.embed_text(batch["text"], batch["text_mask"])
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        weights = batch.mask.unsqueeze(-1).float()  # (B, T, 1)
+        means = (batch.latents.float() * weights).sum(dim=1) / weights.sum(dim=1)  # (B, D)
+        text = self.embed_text(batch.text)
         temperature = 1 / self.log_scale.exp().clamp(max=100)
-        loss = info_nce(text, self.embed_audio(means), temperature, gather_rows, batch.get("track")).mean()
+        loss = info_nce(text, self.embed_audio(means), temperature, gather_rows, batch.track).mean()
         self.log("train/loss", loss, prog_bar=True, sync_dist=True)
         return loss
 
-    def validation_step(self, batch: dict, batch_idx: int) -> None:
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Nothing but retrieval is watched."""
 
 

@@ -2,20 +2,24 @@
 
 Guided distillation (Meng et al. 2023, arXiv 2210.03142) by progressive distillation (Salimans & Ho 2022, arXiv
 2202.00512): one DDIM step of the student learns to land where several guided ones of its teacher land. Notation of
-`diffusion.py` and `ddim.py`.
+`formulas.py` and `ddim.py`.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
+from diffusers import SchedulerMixin
 from torch import Tensor
 
+from diffgar.batch import Batch
 from diffgar.errors import InputError
 from diffgar.models.diffusion.ddim import Level, ddim_steps, level_at
 from diffgar.models.diffusion.guidance import Guidance
-from diffgar.models.diffusion.objective import clean_latents, drop_captions, masked_mse
+from diffgar.models.diffusion.loss_parts import Draws, Noisy
 from diffgar.models.diffusion.sampling import Sampler
-from diffgar.models.ldm import LatentDiffusion, States
+from diffgar.models.ldm import LatentDiffusion
+from diffgar.text_states import TextStates
 from diffgar.values import whole
 
 
@@ -35,11 +39,11 @@ class Student(LatentDiffusion):
     teacher: the name and step under which the training script finds the trained model that it hands to `learn_from`;
     a trained student needs it no more. guidance_scale, interval, rescale, parallel: the teacher's `Guidance`, baked
     in. parts: as for `LatentDiffusion`.
-    Of the objective it takes the prediction type, the caption dropout and the contrastive term; the error is of the
-    clean latents, unweighted, whatever the backbone predicts.
+    The squared error is of the clean latents, whatever the backbone predicts, and the noise levels weigh the same.
     """
 
     row = "student"
+    on_clean = True
 
     def __init__(
         self,
@@ -53,6 +57,7 @@ class Student(LatentDiffusion):
         **parts,
     ):
         super().__init__(**parts)
+        self.objective = self.objective.unweighted()
         whole("num_calls", num_calls, 1)
         whole("teacher_steps", teacher_steps, 1)
         count = self.noise_scheduler.config.num_train_timesteps
@@ -77,25 +82,21 @@ class Student(LatentDiffusion):
     def on_fit_start(self) -> None:
         self.get_teacher().to(self.device)
 
-    def _losses(self, batch: dict, draws: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Per-sample losses (B,); a drawn timestep stands for the student's next level above it."""
-        mask = batch["mask"]
-        latents = self.normalise(batch["latents"]) * mask.unsqueeze(-1)  # (B, T, D)
-        states = drop_captions(batch["text"].float(), batch["text_mask"], self.null_text, draws["dropped"])
-        timesteps = (draws["timesteps"] // self.stride + 1) * self.stride - 1
-        level = level_at(self.noise_scheduler, timesteps)
-        noisy_latents = level[0] * latents + level[1] * draws["noise"]
-        target = self.target(noisy_latents, timesteps, states, mask)
-        prediction = self.backbone(noisy_latents, timesteps, *states, mask)
-        clean = clean_latents(self.objective.prediction_type, prediction.float(), noisy_latents, *level)
-        return self._with_contrastive(masked_mse(clean, target, mask), clean, latents, batch)
+    def noisy(self, noise_scheduler: SchedulerMixin, batch: Batch, draws: Draws) -> Noisy:
+        """As for its teacher, a drawn timestep standing for the student's own next level above it."""
+        timesteps = (draws.timesteps // self.stride + 1) * self.stride - 1
+        return super().noisy(noise_scheduler, batch, replace(draws, timesteps=timesteps))
+
+    def target(self, prediction_type: str, batch: Batch, draws: Draws, noisy: Noisy, text: TextStates) -> Tensor:
+        """The clean latents (B, T, D) with which its step lands where its teacher's steps land."""
+        return self.landing(noisy.latents, noisy.timesteps, text, batch.mask)
 
     @torch.no_grad()
-    def target(self, noisy_latents: Tensor, timesteps: Tensor, caption: States, mask: Tensor | None = None) -> Tensor:
+    def landing(self, noisy_latents: Tensor, timesteps: Tensor, text: TextStates, mask: Tensor | None = None) -> Tensor:
         """The clean latents (B, T, D) that the student is to predict at its own levels `timesteps` (B,)."""
         teacher, null = self.get_teacher(), self.null_states(len(noisy_latents))
         num_steps = self.teacher_steps // self.num_calls
-        denoise = self.guidance.denoiser(teacher.backbone, self.noise_scheduler, caption, null, mask=mask)
+        denoise = self.guidance.denoiser(teacher.backbone, self.noise_scheduler, text, null, mask=mask)
         landed = ddim_steps(denoise, self.noise_scheduler, noisy_latents, timesteps, self.teacher_stride, num_steps)
         level, below = (level_at(self.noise_scheduler, t) for t in (timesteps, timesteps - self.stride))
         return landing_target(noisy_latents, landed, level, below)

@@ -6,6 +6,7 @@ import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor
 
+from diffgar.batch import Batch
 from diffgar.models.diffusion.noise_keys import seed_of
 from diffgar.models.precision import ClipsGradients
 from diffgar.values import whole
@@ -48,9 +49,9 @@ class LatentModule(ClipsGradients, LightningModule):
     def denormalise(self, latents: Tensor) -> Tensor:
         return latents.float() * self.latent_std + self.latent_mean
 
-    def on_train_batch_start(self, batch: dict, batch_idx: int) -> None:
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Dropout follows seed and step: resuming, or more processes (see `layers.Dropout`), changes none of it."""
-        torch.manual_seed(seed_of("dropout", self.trainer.datamodule.seed, batch["step"]))
+        torch.manual_seed(seed_of("dropout", self.trainer.datamodule.seed, batch.step))
 
     def on_validation_epoch_start(self) -> None:
         """Retrieval is watched here because here the EMA weights are in place (they leave before epoch end)."""

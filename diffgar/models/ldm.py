@@ -1,34 +1,46 @@
 """The latent diffusion model as a Lightning module: it draws, asks the objective for the loss, and logs."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
+from diffusers import SchedulerMixin
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 
+from diffgar.batch import Batch
 from diffgar.errors import InputError
 from diffgar.models.backbones.base import check_backbone
+from diffgar.models.diffusion.guidance import Negative
+from diffgar.models.diffusion.loss_parts import Draws, LossParts, drop_captions
 from diffgar.models.diffusion.noise_keys import seed_of
-from diffgar.models.diffusion.objective import check_schedule, drop_captions
+from diffgar.models.diffusion.objective import Objective, check_schedule
 from diffgar.models.diffusion.sampling import Sampler, draw_noise, sample
-from diffgar.models.distributed import gather_rows
 from diffgar.models.latent_module import LatentModule
+from diffgar.text_states import TextStates
 
-States = tuple[Tensor, Tensor]  # token states (B, L, C) and their mask (B, L)
 
-
-class LatentDiffusion(LatentModule):
+class LatentDiffusion(LossParts, LatentModule):
     """Generates latents (B, T, D) from the text states of a caption.
 
     Training sees normalised latents; `generate` gives them back in the encoder's own scale. joint: whether the encoder
-    pair is, which decides the `centre`. parts: as for `LatentModule`.
+    pair is, which decides the `centre`. parts: as for `LatentModule`. Its loss is `Objective.loss`; a subclass changes
+    the parts of that which `LossParts` names, by overriding them.
     """
 
     row = "gdr"  # its name in a table
     sampled = True  # its queries depend on the sampler
     noise_levels = (100, 300, 500, 700, 900)  # timesteps at which validation reports the loss
 
-    def __init__(self, backbone: nn.Module, noise_scheduler, objective, seed: int = 0, joint: bool = True, **parts):
+    def __init__(
+        self,
+        backbone: nn.Module,
+        noise_scheduler: SchedulerMixin,
+        objective: Objective,
+        seed: int = 0,
+        joint: bool = True,
+        **parts,
+    ):
         super().__init__(**parts)
         check_backbone(backbone)
         check_schedule(noise_scheduler)
@@ -51,69 +63,65 @@ class LatentDiffusion(LatentModule):
         """Normalised latents in the encoder's scale, about the centre: as retrieval compares their means."""
         return latents.float() * self.latent_std + (self.latent_mean - self.centre)
 
-    def training_step(self, batch: dict, batch_idx: int) -> Tensor:
-        losses = self._losses(batch, self._draws(batch))
-        means = {f"train/{name}": value.mean() for name, value in losses.items()}
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        inputs = self.normalised(batch), self.draws(batch)
+        losses = self.objective.loss(self.backbone, self.noise_scheduler, *inputs, parts=self)
+        means = {f"train/{name}": value for name, value in losses.means().items()}
         self.log_dict(means, prog_bar=True, sync_dist=True)
-        return losses["loss"].mean()
+        return losses.total.mean()
 
-    def validation_step(self, batch: dict, batch_idx: int) -> None:
-        draws = self._draws(batch)
-        draws["dropped"] = torch.zeros_like(draws["dropped"])
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        draws = self.draws(batch)
         for level in self.noise_levels:
-            draws["timesteps"] = torch.full_like(draws["timesteps"], level)
-            loss = self._losses(batch, draws)["loss"].mean()
-            self.log(f"val/loss_{level}", loss, batch_size=len(batch["latents"]), sync_dist=True)
+            same = torch.full_like(draws.timesteps, level)
+            inputs = self.normalised(batch), Draws(draws.noise, same, torch.zeros_like(draws.dropped))
+            losses = self.objective.loss(self.backbone, self.noise_scheduler, *inputs, parts=self)
+            self.log(f"val/loss_{level}", losses.total.mean(), batch_size=len(batch), sync_dist=True)
 
-    def _losses(self, batch: dict, draws: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Per-sample losses (B,) by name."""
-        latents = self.normalise(batch["latents"]) * batch["mask"].unsqueeze(-1)  # (B, T, D)
-        text = drop_captions(batch["text"].float(), batch["text_mask"], self.null_text, draws["dropped"])
-        error, predicted = self.objective.errors(
-            self.backbone, self.noise_scheduler, latents, draws["noise"], draws["timesteps"], text, batch["mask"]
-        )
-        return self._with_contrastive(error, predicted, latents, batch)
+    def normalised(self, batch: Batch) -> Batch:
+        """The batch as the objective takes it: latents normalised and zero at padding frames, all in float32."""
+        latents = self.normalise(batch.latents) * batch.mask.unsqueeze(-1)  # (B, T, D)
+        return replace(batch, latents=latents, text=batch.text.to(dtype=torch.float32))
 
-    def _with_contrastive(self, error: Tensor, predicted: Tensor, latents: Tensor, batch: dict) -> dict[str, Tensor]:
-        """Losses (B,) by name, of the error (B,) and the clean latents (B, T, D) that were predicted and are true."""
-        views, groups = (predicted, latents, batch["mask"]), batch.get("track")
-        return self.objective.losses(error, *views, self.as_ranked, gather_rows, groups)
+    def text(self, batch: Batch, draws: Draws) -> TextStates:
+        """The captions, some of them dropped: what guidance needs (see `drop_captions`)."""
+        return drop_captions(batch.text, self.null_text, draws.dropped)
 
-    def _draws(self, batch: dict) -> dict[str, Tensor]:
+    def draws(self, batch: Batch) -> Draws:
         """Noise, timesteps and dropped captions of this process's samples.
 
         Drawn for the whole global batch from (seed, step) and cut, so that they do not depend on the number of
         processes, nor on whether the run was resumed.
         """
-        size, world_size = len(batch["latents"]), self.trainer.world_size
+        size, world_size = len(batch), self.trainer.world_size
         mine = slice(self.trainer.global_rank * size, (self.trainer.global_rank + 1) * size)
         purpose = "training" if self.training else "validation"
-        generator = torch.Generator(self.device).manual_seed(seed_of(purpose, self.seed, batch["step"]))
+        generator = torch.Generator(self.device).manual_seed(seed_of(purpose, self.seed, batch.step))
         options = {"generator": generator, "device": self.device}
-        noise = torch.randn(size * world_size, *batch["latents"].shape[1:], **options)
+        noise = torch.randn(size * world_size, *batch.latents.shape[1:], **options)
         num_timesteps = self.noise_scheduler.config.num_train_timesteps
         timesteps = torch.randint(num_timesteps, (size * world_size,), **options)
         dropped = torch.rand(size * world_size, **options) < self.objective.caption_dropout
-        return {"noise": noise[mine], "timesteps": timesteps[mine], "dropped": dropped[mine]}
+        return Draws(noise[mine], timesteps[mine], dropped[mine])
 
     @torch.no_grad()
     def generate(
         self,
         sampler: Sampler,
-        captions: States,
-        generators: list[torch.Generator],
+        text: TextStates,
+        generators: Sequence[torch.Generator],
         num_frames: int | None = None,
-        negatives: Sequence[tuple[States, float]] = (),
+        negatives: Sequence[Negative] = (),
         form: str = "compose",
     ) -> Tensor:
         """Latents (B, num_frames, D) in the encoder's scale, one generator a sample.
 
-        captions: token states (B, L, C) and their mask (B, L). num_frames: as many as it was trained on, or fewer.
-        negatives: states and mask of what to avoid, and how much. Raises InputError for more frames than trained on.
+        text: the captions (B). num_frames: as many as it was trained on, or fewer. negatives: captions (B) to avoid,
+        and how much; form: see `guidance_terms`. Raises InputError for more frames than trained on.
         """
         num_frames = self.frames_of(num_frames)
-        avoided = [(*self.on_device(states), weight) for states, weight in negatives]
-        caption, null = self.on_device(captions), self.null_states(len(generators))
+        avoided = [(self.on_device(negative), weight) for negative, weight in negatives]
+        caption, null = self.on_device(text), self.null_states(len(generators))
         denoise = sampler.denoiser(self.backbone, self.noise_scheduler, caption, null, avoided, form)
         solver = sampler.start(self.noise_scheduler)
         noise = draw_noise(generators, num_frames, len(self.latent_mean), self.device)
@@ -126,13 +134,14 @@ class LatentDiffusion(LatentModule):
             raise InputError(f"asked for {asked} frames, trained on at most {most}; ask for 1 to {most}")
         return most if asked is None else asked
 
-    def on_device(self, states: States) -> States:
-        return states[0].to(self.device, torch.float32), states[1].to(self.device)
+    def on_device(self, text: TextStates) -> TextStates:
+        """Captions where the model is, in float32."""
+        return text.to(self.device, torch.float32)
 
-    def null_states(self, size: int) -> States:
-        """The empty caption's states (size, L, C) and mask."""
-        states = self.null_text.expand(size, -1, -1)
-        return states, torch.ones(states.shape[:2], dtype=torch.bool, device=self.device)
+    def null_states(self, size: int) -> TextStates:
+        """The empty caption, `size` times."""
+        states = self.null_text.expand(size, -1, -1)  # (size, L, C)
+        return TextStates(states, torch.ones(states.shape[:2], dtype=torch.bool, device=self.device))
 
 
 def warmup_cosine(optimizer, warmup_steps: int, max_steps: int, min_lr: float) -> SequentialLR:

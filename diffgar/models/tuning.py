@@ -9,12 +9,14 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from diffgar.batch import Batch
 from diffgar.errors import InputError
 from diffgar.models.diffusion.ddim import ddim_steps
 from diffgar.models.diffusion.guidance import Guidance
-from diffgar.models.diffusion.objective import drop_captions
+from diffgar.models.diffusion.loss_parts import Draws
 from diffgar.models.distill import start_as
-from diffgar.models.ldm import LatentDiffusion, States
+from diffgar.models.ldm import LatentDiffusion
+from diffgar.text_states import TextStates
 from diffgar.values import whole
 
 
@@ -61,22 +63,15 @@ class Tuned(LatentDiffusion):
         """Start as a copy of a trained model; see `start_as`."""
         start_as(self, trained)
 
-    def _losses(self, batch: dict, draws: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Per-sample losses (B,): the denoising error, in training with the contrastive term of generated latents."""
-        mask, text = batch["mask"], (batch["text"].float(), batch["text_mask"])
-        latents = self.normalise(batch["latents"]) * mask.unsqueeze(-1)  # (B, T, D)
-        states = drop_captions(*text, self.null_text, draws["dropped"])
-        drawn = latents, draws["noise"], draws["timesteps"]
-        error, _ = self.objective.errors(self.backbone, self.noise_scheduler, *drawn, states, mask)
-        if not self.training:
-            return {"loss": error}
-        return self._with_contrastive(error, self.generated(draws["noise"], text, mask), latents, batch)
+    def ranked(self, clean: Tensor, batch: Batch, draws: Draws) -> Tensor | None:
+        """In training what its sampler makes of the captions and the noise; in validation nothing."""
+        return self.generated(draws.noise, batch.text, batch.mask) if self.training else None
 
-    def generated(self, noise: Tensor, caption: States, mask: Tensor | None = None) -> Tensor:
+    def generated(self, noise: Tensor, text: TextStates, mask: Tensor | None = None) -> Tensor:
         """Latents (B, T, D) from noise, normalised, with gradients through the last steps."""
         stride = self.noise_scheduler.config.num_train_timesteps // self.num_steps
         first = torch.full((len(noise),), stride * self.num_steps - 1, device=noise.device)
-        parts = self.backbone, self.noise_scheduler, caption, self.null_states(len(noise))
+        parts = self.backbone, self.noise_scheduler, text, self.null_states(len(noise))
 
         def steps(latents: Tensor, done: int, num_steps: int) -> Tensor:
             denoise = self.guidance.denoiser(*parts, mask=mask)

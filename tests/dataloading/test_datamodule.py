@@ -53,16 +53,21 @@ def stores(tmp_path_factory):
     return make_stores(tmp_path_factory.mktemp("stores"))
 
 
+def tensors_of(batch):
+    return [batch.latents, batch.mask, batch.track, batch.text.hidden_states, batch.text.mask]
+
+
 def test_the_batch_of_a_step_is_always_the_same(stores):
     first, again = (LatentBatches(*stores, "train", 6, 8, seed=3)[11] for _ in range(2))
-    assert all(torch.equal(torch.as_tensor(first[k]), torch.as_tensor(again[k])) for k in first)
+    assert all(torch.equal(*pair) for pair in zip(tensors_of(first), tensors_of(again), strict=True))
+    assert first.step == again.step == 11
     other = LatentBatches(*stores, "train", 6, 8, seed=4)[11]
-    assert not torch.equal(first["latents"], other["latents"])
+    assert not torch.equal(first.latents, other.latents)
 
 
 def test_two_processes_share_the_batch_of_one(stores):
-    whole = LatentBatches(*stores, "train", 6, 8)[5]["latents"]
-    halves = [LatentBatches(*stores, "train", 6, 4, rank=(r, 2))[5]["latents"] for r in range(2)]
+    whole = LatentBatches(*stores, "train", 6, 8)[5].latents
+    halves = [LatentBatches(*stores, "train", 6, 4, rank=(r, 2))[5].latents for r in range(2)]
     assert torch.equal(whole, torch.cat(halves))
 
 
@@ -102,10 +107,10 @@ def test_a_split_that_is_not_there_is_refused_with_those_that_are(stores):
 
 def test_a_short_track_is_repeated_to_the_end_where_asked_and_a_long_one_left_as_it_is(stores):
     masked, whole = (LatentBatches(*stores, "train", 9, 13, repeat_short=short)[0] for short in (False, True))
-    lengths = masked["mask"].sum(dim=1)
+    lengths = masked.mask.sum(dim=1)
     assert set(lengths.tolist()) & set(range(4, 9)) and 9 in lengths
-    assert whole["mask"].all()
-    for length, before, after in zip(lengths.tolist(), masked["latents"], whole["latents"], strict=True):
+    assert whole.mask.all()
+    for length, before, after in zip(lengths.tolist(), masked.latents, whole.latents, strict=True):
         assert all(torch.equal(after[frame], before[frame % length]) for frame in range(9))
 
 
@@ -117,8 +122,8 @@ def test_repeating_one_frame_fills_all():
 def test_a_batch_says_of_which_track_each_sample_is(stores):
     audio, text = stores
     batch = LatentBatches(audio, text, "train", 6, 8)[2]
-    assert batch["track"].dtype == torch.int64
-    for track, latents, mask in zip(batch["track"].tolist(), batch["latents"], batch["mask"], strict=True):
+    assert batch.track.dtype == torch.int64
+    for track, latents, mask in zip(batch.track.tolist(), batch.latents, batch.mask, strict=True):
         crop, whole = latents[mask].numpy(), audio.row(track)
         assert any(np.array_equal(whole[start : start + len(crop)], crop) for start in range(len(whole)))
 
@@ -197,7 +202,7 @@ def test_a_single_dataset_may_have_a_weight(stores):
 def test_one_training_track_makes_batches_of_any_size(tmp_path, num_tracks):
     batches = LatentBatches(*make_stores(tmp_path, num_tracks), "train", 6, 16)
     batch = batches[3]
-    assert len(batch["latents"]) == 16 and set(batch["track"].tolist()) == set(range(1, num_tracks))
+    assert len(batch) == 16 and set(batch.track.tolist()) == set(range(1, num_tracks))
 
 
 def test_validation_is_empty_where_no_track_of_it_has_a_caption(tmp_path):

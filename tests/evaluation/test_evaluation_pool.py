@@ -11,6 +11,7 @@ from diffgar.evaluation.control.methods import Bench, Methods
 from diffgar.evaluation.queries import index_of, task_of
 from diffgar.evaluation.retrieval import RetrievalOptions, evaluate_retrieval, make_queries
 from diffgar.evaluation.systems import make_rows
+from diffgar.text_states import TextStates
 
 QUICK = RetrievalOptions(num_resamples=10)
 
@@ -90,7 +91,7 @@ def test_queries_subtract_and_penalise_what_differs_not_what_all_latents_share()
         rows = torch.tensor([7]).numpy()
 
         def padded(self, rows):
-            return torch.full((len(rows), 1, 1), 7.0), torch.ones(len(rows), 1, dtype=torch.bool)
+            return TextStates(torch.full((len(rows), 1, 1), 7.0), torch.ones(len(rows), 1, dtype=torch.bool))
 
         def of_pairs(self, vectors):
             return vectors.expand(-1, 3, -1)

@@ -18,7 +18,7 @@ class Oracle:
     def embed_audio(self, means):
         return means
 
-    def embed_text(self, text, mask):
+    def embed_text(self, text):
         return self.vectors
 
 
@@ -77,7 +77,7 @@ def test_queries_are_ranked_about_the_models_centre(tmp_path):
         def __init__(self, offset):
             self.centre = offset * torch.ones(6)
 
-        def generate(self, sampler, captions, generators, num_frames):
+        def generate(self, sampler, text, generators, num_frames):
             return torch.stack([torch.randn(num_frames, 6, generator=g) for g in generators]) + self.centre
 
     class Sampler:

@@ -29,7 +29,8 @@ from diffgar.extraction.decode_ahead import Decoder, Framing, pieces_of
 from diffgar.extraction.pair_check import self_test, warn_of_common_mean
 from diffgar.extraction.progress import ExtractionError
 from diffgar.extraction.stores import extract_audio, extract_text
-from diffgar.models.encoders.base import AudioEncoder, EncoderPair, TextEncoder, TextStates
+from diffgar.models.encoders.base import AudioEncoder, EncoderPair, TextEncoder
+from diffgar.text_states import TextStates
 
 RATE, DIM = 8000, 16
 

@@ -13,6 +13,7 @@ from diffgar.models.backbones.dit import DiT
 from diffgar.models.backbones.layers import Attention, TextPooling
 from diffgar.models.backbones.mlp import MLP
 from diffgar.models.backbones.unet import Convolution, UNet
+from diffgar.text_states import TextStates
 
 D, C, T, L = 16, 12, 12, 5
 UNET = {"channels": [32, 32, 48], "factors": [2, 2, 4], "num_blocks": [1, 1, 2], "attentions": [0, 1, 1]}
@@ -42,8 +43,7 @@ def inputs():
     return {
         "noisy_latents": torch.randn(3, T, D, generator=generator),
         "timesteps": torch.tensor([0, 500, 999]),
-        "text": torch.randn(3, L, C, generator=generator),
-        "text_mask": text_mask,
+        "text": TextStates(torch.randn(3, L, C, generator=generator), text_mask),
         "mask": mask,
     }
 
@@ -56,16 +56,17 @@ def close(first, second):
 @pytest.mark.parametrize("num_frames", [1, 5, 16, 21])
 def test_any_number_of_frames_goes_in_and_comes_out(backbone, inputs, num_frames):
     noisy_latents = torch.randn(3, num_frames, D)
-    prediction = backbone(noisy_latents, inputs["timesteps"], inputs["text"], inputs["text_mask"])
+    prediction = backbone(noisy_latents, inputs["timesteps"], inputs["text"])
     assert prediction.shape == noisy_latents.shape
 
 
 @torch.no_grad()
 def test_padding_tokens_change_nothing(backbone, inputs):
     expected = backbone(**inputs)
-    garbage = torch.where(inputs["text_mask"].unsqueeze(-1), inputs["text"], torch.tensor(7.0))
-    longer = F.pad(garbage, (0, 0, 0, 6), value=-3.0)
-    close(backbone(**inputs | {"text": longer, "text_mask": F.pad(inputs["text_mask"], (0, 6))}), expected)
+    text = inputs["text"]
+    garbage = torch.where(text.mask.unsqueeze(-1), text.hidden_states, torch.tensor(7.0))
+    longer = TextStates(F.pad(garbage, (0, 0, 0, 6), value=-3.0), F.pad(text.mask, (0, 6)))
+    close(backbone(**inputs | {"text": longer}), expected)
 
 
 @torch.no_grad()
@@ -84,9 +85,8 @@ def test_padding_frames_change_nothing(backbone, inputs, extra):
 @torch.no_grad()
 def test_a_short_sequence_alone_equals_the_same_one_padded_in_a_batch(backbone, inputs):
     together = backbone(**inputs)[1, :7]
-    one = {name: value[1:2] for name, value in inputs.items()}
-    alone = one | {"noisy_latents": one["noisy_latents"][:, :7], "mask": None, "text": one["text"][:, :3]}
-    close(backbone(**alone | {"text_mask": None})[0], together)
+    short = TextStates(inputs["text"].hidden_states[1:2, :3], torch.ones(1, 3, dtype=torch.bool))
+    close(backbone(inputs["noisy_latents"][1:2, :7], inputs["timesteps"][1:2], short)[0], together)
 
 
 @torch.no_grad()
@@ -97,19 +97,21 @@ def test_a_mask_of_only_valid_frames_equals_no_mask(backbone, inputs):
 
 @torch.no_grad()
 def test_prepared_text_equals_raw_text(backbone, inputs):
-    prepared = backbone.prepare_text(inputs["text"], inputs["text_mask"])
-    close(backbone(**inputs | {"text": prepared, "text_mask": None}), backbone(**inputs))
+    prepared = backbone.prepare_text(inputs["text"])
+    close(backbone(**inputs | {"text": prepared}), backbone(**inputs))
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", ["timesteps", "text"])
 def test_the_conditions_are_heard(backbone, inputs, name):
-    assert not torch.allclose(backbone(**inputs | {name: inputs[name].flip(0)}), backbone(**inputs), atol=1e-3)
+    other = inputs["timesteps"].flip(0) if name == "timesteps" else inputs["text"].select(torch.tensor([2, 1, 0]))
+    assert not torch.allclose(backbone(**inputs | {name: other}), backbone(**inputs), atol=1e-3)
 
 
 def gradients(network, inputs):
     """The norm of each parameter's gradient, in float64: what is zero in theory is then below 1e-16 of the others."""
-    inputs = {name: x.double() if x.is_floating_point() else x for name, x in inputs.items()}
+    doubled = {"noisy_latents": inputs["noisy_latents"].double(), "text": inputs["text"].to(dtype=torch.float64)}
+    inputs = inputs | doubled
     generator = torch.Generator().manual_seed(2)
     target = torch.randn(inputs["noisy_latents"].shape, generator=generator, dtype=torch.float64)
     (network.double()(**inputs) - target).square().mean().backward()
@@ -192,7 +194,7 @@ def test_frames_of_unet_and_dit_see_one_another_and_those_of_the_mlp_do_not(back
 
 
 class Wordless(nn.Module):
-    def forward(self, noisy_latents, timesteps, text, text_mask=None, mask=None):
+    def forward(self, noisy_latents, timesteps, text, mask=None):
         return noisy_latents
 
 
@@ -206,8 +208,8 @@ class Maskless(Wordless):
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        (Wordless, r"the backbone Wordless has no prepare_text\(text, text_mask\)"),
-        (Maskless, r"the backbone Maskless has no forward\(noisy_latents, timesteps, text, text_mask, mask\)"),
+        (Wordless, r"the backbone Wordless has no prepare_text\(text\)"),
+        (Maskless, r"the backbone Maskless has no forward\(noisy_latents, timesteps, text, mask\)"),
     ],
 )
 def test_what_does_not_keep_the_contract_is_refused_by_name(other, message):

@@ -5,22 +5,20 @@ import torch
 import torch.nn.functional as F
 from diffusers import DDIMScheduler, DDPMScheduler
 
+from diffgar.batch import Batch
 from diffgar.errors import InputError
 from diffgar.models.contrastive import info_nce, nt_xent
-from diffgar.models.diffusion.objective import (
-    CONTRASTIVE_LOSSES,
+from diffgar.models.diffusion.formulas import (
     PREDICTION_TYPES,
-    Objective,
-    check_schedule,
     clean_latents,
     diffusion_target,
-    drop_captions,
     implied_noise,
-    loss_weights,
-    masked_mse,
     signal_and_sigma,
 )
+from diffgar.models.diffusion.loss_parts import Draws, LossParts, drop_captions
+from diffgar.models.diffusion.objective import CONTRASTIVE_LOSSES, Objective, check_schedule, loss_weights, masked_mse
 from diffgar.models.encoders.base import pool
+from diffgar.text_states import TextStates
 
 PUBLISHED = {"beta_schedule": "scaled_linear", "beta_start": 0.0015, "beta_end": 0.0195, "clip_sample": False}
 
@@ -29,6 +27,22 @@ def batch(size=6, num_frames=5, dim=8):
     generator = torch.Generator().manual_seed(0)
     latents, noise = torch.randn(2, size, num_frames, dim, generator=generator)
     return latents, noise, torch.linspace(0, 999, size).long()
+
+
+def as_batch(latents, mask=None):
+    """Latents as a batch whose captions no backbone here reads."""
+    mask = torch.ones(latents.shape[:2], dtype=torch.bool) if mask is None else mask
+    text = TextStates(torch.zeros(len(latents), 1, 1), torch.ones(len(latents), 1, dtype=torch.bool))
+    return Batch(latents, mask, text, torch.arange(len(latents)), step=0)
+
+
+def draws_of(noise, timesteps):
+    return Draws(noise, timesteps, torch.zeros(len(noise), dtype=torch.bool))
+
+
+def told(prediction):
+    """A backbone that predicts this, whatever it is told."""
+    return lambda noisy_latents, timesteps, text, mask: prediction
 
 
 @pytest.mark.parametrize("prediction_type", PREDICTION_TYPES)
@@ -89,43 +103,48 @@ def test_a_dropped_caption_is_the_empty_one_and_the_others_are_untouched(null_le
     text, null_text = torch.randn(3, 4, 8), torch.randn(null_length, 8)
     text_mask = torch.arange(4) < torch.tensor([[4], [2], [3]])
     dropped = torch.tensor([False, True, False])
-    states, mask = drop_captions(text, text_mask, null_text, dropped)
-    assert torch.equal(states[1][mask[1]], null_text)
+    found = drop_captions(TextStates(text, text_mask), null_text, dropped)
+    assert torch.equal(found.hidden_states[1][found.mask[1]], null_text)
     for row in (0, 2):
-        assert torch.equal(states[row][mask[row]], text[row][text_mask[row]])
+        assert torch.equal(found.hidden_states[row][found.mask[row]], text[row][text_mask[row]])
 
 
 @pytest.mark.parametrize("loss", CONTRASTIVE_LOSSES)
 def test_the_contrastive_term_does_not_hear_padding_frames(loss):
-    prediction, latents, _ = batch()
+    latents, noise, timesteps = batch()
+    prediction = latents + noise
     mask = torch.arange(5) < torch.arange(1, 7).clamp(max=5).unsqueeze(1)
     garbage = torch.where(mask.unsqueeze(-1), prediction, torch.tensor(50.0))
-    objective, error = Objective(contrastive_weight=2.0, contrastive_loss=loss), torch.ones(len(latents))
-    clean, dirty = (objective.losses(error, x, latents, mask, as_ranked) for x in (prediction, garbage))
-    torch.testing.assert_close(dirty, clean)
-    torch.testing.assert_close(clean["loss"], 1 + 2 * clean["contrastive"])
+    objective, inputs = Objective(contrastive_weight=2.0, contrastive_loss=loss), draws_of(noise, timesteps)
+    clean, dirty = (
+        objective.loss(told(x), DDPMScheduler(**PUBLISHED), as_batch(latents, mask), inputs, Affine())
+        for x in (prediction, garbage)
+    )
+    torch.testing.assert_close(dirty.means(), clean.means())
+    torch.testing.assert_close(dirty.total, clean.total)
+    torch.testing.assert_close(clean.total, clean.mse + 2 * clean.contrastive)
 
 
 def test_info_nce_is_between_the_query_and_the_index_as_retrieval_has_them():
     prediction, latents, _ = batch()
-    error = torch.zeros(len(latents))
     objective = Objective(contrastive_weight=1.0, contrastive_temperature=0.05, contrastive_loss="info_nce")
-    found = objective.losses(error, prediction, latents, None, as_ranked)["contrastive"]
-    query, index = pool(as_ranked(prediction)), pool(as_ranked(latents))
+    found = objective.contrastive_term(prediction, as_batch(latents), Affine())
+    query, index = pool(Affine().as_ranked(prediction)), pool(Affine().as_ranked(latents))
     torch.testing.assert_close(found, info_nce(query, index, 0.05))
     normalised = Objective(contrastive_weight=1.0, contrastive_temperature=0.05)
-    found = normalised.losses(error, prediction, latents, None, as_ranked)["contrastive"]
+    found = normalised.contrastive_term(prediction, as_batch(latents), Affine())
     torch.testing.assert_close(found, nt_xent(pool(prediction), pool(latents), 0.05))
 
 
-def as_ranked(latents):
-    return 0.5 * latents + 2
+class Affine(LossParts):
+    def as_ranked(self, latents):
+        return 0.5 * latents + 2
 
 
 def perfect(prediction_type, latents, noise):
     """A backbone that knows the answer."""
 
-    def backbone(noisy_latents, timesteps, text, text_mask, mask):
+    def backbone(noisy_latents, timesteps, text, mask):
         levels = signal_and_sigma(DDPMScheduler(**PUBLISHED), timesteps)
         return diffusion_target(prediction_type, latents, noise, *levels)
 
@@ -139,9 +158,9 @@ def test_a_perfect_prediction_has_no_loss(prediction_type, weighting):
     scheduler = DDPMScheduler(**PUBLISHED, prediction_type=prediction_type)
     objective = Objective(prediction_type, **weighting)
     backbone = perfect(prediction_type, latents, noise)
-    errors, predicted = objective.errors(backbone, scheduler, latents, noise, timesteps, (None, None))
-    assert errors.shape == (len(latents),) and errors.abs().max() == 0
-    torch.testing.assert_close(predicted, latents, atol=1e-4, rtol=1e-4)
+    losses = objective.loss(backbone, scheduler, as_batch(latents), draws_of(noise, timesteps))
+    assert losses.total.shape == (len(latents),) and losses.total.abs().max() == 0
+    assert losses.contrastive is None and losses.means().keys() == {"loss"}
 
 
 def test_a_sample_has_the_same_loss_in_any_batch():
@@ -149,11 +168,11 @@ def test_a_sample_has_the_same_loss_in_any_batch():
     scheduler = DDPMScheduler(**PUBLISHED, prediction_type="sample")
 
     def errors(rows):
-        def backbone(noisy_latents, timesteps, text, text_mask, mask):
+        def backbone(noisy_latents, timesteps, text, mask):
             return 0.5 * noisy_latents
 
-        inputs = latents[rows], noise[rows], timesteps[rows], (None, None), torch.ones(len(rows), 5, dtype=torch.bool)
-        return Objective().errors(backbone, scheduler, *inputs)[0]
+        inputs = as_batch(latents[rows]), draws_of(noise[rows], timesteps[rows])
+        return Objective().loss(backbone, scheduler, *inputs).total
 
     torch.testing.assert_close(errors([0, 1, 2, 3]), torch.cat([errors([0, 1]), errors([2, 3])]))
 

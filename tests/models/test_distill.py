@@ -6,7 +6,7 @@ import torch
 from omegaconf import OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint
 from test_datamodule import make_stores
-from trained import GUIDANCES, PUBLISHED, SOLVER, a_batch_and_draws, make, scrambled_unet
+from trained import GUIDANCES, PUBLISHED, SOLVER, a_batch_and_draws, losses_of, make, scrambled_unet
 
 from diffgar import checkpoints, scores
 from diffgar.dataloading.datamodule import LatentDataModule
@@ -14,7 +14,8 @@ from diffgar.errors import InputError
 from diffgar.jobs import saved
 from diffgar.models.backbones.mlp import MLP
 from diffgar.models.diffusion.ddim import level_at
-from diffgar.models.diffusion.objective import PREDICTION_TYPES, Objective, diffusion_target
+from diffgar.models.diffusion.formulas import PREDICTION_TYPES, diffusion_target
+from diffgar.models.diffusion.objective import Objective
 from diffgar.models.diffusion.sampling import Sampler, sample
 from diffgar.models.distill import Student
 from diffgar.models.ema import WarmedUpEMA
@@ -41,7 +42,7 @@ def test_a_teacher_is_its_own_student_without_guidance_and_with_as_many_steps(da
     _, student = teacher_and_student(
         datamodule, prediction_type, num_calls=num_calls, teacher_steps=num_calls, guidance_scale=1.0
     )
-    losses = student.eval()._losses(*a_batch_and_draws(datamodule, student))["loss"]
+    losses = losses_of(student.eval(), *a_batch_and_draws(datamodule, student)).total
     assert losses.max() < 1e-6  # epsilon divides by a signal of 0.01 at the last timestep
 
 
@@ -52,16 +53,16 @@ def test_one_step_to_the_target_lands_where_the_guided_teacher_lands(datamodule,
     teacher, student = teacher_and_student(datamodule, prediction_type, num_calls=2, teacher_steps=8, **options)
     solver, fine = Sampler(SOLVER, 2).start(teacher.noise_scheduler), Sampler(SOLVER, 8, guidance_scale=3.0, **options)
     batch, _ = a_batch_and_draws(datamodule, student)
-    caption, mask, timestep = (batch["text"], batch["text_mask"]), batch["mask"], solver.timesteps[position]
+    text, mask, timestep = batch.text, batch.mask, solver.timesteps[position]
     noisy_latents = torch.randn(4, 4, 6, generator=torch.Generator().manual_seed(1))
 
     sub_steps = fine.start(teacher.noise_scheduler).timesteps[4 * position : 4 * position + 4]
     with torch.no_grad():
-        denoise = fine.denoiser(teacher.backbone, teacher.noise_scheduler, caption, teacher.null_states(4), mask=mask)
+        denoise = fine.denoiser(teacher.backbone, teacher.noise_scheduler, text, teacher.null_states(4), mask=mask)
         landed = sample(denoise, fine.start(teacher.noise_scheduler), noisy_latents, sub_steps)
 
     timesteps = timestep.repeat(4)
-    target = student.target(noisy_latents, timesteps, caption, mask)
+    target = student.landing(noisy_latents, timesteps, text, mask)
     signal, sigma = level_at(student.noise_scheduler, timesteps)
     noise = (noisy_latents - signal * target) / sigma
     prediction = diffusion_target(prediction_type, target, noise, signal, sigma)
@@ -75,8 +76,7 @@ def test_samples_at_different_levels_have_the_target_they_have_alone(datamodule)
     noisy_latents, timesteps = torch.randn(4, 4, 6), torch.tensor([999, 749, 499, 249])
 
     def target(i):
-        caption = batch["text"][i], batch["text_mask"][i]
-        return student.target(noisy_latents[i], timesteps[i], caption, batch["mask"][i])
+        return student.landing(noisy_latents[i], timesteps[i], batch.text.select(i), batch.mask[i])
 
     alone = torch.cat([target(slice(i, i + 1)) for i in range(4)])
     assert torch.allclose(target(slice(None)), alone, atol=1e-5)
@@ -88,7 +88,7 @@ def test_the_loss_falls_on_one_batch(datamodule, prediction_type):
     batch, draws = a_batch_and_draws(datamodule, student)
     optimizer, losses = torch.optim.AdamW(student.parameters(), lr=2e-3), []
     for _ in range(25):
-        loss = student._losses(batch, draws)["loss"].mean()
+        loss = losses_of(student, batch, draws).total.mean()
         optimizer.zero_grad(), loss.backward(), optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.5 * losses[0]

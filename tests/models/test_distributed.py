@@ -10,11 +10,13 @@ from pytorch_lightning import seed_everything
 from scripts import ROOT, finish, places, start
 from test_datamodule import make_stores
 
+from diffgar.batch import Batch
 from diffgar.jobs import train
 from diffgar.models import baselines
 from diffgar.models.backbones.layers import Dropout
 from diffgar.models.baselines import ContrastiveHeads
 from diffgar.models.diffusion.objective import CONTRASTIVE_LOSSES
+from diffgar.text_states import TextStates
 
 LEAF = "train_ldm/model/encoder_pair/demo/unet/train_ldm_sample_pred_small"  # dropout 0.3, contrastive_weight 0.3
 TOY = [
@@ -127,13 +129,13 @@ def test_halves_of_contrastive_heads_average_to_the_gradient_of_the_whole_batch(
     seed_everything(0, verbose=False)
     model = ContrastiveHeads(5, width=16, dim=8, dropout=0.0, **constants)
     model.log = lambda *args, **kwargs: None
-    batch = {
-        "latents": torch.randn(8, 4, 6),
-        "mask": torch.ones(8, 4, dtype=torch.bool),
-        "text": torch.randn(8, 3, 5),
-        "text_mask": torch.ones(8, 3, dtype=torch.bool),
-        "track": torch.tensor([0, 1, 2, 3, 4, 0, 5, 3]),
-    }
+    batch = Batch(
+        latents=torch.randn(8, 4, 6),
+        mask=torch.ones(8, 4, dtype=torch.bool),
+        text=TextStates(torch.randn(8, 3, 5), torch.ones(8, 3, dtype=torch.bool)),
+        track=torch.tensor([0, 1, 2, 3, 4, 0, 5, 3]),
+        step=0,
+    )
 
     def gradient(loss):
         return torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(model.parameters()), retain_graph=True)])
@@ -144,7 +146,9 @@ def test_halves_of_contrastive_heads_average_to_the_gradient_of_the_whole_batch(
     halves = []
     for rank in range(2):
         monkeypatch.setattr(baselines, "gather_rows", Halves(seen, rank))
-        halves.append(model.training_step({name: x.chunk(2)[rank] for name, x in batch.items()}, 0))
+        mine = slice(4 * rank, 4 * rank + 4)
+        tensors = (batch.latents[mine], batch.mask[mine], batch.text.select(mine), batch.track[mine])
+        halves.append(model.training_step(Batch(*tensors, step=0), 0))
     torch.testing.assert_close(gradient(sum(halves) / 2), gradient(whole), atol=1e-6, rtol=1e-4)
 
 

@@ -5,8 +5,8 @@ import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 from test_sampling import SOLVERS, training_schedule
 
+from diffgar.models.diffusion.formulas import PREDICTION_TYPES, diffusion_target, signal_and_sigma
 from diffgar.models.diffusion.inversion import edit, fixed_point, invert
-from diffgar.models.diffusion.objective import PREDICTION_TYPES, diffusion_target, signal_and_sigma
 from diffgar.models.diffusion.sampling import Sampler, sample
 
 T, D = 4, 16

@@ -1,5 +1,6 @@
 """Training: it learns, it resumes to the very same weights, and its checkpoint holds what it should."""
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from diffusers import DDIMScheduler, DDPMScheduler
 from pytorch_lightning.callbacks import ModelCheckpoint
 from test_datamodule import make_stores
+from trained import losses_of
 
 from diffgar import checkpoints
 from diffgar.dataloading.datamodule import LatentDataModule
@@ -100,11 +102,11 @@ def test_the_loss_falls_when_one_batch_is_all_there_is(folder):
     model = make_model(datamodule)
     trainer = pl.Trainer(accelerator="cpu", logger=False, max_steps=1, enable_checkpointing=False)
     datamodule.trainer = model.trainer = trainer
-    batch = datamodule.batches("train")[0]
+    batch = model.normalised(datamodule.batches("train")[0])
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     losses = []
     for _ in range(60):
-        loss = model._losses(batch, model._draws(batch))["loss"].mean()
+        loss = losses_of(model, batch, model.draws(batch)).total.mean()
         optimizer.zero_grad(), loss.backward(), optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.5 * losses[0]
@@ -115,11 +117,11 @@ def test_generated_latents_come_back_in_the_encoders_scale_and_do_not_depend_on_
     model = make_model(datamodule).eval()
     solver = partial(DDIMScheduler.from_config, timestep_spacing="trailing", set_alpha_to_one=True)
     sampler = Sampler(solver, num_steps=4, guidance_scale=2.0)
-    text, mask = datamodule.text.padded(torch.arange(1, 5).numpy())
+    text = datamodule.text.padded(torch.arange(1, 5).numpy())
 
     def generate(rows):
         generators = [torch.Generator().manual_seed(row) for row in rows]
-        return model.generate(sampler, (text[rows], mask[rows]), generators, num_frames=4)
+        return model.generate(sampler, text.select(rows), generators, num_frames=4)
 
     together, alone = generate([0, 1, 2, 3]), torch.cat([generate([row]) for row in range(4)])
     assert torch.allclose(together, alone, atol=1e-5)
@@ -128,11 +130,11 @@ def test_generated_latents_come_back_in_the_encoders_scale_and_do_not_depend_on_
 
 def test_as_many_frames_are_generated_as_were_trained_on_and_no_more(folder):
     datamodule = make_datamodule(folder)
-    model, states = make_model(datamodule).eval(), datamodule.text.padded(torch.arange(1, 3).numpy())
+    model, text = make_model(datamodule).eval(), datamodule.text.padded(torch.arange(1, 3).numpy())
     solver = partial(DDIMScheduler.from_config, timestep_spacing="trailing", set_alpha_to_one=True)
 
     def generate(*num_frames):
-        return model.generate(Sampler(solver, num_steps=2), states, [torch.Generator()] * 2, *num_frames)
+        return model.generate(Sampler(solver, num_steps=2), text, [torch.Generator()] * 2, *num_frames)
 
     assert generate().shape[1] == model.num_frames == 4
     assert generate(3).shape[1] == 3
@@ -160,8 +162,8 @@ def test_the_contrastive_term_does_not_hear_a_mean_that_all_latents_share(folder
         model = make_model(datamodule, joint=False, objective=objective)
         model.latent_mean += shift
         model.trainer = datamodule.trainer
-        shifted = batch | {"latents": batch["latents"].float() + shift}
-        losses.append(model.eval()._losses(shifted, model._draws(batch))["contrastive"])
+        shifted = model.normalised(replace(batch, latents=batch.latents.float() + shift))
+        losses.append(losses_of(model.eval(), shifted, model.draws(batch)).contrastive)
     torch.testing.assert_close(*losses, atol=1e-3, rtol=1e-3)
 
 

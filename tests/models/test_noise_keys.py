@@ -9,6 +9,7 @@ import torch
 from diffgar.evaluation.control.phrasings import Negatives
 from diffgar.evaluation.queries import generated_latents
 from diffgar.models.diffusion.noise_keys import PURPOSES, seed_of
+from diffgar.text_states import TextStates
 
 
 def test_keys_of_other_purposes_numbers_or_lengths_give_other_seeds():
@@ -30,14 +31,14 @@ def test_a_purpose_that_nobody_owns_is_refused_with_the_known_ones():
 
 def test_a_caption_and_a_phrasing_of_the_same_place_start_from_other_noise():
     def first_numbers(text):
-        def generate(sampler, captions, generators, num_frames):
+        def generate(sampler, text, generators, num_frames):
             return torch.stack([torch.randn(num_frames, 3, generator=generator) for generator in generators])
 
         sampler = SimpleNamespace(num_samples=2, batch_size=4)
         return generated_latents(SimpleNamespace(generate=generate), sampler, text, np.arange(3), 2, seed=0)
 
-    states = SimpleNamespace(hidden_states=torch.zeros(3, 1, 5), mask=torch.ones(3, 1, dtype=torch.bool))
+    states = TextStates(torch.zeros(3, 1, 5), torch.ones(3, 1, dtype=torch.bool))
     phrasings = Negatives(["a", "b", "c"], states, torch.arange(3), torch.arange(3))
-    captions = SimpleNamespace(padded=lambda rows: (states.hidden_states[rows % 3], states.mask[rows % 3]))
+    captions = SimpleNamespace(padded=lambda rows: states.select(rows % 3))
     found = torch.cat([first_numbers(phrasings), first_numbers(captions)]).flatten(0, 1)  # (2 * 3 * 2, T, D)
     assert len(found.unique(dim=0)) == 12

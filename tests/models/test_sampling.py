@@ -11,9 +11,10 @@ from diffgar.errors import InputError
 from diffgar.models.backbones.dit import DiT
 from diffgar.models.backbones.mlp import MLP
 from diffgar.models.backbones.unet import UNet
+from diffgar.models.diffusion.formulas import PREDICTION_TYPES, clean_latents, diffusion_target, signal_and_sigma
 from diffgar.models.diffusion.guidance import Denoiser, Guidance, guidance_terms, masked_std
-from diffgar.models.diffusion.objective import PREDICTION_TYPES, clean_latents, diffusion_target, signal_and_sigma
 from diffgar.models.diffusion.sampling import Sampler, draw_noise, sample
+from diffgar.text_states import TextStates
 
 D, C, T = 16, 12, 8
 SOLVERS = {
@@ -122,7 +123,7 @@ def texts(seed, size=2, length=5):
     """Token states of `size` captions of different lengths."""
     generator = torch.Generator().manual_seed(seed)
     lengths = torch.arange(length, length - size, -1).unsqueeze(1)
-    return torch.randn(size, length, C, generator=generator), torch.arange(length) < lengths
+    return TextStates(torch.randn(size, length, C, generator=generator), torch.arange(length) < lengths)
 
 
 def run(backbone, terms, num_steps=5, solver="DDIM", seeds=(0, 1), mask=None, **options):
@@ -139,7 +140,7 @@ def close(first, second):
 
 def test_guidance_1_equals_no_guidance_and_makes_no_second_prediction(backbone):
     caption, null, negative = texts(0), texts(1), texts(2)
-    for form, negatives in (("compose", []), ("replace", []), ("replace", [(*negative, 1.0)])):
+    for form, negatives in (("compose", []), ("replace", []), ("replace", [(negative, 1.0)])):
         terms = guidance_terms(caption, null, 1.0, negatives, form)
         assert len(terms) == 1
         close(run(backbone, terms), run(backbone, [guidance_terms(caption, null, 1.0)[0]]))
@@ -148,13 +149,13 @@ def test_guidance_1_equals_no_guidance_and_makes_no_second_prediction(backbone):
 def test_guidance_equals_its_formula_written_out(backbone):
     caption, null, negative, other = texts(0), texts(1, length=7), texts(2, length=3), texts(3)
     noisy_latents, timesteps = torch.randn(2, T, D), torch.tensor([400, 400])
-    c, n, a, b = (backbone(noisy_latents, timesteps, *text) for text in (caption, null, negative, other))
+    c, n, a, b = (backbone(noisy_latents, timesteps, text) for text in (caption, null, negative, other))
     for terms, expected in (
         (guidance_terms(caption, null, 3.0), n + 3 * (c - n)),
-        (guidance_terms(caption, null, 3.0, [(*negative, 1.0)], "replace"), a + 3 * (c - a)),
-        (guidance_terms(caption, null, 3.0, [(*negative, 0.5)]), n + 3 * (c - n) - 0.5 * (a - n)),
+        (guidance_terms(caption, null, 3.0, [(negative, 1.0)], "replace"), a + 3 * (c - a)),
+        (guidance_terms(caption, null, 3.0, [(negative, 0.5)]), n + 3 * (c - n) - 0.5 * (a - n)),
         (
-            guidance_terms(caption, null, 3.0, [(*negative, 0.5), (*other, -2.0)]),
+            guidance_terms(caption, null, 3.0, [(negative, 0.5), (other, -2.0)]),
             n + 3 * (c - n) - 0.5 * (a - n) + 2 * (b - n),
         ),
     ):
@@ -165,12 +166,12 @@ def test_guidance_equals_its_formula_written_out(backbone):
 def test_a_negative_equal_to_the_null_caption_changes_nothing(backbone, form):
     caption, null = texts(0), texts(1)
     plain = guidance_terms(caption, null, 3.0)
-    close(run(backbone, guidance_terms(caption, null, 3.0, [(*null, 1.5)], form)), run(backbone, plain))
+    close(run(backbone, guidance_terms(caption, null, 3.0, [(null, 1.5)], form)), run(backbone, plain))
 
 
 def test_the_order_of_negatives_changes_nothing(backbone):
     caption, null = texts(0), texts(1)
-    negatives = [(*texts(2), 0.5), (*texts(3), 1.0)]
+    negatives = [(texts(2), 0.5), (texts(3), 1.0)]
     one, other = (guidance_terms(caption, null, 3.0, order) for order in (negatives, negatives[::-1]))
     close(run(backbone, one), run(backbone, other))
 
@@ -180,13 +181,13 @@ def test_the_same_seed_gives_the_same_latents_in_any_batch(backbone, solver):
     caption, null = texts(0), texts(1)
     together = run(backbone, guidance_terms(caption, null, 3.0), solver=solver)
     for row in (0, 1):
-        one = [(states[row : row + 1], mask[row : row + 1]) for states, mask in (caption, null)]
+        one = [text.select(slice(row, row + 1)) for text in (caption, null)]
         close(run(backbone, guidance_terms(*one, 3.0), solver=solver, seeds=(row,))[0], together[row])
 
 
 def test_padding_tokens_change_nothing(backbone):
     caption, null = texts(0), texts(1)
-    longer = F.pad(caption[0], (0, 0, 0, 4), value=2.0), F.pad(caption[1], (0, 4))
+    longer = TextStates(F.pad(caption.hidden_states, (0, 0, 0, 4), value=2.0), F.pad(caption.mask, (0, 4)))
     close(run(backbone, guidance_terms(longer, null, 3.0)), run(backbone, guidance_terms(caption, null, 3.0)))
 
 
@@ -198,7 +199,7 @@ def test_padding_frames_change_nothing(backbone, options):
     terms, schedule = guidance_terms(texts(0), texts(1), 3.0), training_schedule()
     denoise = Denoiser(backbone, schedule, terms, Guidance(**options), mask)
     close(denoise(garbage, 500)[mask], denoise(noisy_latents, 500)[mask])
-    alone = [(states[1:], text_mask[1:]) for states, text_mask in (texts(0), texts(1))]
+    alone = [text.select(slice(1, None)) for text in (texts(0), texts(1))]
     short = Denoiser(backbone, schedule, guidance_terms(*alone, 3.0), Guidance(**options))
     close(short(noisy_latents[1:, :3], 500)[0], denoise(noisy_latents, 500)[1, :3])
 
@@ -255,7 +256,7 @@ def test_samples_at_timesteps_of_their_own_have_the_prediction_they_have_alone(b
     found = guidance.denoiser(backbone, schedule, caption, null, mask=mask)(noisy_latents, timesteps)
     for row, timestep in enumerate(timesteps.tolist()):
         one = slice(row, row + 1)
-        parts = [(states[one], text_mask[one]) for states, text_mask in (caption, null)]
+        parts = [text.select(one) for text in (caption, null)]
         alone = guidance.denoiser(backbone, schedule, *parts, mask=mask[one])
         close(found[one][mask[one]], alone(noisy_latents[one], timestep)[mask[one]])
 
@@ -265,7 +266,7 @@ def test_a_form_that_does_not_exist_and_two_replacing_negatives_are_refused():
     with pytest.raises(ValueError, match="choose one of replace, compose"):
         guidance_terms(caption, null, 2.0, form="subtract")
     with pytest.raises(ValueError, match="takes one negative, found 2"):
-        guidance_terms(caption, null, 2.0, [(*null, 1.0), (*null, 1.0)], "replace")
+        guidance_terms(caption, null, 2.0, [(null, 1.0), (null, 1.0)], "replace")
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,11 @@
 import pytest
 import torch
 from test_datamodule import make_stores
-from trained import GUIDANCES, SOLVER, a_batch_and_draws, make
+from trained import GUIDANCES, SOLVER, a_batch_and_draws, losses_of, make
 
 from diffgar.dataloading.datamodule import LatentDataModule
-from diffgar.models.diffusion.objective import PREDICTION_TYPES, Objective
+from diffgar.models.diffusion.formulas import PREDICTION_TYPES
+from diffgar.models.diffusion.objective import Objective
 from diffgar.models.diffusion.sampling import Sampler, sample
 from diffgar.models.ldm import LatentDiffusion
 from diffgar.models.tuning import Tuned
@@ -33,22 +34,21 @@ def tuned_and_start(datamodule, prediction_type="sample", weight=3.0, **options)
 def test_it_is_tuned_on_what_its_sampler_makes(datamodule, prediction_type, gradient_steps, options):
     tuned, _ = tuned_and_start(datamodule, prediction_type, gradient_steps=gradient_steps, **options)
     batch, draws = a_batch_and_draws(datamodule, tuned)
-    caption, mask = (batch["text"], batch["text_mask"]), batch["mask"]
     sampler = Sampler(SOLVER, num_steps=4, guidance_scale=3.0, **options)
     solver = sampler.start(tuned.noise_scheduler)
     with torch.no_grad():
         null = tuned.null_states(4)
-        denoise = sampler.denoiser(tuned.backbone, tuned.noise_scheduler, caption, null, mask=mask)
-        expected = sample(denoise, solver, draws["noise"], solver.timesteps)
-    torch.testing.assert_close(tuned.generated(draws["noise"], caption, mask), expected, atol=1e-4, rtol=1e-4)
+        denoise = sampler.denoiser(tuned.backbone, tuned.noise_scheduler, batch.text, null, mask=batch.mask)
+        expected = sample(denoise, solver, draws.noise, solver.timesteps)
+    torch.testing.assert_close(tuned.generated(draws.noise, batch.text, batch.mask), expected, atol=1e-4, rtol=1e-4)
 
 
 def test_gradients_go_through_the_last_steps_alone(datamodule):
     for gradient_steps, reaches_noise in ((3, False), (4, True)):
         tuned, _ = tuned_and_start(datamodule, gradient_steps=gradient_steps)
         batch, draws = a_batch_and_draws(datamodule, tuned)
-        noise = draws["noise"].requires_grad_()
-        tuned.generated(noise, (batch["text"], batch["text_mask"]), batch["mask"]).sum().backward()
+        noise = draws.noise.requires_grad_()
+        tuned.generated(noise, batch.text, batch.mask).sum().backward()
         assert (noise.grad is not None) == reaches_noise
         assert all(weight.grad is not None for weight in tuned.backbone.parameters())
 
@@ -58,9 +58,9 @@ def test_what_it_generates_comes_to_find_its_track(datamodule):
     batch, draws = a_batch_and_draws(datamodule, tuned)
     optimizer, terms = torch.optim.AdamW(tuned.parameters(), lr=2e-3), []
     for _ in range(25):
-        losses = tuned._losses(batch, draws)
-        optimizer.zero_grad(), losses["loss"].mean().backward(), optimizer.step()
-        terms.append({name: value.mean().item() for name, value in losses.items()})
+        losses = losses_of(tuned, batch, draws)
+        optimizer.zero_grad(), losses.total.mean().backward(), optimizer.step()
+        terms.append({name: value.item() for name, value in losses.means().items()})
     assert terms[-1]["contrastive"] < 0.5 * terms[0]["contrastive"]
     assert terms[-1]["mse"] < 2 * terms[0]["mse"]
 
@@ -68,7 +68,7 @@ def test_what_it_generates_comes_to_find_its_track(datamodule):
 def test_in_validation_its_loss_is_the_denoising_error(datamodule):
     tuned, start = tuned_and_start(datamodule)
     batch, draws = a_batch_and_draws(datamodule, tuned)
-    found, expected = (model.eval()._losses(batch, draws)["loss"] for model in (tuned, start))
+    found, expected = (losses_of(model.eval(), batch, draws).total for model in (tuned, start))
     assert torch.equal(found, expected)
 
 

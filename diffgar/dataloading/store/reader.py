@@ -20,6 +20,7 @@ import torch
 from diffgar.dataloading.store.card import Card, StoreError
 from diffgar.dataloading.store.memory import available_memory
 from diffgar.errors import InputError
+from diffgar.text_states import TextStates
 
 MEMORY = ("auto", "gpu", "ram", "map")
 
@@ -152,10 +153,6 @@ class Store:
         frames = self.frames[self.offsets[i] : self.offsets[i + 1]]
         return frames.cpu().numpy() if isinstance(frames, torch.Tensor) else np.array(frames)
 
-    def padded(self, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        """Rows whole, padded to the longest of them: (B, L, D) fp16 and the mask (B, L)."""
-        return self.gather(rows, np.zeros(len(rows), dtype=np.int64), int(self.lengths[rows].max()))
-
     def means(self, rows: np.ndarray) -> torch.Tensor:
         """The mean over all frames of each of `rows`, (n, D) float32 on the CPU: no crop, no normalisation."""
         return torch.stack([torch.from_numpy(self.row(i).astype(np.float32)).mean(dim=0) for i in rows])
@@ -174,6 +171,10 @@ class TextStore(Store):
                     f"{self.folder / 'embeddings.npy'}: shape {tuple(self.embeddings.shape)} for {len(self.rows)} "
                     f"captions; delete {self.folder} and extract it again"
                 )
+
+    def padded(self, rows: np.ndarray) -> TextStates:
+        """Captions whole (B), in fp16, padded to the longest of them; without their embeddings."""
+        return TextStates(*self.gather(rows, np.zeros(len(rows), dtype=np.int64), int(self.lengths[rows].max())))
 
     def rows_of(self, split: str) -> np.ndarray:
         return np.flatnonzero(self.rows["split"] == split)

@@ -20,9 +20,11 @@ from diffgar.evaluation.control.phrasings import Phrasings, as_written
 from diffgar.evaluation.experiment import Experiment
 from diffgar.evaluation.queries import index_of, sample_generator
 from diffgar.evaluation.systems import named_attributes
+from diffgar.models.diffusion.guidance import Negative
 from diffgar.models.diffusion.inversion import Denoise, edit, invert, inverted_timesteps
 from diffgar.models.diffusion.sampling import sample
 from diffgar.models.encoders.base import TextEncoder, pool
+from diffgar.text_states import TextStates
 from diffgar.values import listed, number, one_of, whole
 
 STARTS = ("track", "query")
@@ -71,8 +73,7 @@ class InversionControl:
             for side in (edits.source, edits.target, edits.replaced())
         ]
         with torch.inference_mode():
-            encoded = [text_encoder.encode(side) for side in captions]
-        states = [(side.hidden_states, side.mask) for side in encoded]
+            states = [text_encoder.encode(side) for side in captions]
         editor = Editor.of_tracks(setting, replace(setting.sampler, num_steps=self.num_steps), edits.tracks)
         if self.start == "query":
             editor = editor.of_queries(states[0], max(seeds) + 1)  # not the noise of the new prompt's queries
@@ -107,7 +108,7 @@ class InversionControl:
         inverted = editor.denoiser(source, 1.0)
         ways = {
             "inversion": editor.denoiser(target),
-            "inversion_away": editor.denoiser(target, negatives=[(*replaced, self.away)]),
+            "inversion_away": editor.denoiser(target, negatives=[(replaced, self.away)]),
         }
         for share in self.shares:
             count = max(1, round(share * self.num_steps))
@@ -137,11 +138,11 @@ class Editor:
         latents = self.generate(states, seed)
         return Editor(self.setting, self.sampler, latents, torch.ones(latents.shape[:2], dtype=torch.bool))
 
-    def denoiser(self, states, scale: float | None = None, negatives: Sequence[tuple] = ()) -> Denoise:
-        """Of text states, by the sampler's guidance or another; negatives: states and mask, each with its weight."""
+    def denoiser(self, states: TextStates, scale: float | None = None, negatives: Sequence[Negative] = ()) -> Denoise:
+        """Of text states, by the sampler's guidance or another."""
         sampler = self.sampler if scale is None else replace(self.sampler, guidance_scale=scale)
         caption, null = self.model.on_device(states), self.model.null_states(len(self.latents))
-        avoided = [(*self.model.on_device(avoid), weight) for *avoid, weight in negatives]
+        avoided = [(self.model.on_device(negative), weight) for negative, weight in negatives]
         parts = self.model.backbone, self.model.noise_scheduler, caption, null
         return sampler.denoiser(*parts, negatives=avoided, mask=self.valid)
 

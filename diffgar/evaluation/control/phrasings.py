@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from diffgar.evaluation.queries import Steer
-from diffgar.models.encoders.base import TextEncoder, TextStates
+from diffgar.models.encoders.base import TextEncoder
+from diffgar.text_states import TextStates
 
 Phrasings = Callable[[str, str], list[str]]  # (attribute, value) → captions that say it, the plainest first
 
@@ -46,8 +47,8 @@ class Negatives:
         """The phrasings as rows for `generated_queries`, which takes this in the place of a text store."""
         return np.arange(len(self.said))
 
-    def padded(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
-        return self.states.hidden_states[rows], self.states.mask[rows]
+    def padded(self, rows: np.ndarray) -> TextStates:
+        return self.states.select(rows)
 
     def of_pairs(self, vectors: Tensor) -> Tensor:
         """Vectors (..., M, D) of the phrasings to a unit one for each pair, (..., P, D): the mean of its phrasings."""
@@ -60,8 +61,7 @@ class Negatives:
 
     def steer(self, weight: float, form: str) -> Steer:
         """Away from the plainest phrasing of each pair's value."""
-        first = self.plainest()
-        return Steer(self.states.hidden_states[first], self.states.mask[first], weight, form)
+        return Steer(self.states.select(self.plainest()), weight, form)
 
 
 def as_written(attribute: str, value: str) -> list[str]:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from diffgar.errors import InputError
 from diffgar.models.backbones.layers import Attention, PreparedText, TextPooling, TimestepFeatures, pad_frames
+from diffgar.text_states import TextStates
 
 
 class Backbone(nn.Module, ABC):
@@ -17,21 +18,20 @@ class Backbone(nn.Module, ABC):
     """
 
     @abstractmethod
-    def prepare_text(self, text: Tensor, text_mask: Tensor | None = None) -> PreparedText:
-        """What `forward` needs of token states (B, L, C) and their mask (B, L): once a caption, for every step."""
+    def prepare_text(self, text: TextStates) -> PreparedText:
+        """What `forward` needs of captions, made once for every denoising step."""
 
     @abstractmethod
     def forward(
         self,
         noisy_latents: Tensor,
         timesteps: Tensor,
-        text: Tensor | PreparedText,
-        text_mask: Tensor | None = None,
+        text: TextStates | PreparedText,
         mask: Tensor | None = None,
     ) -> Tensor:
         """The prediction (B, T, D) from noisy latents (B, T, D) at timesteps (B,); mask (B, T): True at valid frames.
 
-        text: token states (B, L, C) with text_mask, or what `prepare_text` made of them.
+        text: the captions (B), or what `prepare_text` made of them.
         """
 
 
@@ -62,21 +62,20 @@ class ModulatedBackbone(Backbone):
         """Those to the tokens, in the order in which `predict` takes their keys and values."""
         return ()
 
-    def prepare_text(self, text: Tensor, text_mask: Tensor | None = None) -> PreparedText:
-        text = self.text_norm(text)
-        keys_values = tuple(layer.keys_values(text) for layer in self.cross_attentions())
-        return PreparedText(self.text_pooling(text, text_mask), keys_values, text_mask)
+    def prepare_text(self, text: TextStates) -> PreparedText:
+        normed = self.text_norm(text.hidden_states)  # (B, L, C)
+        keys_values = tuple(layer.keys_values(normed) for layer in self.cross_attentions())
+        return PreparedText(self.text_pooling(normed, text.mask), keys_values, text.mask)
 
     def forward(
         self,
         noisy_latents: Tensor,
         timesteps: Tensor,
-        text: Tensor | PreparedText,
-        text_mask: Tensor | None = None,
+        text: TextStates | PreparedText,
         mask: Tensor | None = None,
     ) -> Tensor:
         if not isinstance(text, PreparedText):
-            text = self.prepare_text(text, text_mask)
+            text = self.prepare_text(text)
         length = noisy_latents.shape[1]
         noisy_latents, mask = pad_frames(noisy_latents, mask, self.frames_multiple)
         features = self.timestep_features(timesteps) + text.features  # (B, F)

@@ -20,17 +20,17 @@ class PreparedText:
 
     features (B, F): the pooled text, in the width of the timestep features.
     keys_values: keys and values (B, H, L, head_dim) of each cross-attention, in the backbone's order.
-    mask (B, L) bool or None: True at tokens.
+    mask (B, L) bool: True at tokens.
     """
 
     features: Tensor
-    keys_values: tuple[tuple[Tensor, Tensor], ...] = ()
-    mask: Tensor | None = None
+    keys_values: tuple[tuple[Tensor, Tensor], ...]
+    mask: Tensor
 
     def first(self, count: int) -> "PreparedText":
         """That of the first `count` captions."""
         keys_values = tuple((keys[:count], values[:count]) for keys, values in self.keys_values)
-        return PreparedText(self.features[:count], keys_values, None if self.mask is None else self.mask[:count])
+        return PreparedText(self.features[:count], keys_values, self.mask[:count])
 
 
 def sinusoids(positions: Tensor, dim: int) -> Tensor:
@@ -72,10 +72,9 @@ class TextPooling(nn.Module):
         self.out = nn.Linear(features, features)
         nn.init.zeros_(self.scores.weight)
 
-    def forward(self, text: Tensor, text_mask: Tensor | None) -> Tensor:
+    def forward(self, text: Tensor, text_mask: Tensor) -> Tensor:
         scores = self.scores(text)  # (B, L, H)
-        if text_mask is not None:
-            scores = scores.masked_fill(~text_mask.unsqueeze(-1), torch.finfo(scores.dtype).min)
+        scores = scores.masked_fill(~text_mask.unsqueeze(-1), torch.finfo(scores.dtype).min)
         weights = scores.softmax(dim=1)  # (B, L, H)
         values = self.values(text).unflatten(-1, (weights.shape[-1], -1))  # (B, L, H, F / H)
         pooled = torch.einsum("blh,blhf->bhf", weights.to(values.dtype), values).flatten(1)  # (B, F)

@@ -1,13 +1,13 @@
 """DDIM steps that gradients go through, each sample from a timestep of its own.
 
-Notation of `diffusion.py`; a level is (signal, sigma), and the clean end is (1, 0).
+Notation of `formulas.py`; a level is (signal, sigma), and the clean end is (1, 0).
 """
 
 from collections.abc import Callable
 
 from torch import Tensor
 
-from diffgar.models.diffusion.objective import clean_latents, implied_noise, signal_and_sigma
+from diffgar.models.diffusion.formulas import clean_latents, implied_noise, signal_and_sigma
 
 Level = tuple[Tensor, Tensor]  # signal and sigma, (B, 1, 1) each
 Predict = Callable[[Tensor, Tensor], Tensor]  # noisy latents (B, T, D) and timesteps (B,) → prediction (B, T, D)

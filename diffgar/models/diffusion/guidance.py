@@ -8,26 +8,27 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from diffgar.errors import InputError
-from diffgar.models.diffusion.objective import clean_latents, signal_and_sigma
+from diffgar.models.diffusion.formulas import clean_latents, signal_and_sigma
+from diffgar.text_states import TextStates, joined
 from diffgar.values import is_number, number
 
 FORMS = ("replace", "compose")
+Negative = tuple[TextStates, float]  # captions to be avoided, one a sample, and how much
 
 
 @dataclass(frozen=True)
 class Term:
-    """A text (B, L, C) with its mask (B, L), and how much its prediction counts."""
+    """Captions (B), and how much their predictions count."""
 
-    text: Tensor
-    mask: Tensor
+    text: TextStates
     weight: float
 
 
 def guidance_terms(
-    caption: tuple[Tensor, Tensor],
-    null: tuple[Tensor, Tensor],
+    caption: TextStates,
+    null: TextStates,
     scale: float,
-    negatives: Sequence[tuple[Tensor, Tensor, float]] = (),
+    negatives: Sequence[Negative] = (),
     form: str = "compose",
 ) -> list[Term]:
     """The weighted sum of predictions that a caption and its negatives ask for; the caption comes first.
@@ -43,11 +44,11 @@ def guidance_terms(
     if form == "replace" and len(negatives) > 1:
         raise InputError(f"the form 'replace' takes one negative, found {len(negatives)}; use 'compose'")
     if form == "replace" and negatives:
-        others = [Term(*negatives[0][:2], 1 - scale)]
+        others = [Term(negatives[0][0], 1 - scale)]
     else:
-        others = [Term(text, mask, -v) for text, mask, v in negatives]
-        others.append(Term(*null, 1 - scale + sum(v for *_, v in negatives)))
-    return [Term(*caption, scale), *(term for term in others if term.weight != 0)]
+        others = [Term(text, -v) for text, v in negatives]
+        others.append(Term(null, 1 - scale + sum(v for _, v in negatives)))
+    return [Term(caption, scale), *(term for term in others if term.weight != 0)]
 
 
 @dataclass(frozen=True)
@@ -85,9 +86,9 @@ class Guidance:
         self,
         backbone: nn.Module,
         noise_scheduler,
-        caption: tuple[Tensor, Tensor],
-        null: tuple[Tensor, Tensor],
-        negatives: Sequence[tuple[Tensor, Tensor, float]] = (),
+        caption: TextStates,
+        null: TextStates,
+        negatives: Sequence[Negative] = (),
         form: str = "compose",
         mask: Tensor | None = None,
     ) -> "Denoiser":
@@ -112,9 +113,9 @@ class Denoiser:
         mask: Tensor | None = None,
     ):
         self.backbone, self.noise_scheduler, self.guidance, self.mask = backbone, noise_scheduler, guidance, mask
-        text, text_mask = join_texts(terms)
-        self.text, self.count = backbone.prepare_text(text, text_mask), len(terms)
-        self.weights = torch.tensor([term.weight for term in terms], device=text.device)
+        text = joined([term.text for term in terms])  # (K · B)
+        self.text, self.count = backbone.prepare_text(text), len(terms)
+        self.weights = torch.tensor([term.weight for term in terms], device=text.mask.device)
         self.num_calls = 0
 
     def __call__(self, noisy_latents: Tensor, timestep: int | Tensor) -> Tensor:
@@ -156,14 +157,6 @@ class Denoiser:
             ratio = masked_std(caption, self.mask) / masked_std(guided, self.mask)  # (B, 1, 1)
             guided = guided * (1 + self.guidance.rescale * (ratio - 1))
         return guided
-
-
-def join_texts(terms: Sequence[Term]) -> tuple[Tensor, Tensor]:
-    """All terms' texts as one batch (K · B, L, C), padded to the longest."""
-    length = max(term.text.shape[1] for term in terms)
-    texts = [F.pad(term.text, (0, 0, 0, length - term.text.shape[1])) for term in terms]
-    masks = [F.pad(term.mask, (0, length - term.mask.shape[1])) for term in terms]
-    return torch.cat(texts), torch.cat(masks)
 
 
 def unit(frames: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from diffusers import DDIMScheduler
 from torch import Tensor
 
 from diffgar.errors import InputError
-from diffgar.models.diffusion.objective import implied_noise
+from diffgar.models.diffusion.formulas import implied_noise
 from diffgar.models.diffusion.sampling import sample
 
 Denoise = Callable[[Tensor, Tensor], Tensor]

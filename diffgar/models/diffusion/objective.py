@@ -1,59 +1,42 @@
-"""The training objective: targets, weights, caption dropout. Pure functions, and `Objective` that combines them.
+"""The training objective: `Objective.loss`, the one place that forms the loss, and what it is made of.
 
-Notation of Ho et al. 2020 (arXiv 2006.11239): noisy = signal · latents + sigma · noise, where signal = √ᾱ and
-sigma = √(1 − ᾱ); the signal-to-noise ratio is SNR = ᾱ / (1 − ᾱ).
+Notation of `formulas.py`.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import torch
-import torch.nn.functional as F
+from diffusers import SchedulerMixin
 from torch import Tensor, nn
 
+from diffgar.batch import Batch
 from diffgar.errors import InputError
-from diffgar.models.contrastive import alone, info_nce, nt_xent
+from diffgar.models.contrastive import info_nce, nt_xent
+from diffgar.models.diffusion.formulas import PREDICTION_TYPES, clean_latents
+from diffgar.models.diffusion.loss_parts import Draws, LossParts
+from diffgar.models.distributed import gather_rows
 from diffgar.models.encoders.base import pool
 from diffgar.values import number
 
-PREDICTION_TYPES = ("sample", "epsilon", "v_prediction")
 CONTRASTIVE_LOSSES = {"nt_xent": nt_xent, "info_nce": info_nce}
 
 
-def signal_and_sigma(noise_scheduler, timesteps: Tensor) -> tuple[Tensor, Tensor]:
-    """√ᾱ and √(1 − ᾱ) at each timestep (B,), as (B, 1, 1) each."""
-    alpha_bar = noise_scheduler.alphas_cumprod.to(timesteps.device)[timesteps].view(-1, 1, 1)
-    return alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
+@dataclass(frozen=True, eq=False)
+class Losses:
+    """Of each sample, (B,): the total, which is minimised, and the two parts that it is the sum of.
 
-
-def diffusion_target(prediction_type: str, latents: Tensor, noise: Tensor, signal: Tensor, sigma: Tensor) -> Tensor:
-    """What the backbone is to predict: the latents, the noise, or v = signal · noise − sigma · latents.
-
-    v of Salimans & Ho 2022 (arXiv 2202.00512, section 4).
+    mse: the squared error, times the weight of its noise level. contrastive: the contrastive loss before its weight;
+    None where there is no such term.
     """
-    if prediction_type == "sample":
-        return latents
-    if prediction_type == "epsilon":
-        return noise
-    return signal * noise - sigma * latents
 
+    total: Tensor
+    mse: Tensor
+    contrastive: Tensor | None = None
 
-def clean_latents(prediction_type: str, prediction: Tensor, noisy: Tensor, signal: Tensor, sigma: Tensor) -> Tensor:
-    """The latents that a prediction stands for: `diffusion_target` undone."""
-    if prediction_type == "sample":
-        return prediction
-    if prediction_type == "epsilon":
-        return (noisy - sigma * prediction) / signal
-    return signal * noisy - sigma * prediction
-
-
-def implied_noise(prediction_type: str, prediction: Tensor, noisy: Tensor, signal: Tensor, sigma: Tensor) -> Tensor:
-    """The noise that a prediction stands for."""
-    if prediction_type == "sample":
-        return (noisy - signal * prediction) / sigma
-    if prediction_type == "epsilon":
-        return prediction
-    return sigma * noisy + signal * prediction
+    def means(self) -> dict[str, Tensor]:
+        """Their means over the batch, by the names under which they are logged: the parts where there are two."""
+        parts = {"loss": self.total, "mse": self.mse, "contrastive": self.contrastive}
+        shown = {"loss"} if self.contrastive is None else set(parts)
+        return {name: losses.mean() for name, losses in parts.items() if name in shown}
 
 
 def loss_weights(
@@ -80,22 +63,6 @@ def masked_mse(prediction: Tensor, target: Tensor, mask: Tensor | None = None) -
     """The mean squared error (B,) of each sample over its valid frames, in float32."""
     error = (prediction.float() - target.float()).square().mean(dim=-1)  # (B, T)
     return error.mean(dim=1) if mask is None else (error * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
-
-
-def drop_captions(text: Tensor, text_mask: Tensor, null_text: Tensor, dropped: Tensor) -> tuple[Tensor, Tensor]:
-    """Text (B, L, C) and its mask, with the empty caption's states (L', C) where `dropped` (B,) says so.
-
-    Training on the empty caption is what guidance needs (Ho & Salimans 2022, arXiv 2207.12598, algorithm 1).
-    """
-    length = max(text.shape[1], len(null_text))
-    text = F.pad(text, (0, 0, 0, length - text.shape[1]))  # (B, max(L, L'), C)
-    text_mask = F.pad(text_mask, (0, length - text_mask.shape[1]))
-    null = F.pad(null_text, (0, 0, 0, length - len(null_text))).to(text)
-    null_mask = torch.arange(length, device=text.device) < len(null_text)
-    return (
-        torch.where(dropped[:, None, None], null, text),
-        torch.where(dropped[:, None], null_mask, text_mask),
-    )
 
 
 @dataclass(frozen=True)
@@ -127,52 +94,44 @@ class Objective:
         if self.min_snr_gamma is not None:
             number("min_snr_gamma", self.min_snr_gamma, 1e-6)
 
-    def errors(
+    def loss(
         self,
         backbone: nn.Module,
-        noise_scheduler,
-        latents: Tensor,
-        noise: Tensor,
-        timesteps: Tensor,
-        text: tuple[Tensor, Tensor],
-        mask: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """The weighted squared error (B,) of each sample, and the clean latents (B, T, D) that it was predicted to be.
+        noise_scheduler: SchedulerMixin,
+        batch: Batch,
+        draws: Draws,
+        parts: LossParts = LossParts(),  # noqa: B008 (has no state)
+    ) -> Losses:
+        """The losses of each sample: its weighted squared error, and the contrastive term where that has a weight.
 
-        latents, noise (B, T, D); timesteps (B,); text: states (B, L, C) and their mask; mask (B, T) of valid frames.
+        batch: its latents normalised, zero at padding frames. parts: what a model changes of this, see `LossParts`.
         """
-        signal, sigma = signal_and_sigma(noise_scheduler, timesteps)
-        noisy_latents = signal * latents + sigma * noise
-        prediction = backbone(noisy_latents, timesteps, *text, mask)
-        target = diffusion_target(self.prediction_type, latents, noise, signal, sigma)
-        weights = loss_weights(self.prediction_type, signal, sigma, self.min_snr_gamma, self.p2_gamma)
-        error = weights * masked_mse(prediction, target, mask)
-        return error, clean_latents(self.prediction_type, prediction, noisy_latents, signal, sigma)
+        text = parts.text(batch, draws)
+        noisy = parts.noisy(noise_scheduler, batch, draws)
+        prediction = backbone(noisy.latents, noisy.timesteps, text, batch.mask).float()  # (B, T, D)
+        clean = clean_latents(self.prediction_type, prediction, noisy.latents, *noisy.level)
+        compared, kind = (clean, "sample") if parts.on_clean else (prediction, self.prediction_type)
+        target = parts.target(kind, batch, draws, noisy, text)
+        weights = loss_weights(kind, *noisy.level, self.min_snr_gamma, self.p2_gamma)  # (B,)
+        mse = weights * masked_mse(compared, target, batch.mask)
+        ranked = parts.ranked(clean, batch, draws) if self.contrastive_weight else None
+        if ranked is None:
+            return Losses(mse, mse)
+        contrastive = self.contrastive_term(ranked, batch, parts)
+        return Losses(mse + self.contrastive_weight * contrastive, mse, contrastive)
 
-    def losses(
-        self,
-        error: Tensor,
-        predicted: Tensor,
-        latents: Tensor,
-        mask: Tensor | None,
-        as_ranked: Callable,
-        gather: Callable = alone,
-        groups: Tensor | None = None,
-    ) -> dict[str, Tensor]:
-        """Losses (B,) of each sample: "loss" and, with a contrastive term, its parts "mse" and "contrastive".
-
-        error (B,); predicted clean latents and latents (B, T, D), normalised; as_ranked: such latents to what
-        retrieval compares; gather, groups (B,): see `contrastive.py`.
-        """
-        if not self.contrastive_weight:
-            return {"loss": error}
-        views = predicted.float(), latents.float()
+    def contrastive_term(self, ranked: Tensor, batch: Batch, parts: LossParts) -> Tensor:
+        """The contrastive loss (B,) between the time means of `ranked`, normalised (B, T, D), and the true latents'."""
+        views = ranked.float(), batch.latents.float()
         if self.contrastive_loss == "info_nce":
-            views = map(as_ranked, views)
-        query, index = (pool(view, mask) for view in views)  # (B, D)
+            views = map(parts.as_ranked, views)
+        query, index = (pool(view, batch.mask) for view in views)  # (B, D)
         loss = CONTRASTIVE_LOSSES[self.contrastive_loss]
-        contrastive = loss(query, index, self.contrastive_temperature, gather, groups)
-        return {"loss": error + self.contrastive_weight * contrastive, "mse": error, "contrastive": contrastive}
+        return loss(query, index, self.contrastive_temperature, gather_rows, batch.track)
+
+    def unweighted(self) -> "Objective":
+        """The same objective without weights of the noise levels."""
+        return replace(self, min_snr_gamma=None, p2_gamma=0.0)
 
 
 def check_schedule(noise_scheduler) -> None:

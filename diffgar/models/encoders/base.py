@@ -6,22 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from diffgar.models.encoders.contract import GIVEN, PairError, check_audio, check_text, kind_of
-
-
-@dataclass(frozen=True)
-class TextStates:
-    """A batch of encoded captions.
-
-    hidden_states (B, L, C): the token states that condition the diffusion model; zero where `mask` is False.
-    mask (B, L) bool: True at tokens, False at padding.
-    embedding (B, P) or None: the unit-norm caption vector, for text encoders trained jointly with an audio encoder.
-    num_truncated: how many of the captions were longer than the encoder takes.
-    """
-
-    hidden_states: Tensor
-    mask: Tensor
-    embedding: Tensor | None = None
-    num_truncated: int = 0
+from diffgar.text_states import TextStates
 
 
 class AudioEncoder(nn.Module):

@@ -16,13 +16,14 @@ from torch import Tensor, nn
 from transformers import ClapConfig
 from transformers.models.clap.modeling_clap import ClapAudioModelWithProjection, ClapTextModelWithProjection
 
-from diffgar.models.encoders.base import AudioEncoder, TextEncoder, TextStates
+from diffgar.models.encoders.base import AudioEncoder, TextEncoder
 from diffgar.models.encoders.networks.mel import decibels, mel_bank, power_spectrogram
 from diffgar.models.encoders.pretrained.downloads import Published, remedy
 from diffgar.models.encoders.pretrained.frozen import Frozen
 from diffgar.models.encoders.pretrained.recognise import refuse_others
 from diffgar.models.encoders.pretrained.tokens import load_tokenizer, tokenize
 from diffgar.models.encoders.pretrained.weights import RANDOM, Checkpoint, WeightsError, build, find_checkpoint
+from diffgar.text_states import TextStates
 
 log = logging.getLogger(__name__)
 

@@ -9,13 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from diffgar.models.encoders.base import AudioEncoder, TextEncoder, TextStates
+from diffgar.models.encoders.base import AudioEncoder, TextEncoder
 from diffgar.models.encoders.networks.muscall import SAMPLE_RATE, SECONDS, MuscallAudio
 from diffgar.models.encoders.networks.muscall_clip import MuscallText
 from diffgar.models.encoders.pretrained.frozen import Frozen
 from diffgar.models.encoders.pretrained.recognise import refuse_others
 from diffgar.models.encoders.pretrained.tokens import load_tokenizer, tokenize
 from diffgar.models.encoders.pretrained.weights import RANDOM, Checkpoint, build, find_checkpoint
+from diffgar.text_states import TextStates
 
 REMEDY = (
     "MusCALL's authors publish no weights: train it with their code, or ask them, and set encoder_pair.weights to its "

@@ -5,12 +5,13 @@ from collections.abc import Mapping
 import torch
 from transformers import T5Config, T5EncoderModel
 
-from diffgar.models.encoders.base import TextEncoder, TextStates
+from diffgar.models.encoders.base import TextEncoder
 from diffgar.models.encoders.pretrained.downloads import Published, remedy
 from diffgar.models.encoders.pretrained.frozen import Frozen
 from diffgar.models.encoders.pretrained.recognise import refuse_others
 from diffgar.models.encoders.pretrained.tokens import load_tokenizer, tokenize
 from diffgar.models.encoders.pretrained.weights import RANDOM, build, find_checkpoint
+from diffgar.text_states import TextStates
 
 FLAN_T5 = "google/flan-t5-base"
 PUBLISHED = Published(FLAN_T5, ("config.json", "model.safetensors", "*token*", "spiece*"))

@@ -11,7 +11,8 @@ from diffgar.evaluation.control.measures import Answer, choose_unwanted, droppin
 from diffgar.evaluation.control.negative import NegativeControl
 from diffgar.evaluation.control.phrasings import Negatives
 from diffgar.evaluation.reports.control import varied
-from diffgar.models.encoders.base import TextEncoder, TextStates
+from diffgar.models.encoders.base import TextEncoder
+from diffgar.text_states import TextStates
 
 
 @pytest.fixture
@@ -151,9 +152,9 @@ def test_phrasings_are_said_once_for_each_value_and_averaged_for_each_pair():
     expected = torch.tensor([[0.5**0.5, 0.5**0.5], [1, 0], [0.5**0.5, 0.5**0.5]])
     torch.testing.assert_close(negatives.of_pairs(negatives.states.embedding), expected)
     torch.testing.assert_close(negatives.of_pairs(negatives.states.embedding.expand(2, -1, -1))[1], expected)
-    assert negatives.steer(1.0, "compose").text.flatten(1).tolist() == [[2, 1], [1, 0], [2, 1]]
-    states, mask = negatives.padded(negatives.rows[1:])
-    assert states.flatten(1).tolist() == [[0, 1], [1, 0]] and mask.all()
+    assert negatives.steer(1.0, "compose").text.hidden_states.flatten(1).tolist() == [[2, 1], [1, 0], [2, 1]]
+    text = negatives.padded(negatives.rows[1:])
+    assert text.hidden_states.flatten(1).tolist() == [[0, 1], [1, 0]] and text.mask.all()
 
 
 def test_a_world_without_unwanted_attributes_is_refused(world):

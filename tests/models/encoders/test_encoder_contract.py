@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from diffgar.demo.encoder import DemoAudioEncoder, DemoTextEncoder
-from diffgar.models.encoders.base import AudioEncoder, EncoderPair, TextEncoder, TextStates
+from diffgar.models.encoders.base import AudioEncoder, EncoderPair, TextEncoder
 from diffgar.models.encoders.contract import PairError
+from diffgar.text_states import TextStates
 
 ATTRIBUTES = {
     "audio": ["name", "checkpoint_hash", "frontend_version", "dim", "sample_rate", "window_seconds"],

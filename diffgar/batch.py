@@ -1,0 +1,36 @@
+"""A training batch: what the data module hands to a model for one step."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from diffgar.text_states import TextStates
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Tracks, each with one of its captions.
+
+    latents (B, T, D); mask (B, T) bool: True at valid frames; text: the captions (B); track (B,) int64: each sample's
+    position in the audio store; step: the optimiser step that the batch is of. Lightning moves it by `to`.
+    """
+
+    latents: Tensor
+    mask: Tensor
+    text: TextStates
+    track: Tensor
+    step: int
+
+    def __len__(self) -> int:
+        return len(self.latents)
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """On a device; a copy to a GPU does not wait."""
+        how = {"device": device, "non_blocking": torch.device(device).type == "cuda"}
+        return Batch(self.latents.to(**how), self.mask.to(**how), self.text.to(**how), self.track.to(**how), self.step)
+
+    def pin_memory(self) -> "Batch":
+        """In memory that a GPU reads while it computes; a DataLoader calls this."""
+        latents, mask, track = (tensor.pin_memory() for tensor in (self.latents, self.mask, self.track))
+        return Batch(latents, mask, self.text.pin_memory(), track, self.step)

@@ -1,0 +1,45 @@
+"""Noise levels, and what a prediction stands for, as pure functions.
+
+Notation of Ho et al. 2020 (arXiv 2006.11239): noisy = signal · latents + sigma · noise, where signal = √ᾱ and
+sigma = √(1 − ᾱ); the signal-to-noise ratio is SNR = ᾱ / (1 − ᾱ).
+"""
+
+from torch import Tensor
+
+PREDICTION_TYPES = ("sample", "epsilon", "v_prediction")
+
+
+def signal_and_sigma(noise_scheduler, timesteps: Tensor) -> tuple[Tensor, Tensor]:
+    """√ᾱ and √(1 − ᾱ) at each timestep (B,), as (B, 1, 1) each."""
+    alpha_bar = noise_scheduler.alphas_cumprod.to(timesteps.device)[timesteps].view(-1, 1, 1)
+    return alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
+
+
+def diffusion_target(prediction_type: str, latents: Tensor, noise: Tensor, signal: Tensor, sigma: Tensor) -> Tensor:
+    """What the backbone is to predict: the latents, the noise, or v = signal · noise − sigma · latents.
+
+    v of Salimans & Ho 2022 (arXiv 2202.00512, section 4).
+    """
+    if prediction_type == "sample":
+        return latents
+    if prediction_type == "epsilon":
+        return noise
+    return signal * noise - sigma * latents
+
+
+def clean_latents(prediction_type: str, prediction: Tensor, noisy: Tensor, signal: Tensor, sigma: Tensor) -> Tensor:
+    """The latents that a prediction stands for: `diffusion_target` undone."""
+    if prediction_type == "sample":
+        return prediction
+    if prediction_type == "epsilon":
+        return (noisy - sigma * prediction) / signal
+    return signal * noisy - sigma * prediction
+
+
+def implied_noise(prediction_type: str, prediction: Tensor, noisy: Tensor, signal: Tensor, sigma: Tensor) -> Tensor:
+    """The noise that a prediction stands for."""
+    if prediction_type == "sample":
+        return (noisy - signal * prediction) / sigma
+    if prediction_type == "epsilon":
+        return prediction
+    return sigma * noisy + signal * prediction

@@ -1,0 +1,59 @@
+"""Encoded captions: the one form in which text goes from an encoder, or a store, to a backbone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class TextStates:
+    """A batch of encoded captions.
+
+    hidden_states (B, L, C): the token states that condition the diffusion model.
+    mask (B, L) bool: True at tokens, False at padding. What an encoder or a store gives is zero there.
+    embedding (B, P) or None: the unit-norm caption vector, for text encoders trained jointly with an audio encoder.
+    num_truncated: how many of the captions were longer than the encoder takes; what an encoder gives alone counts it.
+    """
+
+    hidden_states: Tensor
+    mask: Tensor
+    embedding: Tensor | None = None
+    num_truncated: int = 0
+
+    def __len__(self) -> int:
+        return len(self.hidden_states)
+
+    def select(self, rows: slice | np.ndarray | Tensor) -> "TextStates":
+        """The captions of these rows: a slice, or indices (n,), which may repeat."""
+        embedding = None if self.embedding is None else self.embedding[rows]
+        return TextStates(self.hidden_states[rows], self.mask[rows], embedding)
+
+    def padded_to(self, length: int) -> "TextStates":
+        """The same captions, padded to `length` tokens; no fewer than they have."""
+        more = length - self.mask.shape[1]
+        hidden_states = F.pad(self.hidden_states, (0, 0, 0, more))  # (B, length, C)
+        return TextStates(hidden_states, F.pad(self.mask, (0, more)), self.embedding, self.num_truncated)
+
+    def to(
+        self, device: torch.device | str | None = None, dtype: torch.dtype | None = None, non_blocking: bool = False
+    ) -> "TextStates":
+        """On a device; dtype: of the token states."""
+        how = {"device": device, "non_blocking": non_blocking}
+        embedding = None if self.embedding is None else self.embedding.to(**how)
+        return TextStates(self.hidden_states.to(dtype=dtype, **how), self.mask.to(**how), embedding, self.num_truncated)
+
+    def pin_memory(self) -> "TextStates":
+        """In memory that a GPU reads while it computes; a DataLoader calls this."""
+        embedding = None if self.embedding is None else self.embedding.pin_memory()
+        return TextStates(self.hidden_states.pin_memory(), self.mask.pin_memory(), embedding, self.num_truncated)
+
+
+def joined(texts: Sequence[TextStates]) -> TextStates:
+    """Several batches of captions as one (K · B, L, C), padded to the longest; without their embeddings."""
+    length = max(text.mask.shape[1] for text in texts)
+    padded = [text.padded_to(length) for text in texts]
+    return TextStates(torch.cat([text.hidden_states for text in padded]), torch.cat([text.mask for text in padded]))

@@ -125,7 +125,7 @@ def attribute_rows(setting: Evaluation, rows: Rows, attributes: Sequence[str]) -
         return {}
     codes, table = attribute_codes(named, setting.task.targets, tracks), {}
     for name, queries in rows.queries.items():
-        table |= evaluate_attributes({name: queries}, rows.index[name], setting.task, *codes)
+        table |= evaluate_attributes({name: queries}, rows.index[name], setting.task.targets, *codes)
     return table
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from diffgar.errors import InputError
 from diffgar.evaluation.control.measures import K
-from diffgar.evaluation.metrics.per_caption import mean_with_interval
+from diffgar.evaluation.metrics.bootstrap import mean_with_interval
 
 
 @dataclass(frozen=True)

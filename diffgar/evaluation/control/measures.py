@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from diffgar.errors import InputError
-from diffgar.evaluation.metrics.per_caption import mean_with_interval
-from diffgar.evaluation.metrics.ranks import unit_rows
+from diffgar.evaluation.metrics.bootstrap import mean_with_interval
+from diffgar.evaluation.metrics.ranks import ranks_of_scores, unit_rows
 
 K = 10
 
@@ -160,7 +160,7 @@ def nearest(
 ) -> tuple[Tensor, Tensor | None]:
     """The top 10 (P, 10), or all of a smaller pool, and the mid-rank of the right track (P,).
 
-    A track that is dropped is found by no one.
+    A dropped track has rank inf.
     """
     similarity = unit_rows(queries, "queries") @ unit_rows(index, "index").T  # (P, N)
     if penalty is not None:
@@ -168,7 +168,4 @@ def nearest(
     top = similarity.topk(min(K, len(index)), dim=1).indices
     if targets is None:
         return top, None
-    own = similarity.gather(1, targets[:, None])  # (P, 1)
-    ties = (similarity == own).sum(dim=1) - 1
-    place = 1 + (similarity > own).sum(dim=1) + ties / 2
-    return top, place.masked_fill(own.squeeze(1).isinf(), torch.inf)
+    return top, ranks_of_scores(similarity, targets).mid

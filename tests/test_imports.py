@@ -14,6 +14,8 @@ CONFIGS = {"cli.py", "commandline", "jobs"}  # the rooms of diffgar/ that see a 
 LIGHTNING = {"callbacks.py", "latent_module.py", "ema.py", "datamodule.py", "training.py", "windows.py"}
 TRAINERS = {"train.py", "extract.py"}  # of jobs/: what Lightning runs
 
+METRICS_MAY_IMPORT = ("diffgar.evaluation.metrics", "diffgar.errors", "diffgar.values")
+
 
 def imported(path: Path) -> set[str]:
     names = set()
@@ -30,6 +32,9 @@ def test_the_import_rules_hold(path):
     names, relative = imported(path), path.relative_to(ROOT)
     if relative.parts[:2] == ("diffgar", "models"):
         assert not [n for n in names if n.startswith(("diffgar.dataloading", "diffgar.evaluation"))]
+    if relative.parts[:3] == ("diffgar", "evaluation", "metrics"):  # arrays in, numbers out
+        house = {n for n in names if n.startswith("diffgar") and not n.startswith(METRICS_MAY_IMPORT)}
+        assert house <= {"diffgar.models.encoders.base", "diffgar.models.encoders.base.pool"}
     if relative.parts[:2] == ("diffgar", "dataloading"):
         assert not [n for n in names if n.startswith(("diffgar.models", "diffgar.evaluation"))]
     if relative.parts[:2] != ("diffgar", "demo"):

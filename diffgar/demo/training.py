@@ -8,6 +8,8 @@ from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
 from diffgar.demo.encoder import DemoAudioEncoder, DemoTextEncoder, save_pair, split_words
+from diffgar.evaluation.metrics.ranks import ranks
+from diffgar.evaluation.metrics.recall import KS, retrieval_metrics
 from diffgar.models.contrastive import info_nce
 from diffgar.models.encoders.base import pool
 from diffgar.models.precision import ClipsGradients
@@ -96,8 +98,6 @@ def recalls(pairs: list[tuple[Tensor, Tensor]]) -> dict[str, float]:
     """R@1, R@5, R@10 in per cent, of (index (D,), queries (Q_i, D)) for each track; mid-rank among ties."""
     index = torch.stack([vector for vector, _ in pairs])  # (N, D)
     own = torch.cat([torch.full((len(queries),), i) for i, (_, queries) in enumerate(pairs)])  # (Q,)
-    with torch.autocast(index.device.type, enabled=False):  # bfloat16 would make ties
-        similarity = torch.cat([queries for _, queries in pairs]).float() @ index.float().T  # (Q, N)
-    score = similarity.gather(1, own.to(similarity.device)[:, None])  # (Q, 1)
-    ranks = 0.5 + (similarity > score).sum(dim=1) + (similarity == score).sum(dim=1) / 2
-    return {f"R@{k}": 100 * float((ranks <= k).float().mean()) for k in (1, 5, 10)}
+    found = ranks(torch.cat([queries for _, queries in pairs]), index, own)
+    metrics = retrieval_metrics(found, pool_size=len(index))
+    return {f"R@{k}": metrics[f"R@{k}"] for k in KS}

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from diffgar.errors import InputError
+from diffgar.evaluation.metrics.bootstrap import mean_with_interval
 from diffgar.evaluation.metrics.per_caption import (
-    mean_with_interval,
     sequence_statistics,
     teacher_scores,
     track_parts,

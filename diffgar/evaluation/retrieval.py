@@ -10,15 +10,10 @@ from torch import Tensor
 
 from diffgar.errors import InputError
 from diffgar.evaluation.checks import POOLINGS, SAMPLES
+from diffgar.evaluation.metrics.bootstrap import bootstrap_metrics, paired_differences, summarise
 from diffgar.evaluation.metrics.hubness import CORRECTIONS, correct
 from diffgar.evaluation.metrics.ranks import Adjust, Ranks, ranks
-from diffgar.evaluation.metrics.recall import (
-    bootstrap_metrics,
-    chance_metrics,
-    paired_differences,
-    retrieval_metrics,
-    summarise,
-)
+from diffgar.evaluation.metrics.recall import chance_metrics, retrieval_metrics
 from diffgar.evaluation.tasks import DIRECTIONS, RetrievalTask
 from diffgar.models.encoders.base import pool
 from diffgar.values import listed, one_of, whole

@@ -132,7 +132,7 @@ def attribute_rows(setting: Experiment, rows: Rows, attributes: Sequence[str]) -
         return {}
     codes, table = attribute_codes(named, setting.task.targets, tracks), {}
     for name, queries in rows.queries.items():
-        table |= evaluate_attributes({name: queries}, rows.index[name], setting.task, *codes)
+        table |= evaluate_attributes({name: queries}, rows.index[name], setting.task.targets, *codes)
     return table
 
 

@@ -216,7 +216,7 @@ def test_attributes_count_right_what_one_right_track_hides(task):
     named, codes = attribute_codes([["bass"], ["bass", "mood"], []] * NUM_TRACKS, task.targets, attributes)
     assert named[:3].tolist() == [[1, -1], [1, 0], [-1, -1]]  # of track 0: slap, calm
     index = torch.nn.functional.one_hot(codes[:, 0] * 2 + codes[:, 1]).float()  # equal attributes, equal tracks
-    table = evaluate_attributes({"gdr": index[task.targets][None]}, index, task, named, codes, num_resamples=5)
+    table = evaluate_attributes({"gdr": index[task.targets][None]}, index, task.targets, named, codes, num_resamples=5)
     assert table["gdr"]["attribute_precision@10"]["mean"] == 100
     assert table["chance"]["attribute_precision@10"]["mean"] == pytest.approx(50)
     assert table["gdr"]["attribute_precision@10"]["n"] == 2 * NUM_TRACKS

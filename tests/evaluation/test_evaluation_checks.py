@@ -4,8 +4,8 @@ import pytest
 from test_names import asked
 
 from diffgar.errors import InputError
-from diffgar.evaluation.control.inversion import InversionControl
-from diffgar.evaluation.control.negative import NegativeControl
+from diffgar.evaluation.control.inversion import InversionEditing
+from diffgar.evaluation.control.negative import NegativeSteering
 from diffgar.evaluation.fidelity import FidelityOptions
 from diffgar.evaluation.retrieval import RetrievalOptions
 from diffgar.jobs.experiment import check
@@ -46,6 +46,14 @@ def test_numbers_may_be_names(override):
     check(asked(override))
 
 
+def steering(**methods):
+    return NegativeSteering("n", [], None, methods)
+
+
+def within(interval):
+    return steering(compose_within=[{"guidance": 3, "negative": 1, "interval": interval}])
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -54,13 +62,25 @@ def test_numbers_may_be_names(override):
         (lambda: RetrievalOptions(hubness=["centering"]), "retrieval.hubness is 'centering'; choose one of qb_norm"),
         (lambda: RetrievalOptions(direction="both"), "retrieval.direction is 'both'; choose one of text_to_audio"),
         (lambda: FidelityOptions(num_splits=0), "fidelity.num_splits is 0"),
-        (lambda: InversionControl("i", [], None, start="song"), "control.start is 'song'; choose one of track, query"),
-        (lambda: InversionControl("i", [], None, shares=0.4), "control.shares is 0.4; give it a list"),
-        (lambda: InversionControl("i", [], None, shares=[2]), "control.shares is 2; give it a number of at least 0"),
-        (lambda: InversionControl("i", [], None, max_pairs=0), "control.max_pairs is 0"),
-        (lambda: NegativeControl("n", [], None, {}, max_captions=0), "control.max_captions is 0"),
-        (lambda: NegativeControl("n", [], None, {"replace": 2}), r"control.methods.replace is 2; give it a list"),
-        (lambda: NegativeControl("n", [], None, {"compose": [["a", 1]]}), "control.methods.compose is 'a'"),
+        (lambda: InversionEditing("i", [], None, start="song"), "control.start is 'song'; choose one of track, query"),
+        (lambda: InversionEditing("i", [], None, shares=0.4), "control.shares is 0.4; give it a list"),
+        (lambda: InversionEditing("i", [], None, shares=[2]), "control.shares is 2; give it a number of at least 0"),
+        (lambda: InversionEditing("i", [], None, max_pairs=0), "control.max_pairs is 0"),
+        (lambda: NegativeSteering("n", [], None, {}, max_captions=0), "control.max_captions is 0"),
+        (lambda: steering(replace=2), r"methods.replace is 2; give it a list, such as .*replace=\[{guidance: 2}\]"),
+        (lambda: steering(replace=[2]), r"replace is 2; give each strength by its names, such as .*=\[{guidance: 2}\]"),
+        (lambda: steering(compose=[[2, 1]]), r"compose is \[2, 1\]; .* such as .*=\[{guidance: 2, negative: 0.5}\]"),
+        (lambda: steering(compose=[{"guidance": 2}]), "compose is {'guidance': 2}; give each strength by its names"),
+        (
+            lambda: steering(replace=[{"guidance": 2, "negative": 1}]),
+            "replace is {.*}; give each strength by its names",
+        ),
+        (lambda: steering(compose=[{"guidance": "a", "negative": 1}]), "control.methods.compose.guidance is 'a'"),
+        (lambda: steering(replace=[{"guidance": [2, 3]}]), r"methods.replace.guidance is \[2, 3\]; give it a number"),
+        (lambda: within([0.3]), r"compose_within.interval is \[0.3\]; give it 2 numbers, such as \[0.3, 0.9\]"),
+        (lambda: within(0.3), "compose_within.interval is 0.3; give it a list"),
+        (lambda: within([0.3, None]), "compose_within.interval is None; give it a number"),
+        (lambda: steering(composed=[1]), "a method of control.methods is 'composed'; choose one of replace, compose"),
     ],
 )
 def test_options_are_refused_when_they_are_made(make, message):

@@ -7,7 +7,9 @@ import torch.nn.functional as F
 from pools import Captions, Latents, Oracle, evaluation
 
 from diffgar.errors import InputError
-from diffgar.evaluation.control.methods import Bench, Methods
+from diffgar.evaluation.control.bench import Bench
+from diffgar.evaluation.control.methods import METHODS
+from diffgar.evaluation.control.pairs import Pairs
 from diffgar.evaluation.queries import index_of, task_of
 from diffgar.evaluation.retrieval import RetrievalOptions, evaluate_retrieval, make_queries
 from diffgar.evaluation.systems import make_rows
@@ -88,7 +90,7 @@ def test_queries_subtract_and_penalise_what_differs_not_what_all_latents_share()
     class Avoided:
         """The negative of each pair: the latents of caption 7."""
 
-        rows = torch.tensor([7]).numpy()
+        positions = torch.tensor([7]).numpy()
 
         def padded(self, rows):
             return TextStates(torch.full((len(rows), 1, 1), 7.0), torch.ones(len(rows), 1, dtype=torch.bool))
@@ -101,8 +103,10 @@ def test_queries_subtract_and_penalise_what_differs_not_what_all_latents_share()
         vectors = F.normalize(torch.randn(20, 8, generator=torch.Generator().manual_seed(0)), dim=-1)
         setting = evaluation(Latents(vectors + mean), Captions(list(range(20))), Oracle(vectors + mean, mean, 0.0))
         bench = Bench(setting, index_of(setting.audio, setting.task, mean), [0], lambda done: None)
-        methods = Methods(bench, type("Pairs", (), {"captions": torch.tensor([0, 1, 2])}), Avoided())
-        answers.append((methods.query_arithmetic(0.5).queries, *methods.query_penalty(1.0).penalties))
+        pairs, negatives = Pairs(torch.tensor([0, 1, 2]), [], torch.zeros(3, 20, dtype=torch.bool)), Avoided()
+        subtracted = METHODS["query_arithmetic"].answer(bench, pairs, negatives, {"weight": 0.5})
+        penalised = METHODS["query_penalty"].answer(bench, pairs, negatives, {"penalty": 1.0})
+        answers.append((subtracted.queries, *penalised.penalties))
     for found, expected in zip(*answers, strict=True):
         torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-3)
 

@@ -6,15 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from diffgar.evaluation.metrics.bootstrap import bootstrap_metrics, paired_differences, redraw, summarise
 from diffgar.evaluation.metrics.ranks import Ranks, ranks
-from diffgar.evaluation.metrics.recall import (
-    bootstrap_metrics,
-    chance_metrics,
-    paired_differences,
-    redraw,
-    retrieval_metrics,
-    summarise,
-)
+from diffgar.evaluation.metrics.recall import chance_metrics, retrieval_metrics
 
 
 def given(places, size=None):

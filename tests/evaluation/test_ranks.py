@@ -9,7 +9,7 @@ from torchmetrics.functional.retrieval import (
     retrieval_reciprocal_rank,
 )
 
-from diffgar.evaluation.metrics.ranks import Ranks, ranks, top_k
+from diffgar.evaluation.metrics.ranks import Ranks, ranks, ranks_of_scores, top_k
 from diffgar.evaluation.metrics.recall import retrieval_metrics
 
 
@@ -55,6 +55,17 @@ def test_ranks_agree_with_a_slow_sort_on_random_ties_with_several_relevant(chunk
     assert found.mid.tolist() == [sum(places[0]) / 2 for places in expected]
     for row, places in zip(found.relevant.tolist(), expected, strict=True):
         assert row[: len(places)] == [sum(place) / 2 for place in places][: len(row)]
+
+
+def test_ranks_of_scores_at_hand_are_those_of_the_vectors_and_a_dropped_item_is_not_found():
+    queries, index, relevant = random_case()
+    scores = queries @ index.T / 16  # exact
+    before = scores.clone()
+    found, expected = ranks_of_scores(scores, relevant), ranks(queries, index, relevant)
+    assert all(torch.equal(vars(found)[name], vars(expected)[name]) for name in vars(expected))
+    assert torch.equal(scores, before)
+    one = torch.tensor([[3.0, -torch.inf, 2.0, 2.0]]).expand(4, 4)
+    assert ranks_of_scores(one, torch.arange(4)).mid.tolist() == [1, torch.inf, 2.5, 2.5]
 
 
 def test_relevance_says_the_same_as_rows_as_lists_and_as_a_mask():

@@ -7,17 +7,12 @@ import torch
 from pools import Captions, Latents, Oracle, evaluation
 
 from diffgar.errors import InputError
+from diffgar.evaluation.control.answers import Answer, dropping, hinge_penalty
 from diffgar.evaluation.control.edits import Edits, choose_edits, edit_metrics
-from diffgar.evaluation.control.inversion import InversionControl
-from diffgar.evaluation.control.measures import (
-    Answer,
-    Unwanted,
-    choose_unwanted,
-    dropping,
-    evaluate_control,
-    hinge_penalty,
-)
-from diffgar.evaluation.control.negative import NegativeControl
+from diffgar.evaluation.control.inversion import InversionEditing
+from diffgar.evaluation.control.measures import evaluate_control
+from diffgar.evaluation.control.negative import NegativeSteering
+from diffgar.evaluation.control.pairs import Pairs, choose_pairs
 from diffgar.evaluation.fidelity import require_tracks
 from diffgar.evaluation.metrics.ranks import top_k
 from diffgar.evaluation.reports.figures import rank_figure, recall_figure
@@ -49,7 +44,7 @@ def test_a_pool_of_any_size_is_ranked_listed_and_drawn(tmp_path, size):
 def test_what_steering_does_to_a_pool_below_ten_is_told_of_all_of_it(size):
     index = torch.randn(size, 4, generator=torch.Generator().manual_seed(0))
     has = torch.arange(size) % 2 == 0
-    unwanted = Unwanted(torch.tensor([0]), [("drums", "rock")], has[None])
+    unwanted = Pairs(torch.tensor([0]), [("drums", "rock")], has[None])
     plain = index[1][None, None]
     answers = [("plain", Answer(plain)), ("drop", Answer(plain, [dropping(has[None])]))]
     answers.append(("penalty", Answer(plain, [hinge_penalty(plain[0], index[:1], index, 1.0)])))
@@ -67,16 +62,17 @@ def test_a_penalty_in_a_pool_of_one_or_of_equals_is_none():
 def test_negatives_need_a_pool_in_which_the_top_ten_is_not_all_of_it():
     attributes = pd.DataFrame({"drums": ["rock", "none", "rock"]})
     with pytest.raises(InputError, match="more often than the pool of 3 tracks; evaluate on a larger pool"):
-        choose_unwanted(torch.tensor([[0, 1, 2]]), torch.tensor([1]), [set()], attributes)
+        choose_pairs(torch.tensor([[0, 1, 2]]), torch.tensor([1]), [set()], attributes)
 
 
 @pytest.mark.parametrize("size", [1, 4])
-def test_the_negative_control_on_a_small_pool_is_refused_in_a_sentence(size):
+def test_negative_steering_on_a_small_pool_is_refused_in_a_sentence(size):
     vectors = torch.randn(size, 4)
     audio = Latents(vectors, mood=["calm", "tense", "calm", "sad"][:size])
     setting = evaluation(audio, Captions(list(range(size)), named=""), Oracle(vectors, torch.zeros(4)))
+    steering = NegativeSteering("negative", ["mood"], None, {"replace": [{"guidance": 2}]})
     with pytest.raises(InputError, match="evaluate on a larger pool"):
-        NegativeControl("negative", ["mood"], None, {"replace": [2]})(setting, None, [0], lambda done: None)
+        steering(setting, None, [0], lambda done: None)
 
 
 def test_edits_are_measured_among_the_other_tracks_however_few():
@@ -97,7 +93,7 @@ def test_edits_that_nothing_can_be_asked_of_are_refused_in_a_sentence():
         Latents(vectors, drums="rock", lead="flute"), Captions([0], named="drums|lead"), Oracle(vectors, torch.zeros(4))
     )
     with pytest.raises(InputError, match="no edit can be asked for"):
-        InversionControl("inversion", ["drums", "lead"], None)(setting, None, [0], lambda done: None)
+        InversionEditing("inversion", ["drums", "lead"], None)(setting, None, [0], lambda done: None)
 
 
 def test_fidelity_of_too_few_tracks_is_refused_before_anything_is_sampled():

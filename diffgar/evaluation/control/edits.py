@@ -1,4 +1,4 @@
-"""The edits that are measured, "the same but with …", and what became of a track's attributes by one."""
+"""The edits that are measured, "the same but with …", and how an edit changed the attributes of the top 10."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,12 +11,16 @@ from torch import Tensor
 
 from diffgar.errors import InputError
 from diffgar.evaluation.control.measures import K
-from diffgar.evaluation.metrics.per_caption import mean_with_interval
+from diffgar.evaluation.metrics.bootstrap import mean_with_interval
 
 
 @dataclass(frozen=True)
 class Edits:
-    """tracks (P,): rows of the index. source, target: {attribute: value} of both captions; one, `changed`, differs."""
+    """P edits of a track each: what its caption names, and the same with another value of one attribute.
+
+    tracks (P,): rows of the index. source, target: the {attribute: value} that the two captions name. changed: the one
+    attribute that differs, such as "lead" of {lead: harp, drums: rock} and {lead: flute, drums: rock}.
+    """
 
     tracks: np.ndarray
     source: list[dict[str, str]]
@@ -24,16 +28,17 @@ class Edits:
     changed: list[str]
 
     def replaced(self) -> list[dict[str, str]]:
-        """Of each source, what is to be another."""
+        """The attribute value that each edit replaces."""
         return [{name: words[name]} for name, words in zip(self.changed, self.source, strict=True)]
 
 
 def choose_edits(
     named: Sequence[set[str]], targets: Tensor, attributes: pd.DataFrame, max_pairs: int, seed: int = 0
 ) -> Edits:
-    """An edit for each of the first captions of `max_pairs` tracks: one attribute it names gets another value.
+    """One edit for each of `max_pairs` tracks: an attribute that its first caption names gets another value.
 
-    Captions that name a single attribute are passed over: there would be nothing to keep.
+    Captions that name a single attribute are skipped: there would be nothing to keep. named: the attributes that each
+    caption names; targets: the track of each; attributes: one row per track. Raises InputError where no edit is left.
     """
     random, tracks, source, target, changed = np.random.default_rng(seed), [], [], [], []
     seen = set()
@@ -60,7 +65,10 @@ def choose_edits(
 def edit_metrics(
     queries: Tensor, start: Tensor, index: Tensor, edits: Edits, attributes: pd.DataFrame
 ) -> dict[str, dict]:
-    """gained@10, kept@10 and the cosine to `start` (P, D), which was edited, of queries (S, P, D); per cent."""
+    """gained@10, kept@10 and the cosine to `start` (P, D), which was edited, of queries (S, P, D); per cent.
+
+    The edited track itself is not in the top 10. Metric → {"mean", "std", "low", "high", "n"}.
+    """
     own = torch.from_numpy(edits.tracks)
     index = F.normalize(index, dim=-1)
     values = {"gained@10": [], "kept@10": [], "cos_start": []}
@@ -76,7 +84,7 @@ def edit_metrics(
 
 
 def share_of(found: pd.DataFrame, edits: Edits, pair: int) -> tuple[float, float]:
-    """Of the tracks found, the share with the new value, and of the other named values the share they kept."""
+    """The share of the tracks found that has the new value, and their mean share of the other values named."""
     changed, source, target = edits.changed[pair], edits.source[pair], edits.target[pair]
     rest = [name for name in source if name != changed]
     kept = np.mean([(found[name] == source[name]).mean() for name in rest])

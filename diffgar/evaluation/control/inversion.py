@@ -1,9 +1,9 @@
-"""Editing, measured: "the same but with drums" by DDIM inversion, against prompting anew and interpolation.
+"""Editing by DDIM inversion, "the same but with drums", compared with prompting anew and interpolation.
 
-A track's latents, or those generated for the words of its caption, are inverted under a caption of what it is and
-generated again under one in which a single attribute differs; `inversion_away` also steers away from the old value.
-What was gained is the share of the top 10 that has the new value, what was kept the share that has the other values
-that were named; the track itself is not in the pool.
+A track's latents, or those generated for its caption, are inverted under a caption of what the track is and generated
+again under a caption in which a single attribute differs; `inversion_away` is also guided away from the old value.
+gained@10 is the share of the top 10 that has the new value, kept@10 the share that has the other values that the
+caption names. The track itself is not in the pool.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from diffgar.evaluation.control.edits import choose_edits, edit_metrics
 from diffgar.evaluation.control.phrasings import Phrasings, as_written
+from diffgar.evaluation.control.systems import SteeringSystem
 from diffgar.evaluation.experiment import Experiment
 from diffgar.evaluation.queries import index_of, sample_generator
 from diffgar.evaluation.systems import named_attributes
@@ -31,13 +32,13 @@ STARTS = ("track", "query")
 
 
 @dataclass(frozen=True)
-class InversionControl:
+class InversionEditing:
     """Evaluates edits of `max_pairs` tracks of the task.
 
-    attributes, phrasings: as for `NegativeControl`; the plainest is said. start: what is edited, the `track` or a
-    `query` generated for the words of its caption. shares: of the sampling steps that are inverted; weights: of the new
-    prompt's query in the interpolation; away: of the old value as a negative. num_iterations: of the exact inversion (1
-    is plain DDIM).
+    attributes, phrasings: as for `NegativeSteering`; the first phrasing is used. start: what is edited, the `track` or
+    a `query` generated for the words of its caption. shares: of the sampling steps, how many are inverted. weights: of
+    the new prompt's query in the interpolation. away: the old value's weight as a negative. num_iterations: of the
+    exact inversion (1 is plain DDIM).
     """
 
     name: str
@@ -64,7 +65,7 @@ class InversionControl:
     def __call__(
         self, setting: Experiment, text_encoder: TextEncoder, seeds: Sequence[int], progress: Callable
     ) -> dict:
-        """{"protocol", "rows", "extra"}: method → metric, the round trips, and the table of edits."""
+        """{"protocol", "rows", "extra"}: row → metric; method and strength of each row, round trips and the edits."""
         named, attributes = named_attributes(setting, self.attributes)
         edits = choose_edits(named, setting.task.targets, attributes, self.max_pairs)
         say = self.phrasings or as_written
@@ -79,10 +80,8 @@ class InversionControl:
             editor = editor.of_queries(states[0], max(seeds) + 1)  # not the noise of the new prompt's queries
         index = index_of(setting.audio, setting.task, setting.model.centre)
         answers = self._answers(editor, states, seeds, progress)
-        rows = {
-            name: edit_metrics(queries, answers["plain"][0], index, edits, attributes)
-            for name, queries in answers.items()
-        }
+        start = answers[0][1][0]  # (P, D) of the plain one
+        rows = {system.row: edit_metrics(queries, start, index, edits, attributes) for system, queries in answers}
         trips = {f"guidance {w:g}": editor.round_trips(states[0], w, self.num_iterations) for w in (1.0, 3.0)}
         table = pd.DataFrame({"track": [setting.task.track_ids[i] for i in edits.tracks], "source": captions[0]})
         return {
@@ -93,18 +92,26 @@ class InversionControl:
                 "seeds": len(seeds),
             },
             "rows": rows,
-            "extra": {"round_trips": trips, "pairs": table.assign(target=captions[1]).to_dict("records")},
+            "extra": {
+                "systems": {system.row: system.describe() for system, _ in answers},
+                "round_trips": trips,
+                "pairs": table.assign(target=captions[1]).to_dict("records"),
+            },
         }
 
-    def _answers(self, editor: "Editor", states, seeds, progress: Callable) -> dict[str, Tensor]:
-        """Method and strength → queries (S, P, D)."""
+    def _answers(self, editor: "Editor", states, seeds, progress: Callable) -> list[tuple[SteeringSystem, Tensor]]:
+        """Every method at every strength, the plain one first, and its queries (S, P, D)."""
         source, target, replaced = states
         plain = pool(editor.latents, editor.mask, editor.model.centre)  # (P, D)
         prompts = [pool(editor.generate(target, seed), centre=editor.model.centre) for seed in seeds]
         prompt = torch.stack(prompts)  # (S, P, D)
-        found = {"plain": plain[None], "reprompt": prompt}
+        found = [
+            (SteeringSystem("plain", starts_from_plain=False), plain[None]),
+            (SteeringSystem("reprompt", starts_from_plain=False), prompt),
+        ]
         for weight in self.weights:
-            found[f"interpolation {weight:g}"] = F.normalize((1 - weight) * plain + weight * prompt, dim=-1)
+            mixed = F.normalize((1 - weight) * plain + weight * prompt, dim=-1)
+            found.append((SteeringSystem("interpolation", {"weight": float(weight)}), mixed))
         inverted = editor.denoiser(source, 1.0)
         ways = {
             "inversion": editor.denoiser(target),
@@ -113,7 +120,8 @@ class InversionControl:
         for share in self.shares:
             count = max(1, round(share * self.num_steps))
             edited = editor.edit(inverted, list(ways.values()), count, self.num_iterations)
-            found |= {f"{name} {share:g}": queries[None] for name, queries in zip(ways, edited, strict=True)}
+            strength = {"share": float(share)}
+            found += [(SteeringSystem(name, strength), q[None]) for name, q in zip(ways, edited, strict=True)]
             progress(len(plain))
         return found
 
@@ -134,12 +142,12 @@ class Editor:
         return cls(setting, sampler, crops.float(), mask)
 
     def of_queries(self, states, seed: int) -> "Editor":
-        """Generated latents in the place of these."""
+        """The same editor on generated latents."""
         latents = self.generate(states, seed)
         return Editor(self.setting, self.sampler, latents, torch.ones(latents.shape[:2], dtype=torch.bool))
 
     def denoiser(self, states: TextStates, scale: float | None = None, negatives: Sequence[Negative] = ()) -> Denoise:
-        """Of text states, by the sampler's guidance or another."""
+        """The denoiser for text states, at guidance `scale` or the sampler's."""
         sampler = self.sampler if scale is None else replace(self.sampler, guidance_scale=scale)
         caption, null = self.model.on_device(states), self.model.null_states(len(self.latents))
         avoided = [(self.model.on_device(negative), weight) for negative, weight in negatives]
@@ -147,11 +155,12 @@ class Editor:
         return sampler.denoiser(*parts, negatives=avoided, mask=self.valid)
 
     def clean(self) -> Tensor:
+        """The latents (P, T, D) in the model's scale, zero at padding."""
         return self.model.normalise(self.latents.to(self.model.device)) * self.valid.unsqueeze(-1)
 
     @torch.no_grad()
     def edit(self, source: Denoise, targets: list[Denoise], num_inverted: int, num_iterations: int) -> list[Tensor]:
-        """For each target the edited latents as unit queries (P, D)."""
+        """For each target the edited latents, pooled to unit queries (P, D)."""
         edited = edit(source, targets, self.solver, self.clean(), num_inverted, num_iterations, self.valid)
         latents = [self.model.denormalise(latents).cpu() for latents in edited]
         return [pool(each, self.mask, self.model.centre) for each in latents]

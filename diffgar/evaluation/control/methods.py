@@ -1,169 +1,186 @@
-"""The ways to be rid of an attribute: what each makes of the same (caption, attribute) pairs.
+"""Steering methods: each answers the same (caption, attribute value) pairs with queries that suppress the value.
 
-Generated forms need no joint space: `replace` and `compose` steer the diffusion, `compose_within` in an interval of the
-noise range alone, `query_arithmetic` subtracts one generated query from another, and `query_penalty` and
-`compose_penalty` mark down the tracks that are near to the negative's generated query. The others need the teacher's
-space: `text_arithmetic`, `text_penalty` and `compose_text_penalty` do that with the attribute's embedding,
-`teacher_arithmetic` and `teacher_penalty` do it to the caption's own embedding, `teacher_filter` drops the tracks that
-score highest on the attribute. `truth_filter` drops those that have it by ground truth: the ceiling.
+A new method is one class here and one entry under `methods` in config/control/negative.yaml.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from itertools import repeat
+from typing import Any, ClassVar
 
-import numpy as np
-import torch.nn.functional as F
-from torch import Tensor
-
-from diffgar.evaluation.control.measures import Answer, Unwanted, dropping, hinge_penalty
+from diffgar.evaluation.control.answers import Answer, dropping, penalised, subtracted
+from diffgar.evaluation.control.bench import Bench
+from diffgar.evaluation.control.pairs import Pairs
 from diffgar.evaluation.control.phrasings import Negatives
-from diffgar.evaluation.experiment import Experiment
-from diffgar.evaluation.queries import Steer, generated_queries
-from diffgar.evaluation.retrieval import make_queries
 
-GENERATED = ("replace", "compose", "compose_within", "query_arithmetic", "query_penalty", "compose_penalty")
-JOINT = (
-    "text_arithmetic",
-    "text_penalty",
-    "compose_text_penalty",
-    "teacher_arithmetic",
-    "teacher_penalty",
-    "teacher_filter",
-)
+Strength = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Bench:
-    """A trained model, the index of its task, and how its queries are sampled."""
+class SteeringMethod(ABC):
+    """One way to suppress an attribute value in the top 10.
 
-    setting: Experiment
-    index: Tensor
-    seeds: Sequence[int]
-    progress: Callable
+    name: in the YAML, in tables and in results. example: one strength; all strengths of the method have its names, and
+    a number or a list of as many numbers for each. needs_joint: whether it uses embeddings of the joint space, so that
+    it is left out where the encoder pair is not joint. starts_from_plain: whether it changes the plain query, so that
+    its curve over strengths begins there.
+    """
 
-    def generate(
-        self, rows: np.ndarray, steer: Steer | None = None, seeds: Sequence[int] | None = None, text=None, **guidance
-    ) -> Tensor:
-        """Queries (S, P, D) for rows of the text store, or of another `text`."""
-        setting = self.setting
-        return generated_queries(
-            setting.model,
-            replace(setting.sampler, **guidance),
-            setting.text if text is None else text,
-            rows,
-            setting.model.num_frames,
-            self.seeds if seeds is None else seeds,
-            partial(make_queries, centre=setting.model.centre),
-            steer,
-            self.progress,
-        )
+    name: ClassVar[str]
+    example: ClassVar[Strength] = {}
+    needs_joint: ClassVar[bool] = False
+    starts_from_plain: ClassVar[bool] = True
+
+    @abstractmethod
+    def answer(self, bench: Bench, pairs: Pairs, negatives: Negatives, strength: Strength) -> Answer:
+        """The queries (S, P, D) for all pairs at one strength, and what each track's cosine loses, if anything."""
 
 
-@dataclass(eq=False)
-class Methods:
-    """The answers of every method to the same pairs."""
-
-    bench: Bench
-    unwanted: Unwanted
-    negatives: Negatives
-    # what guidance made, for the methods that go on from it
-    steered: dict[tuple, Tensor] = field(init=False, default_factory=dict)
-
-    def answers(self, methods: Mapping[str, Sequence]) -> Iterator[tuple[str, Answer]]:
-        """`plain` and each method at each of its strengths, named "method strength", made one at a time.
-
-        Methods that need a joint space are left out of a pair that is not.
-        """
-        yield "plain", Answer(self.plain)
-        yield "truth_filter", self._dropping(self.unwanted.has)
-        for method, strengths in methods.items():
-            if method in JOINT and not self.joint:
-                continue
-            for strength in strengths:
-                name = " ".join([method, *(f"{number:g}" for number in numbers(strength))])
-                yield name, getattr(self, method)(*numbers(strength))
-
-    @property
-    def joint(self) -> bool:
-        return self.bench.setting.joint
-
-    @cached_property
-    def rows(self) -> np.ndarray:
-        """Where the pairs' captions stand in the text store, (P,)."""
-        return self.bench.setting.rows[self.unwanted.captions.numpy()]
-
-    @cached_property
-    def plain(self) -> Tensor:
-        return self.bench.generate(self.rows)  # (S, P, D)
-
-    @cached_property
-    def avoided(self) -> Tensor:
-        """The query (S, P, D) that is generated for the attribute alone, with the plain sampler."""
-        return self.negatives.of_pairs(self.bench.generate(self.negatives.rows, text=self.negatives))
-
-    @cached_property
-    def avoided_text(self) -> Tensor:
-        """The attribute's embedding, (P, D), in a joint pair."""
-        return self.negatives.of_pairs(self.negatives.states.embedding)
-
-    @cached_property
-    def teacher(self) -> Tensor:
-        """The captions' own embeddings, (S, P, D)."""
-        return self.bench.setting.text.embeddings[self.rows].expand(len(self.bench.seeds), -1, -1)
-
-    def replace(self, scale: float) -> Answer:
-        return Answer(self._steered("replace", scale, 1.0))
-
-    def compose(self, scale: float, weight: float, *interval: float) -> Answer:
-        return Answer(self._steered("compose", scale, weight, *interval))
-
-    compose_within = compose  # the same with an interval, as a curve of its own
-
-    def compose_penalty(self, strength: float, *composed: float) -> Answer:
-        return self._penalised(self.compose(*composed).queries, self.avoided, strength)
-
-    def compose_text_penalty(self, strength: float, *composed: float) -> Answer:
-        return self._penalised(self.compose(*composed).queries, self.avoided_text, strength)
-
-    def query_penalty(self, strength: float) -> Answer:
-        return self._penalised(self.plain, self.avoided, strength)
-
-    def text_penalty(self, strength: float) -> Answer:
-        return self._penalised(self.plain, self.avoided_text, strength)
-
-    def teacher_penalty(self, strength: float) -> Answer:
-        return self._penalised(self.teacher, self.avoided_text, strength)
-
-    def query_arithmetic(self, strength: float) -> Answer:
-        return Answer(F.normalize(self.plain - strength * self.avoided, dim=-1))
-
-    def text_arithmetic(self, strength: float) -> Answer:
-        return Answer(F.normalize(self.plain - strength * self.avoided_text, dim=-1))
-
-    def teacher_arithmetic(self, strength: float) -> Answer:
-        return Answer(F.normalize(self.teacher - strength * self.avoided_text, dim=-1))
-
-    def teacher_filter(self, share: float) -> Answer:
-        scores = self.avoided_text @ self.bench.index.T  # (P, N)
-        return self._dropping(scores >= scores.quantile(1 - share, dim=1, keepdim=True))
-
-    def _steered(self, form: str, scale: float, weight: float, *interval: float) -> Tensor:
-        key = form, scale, weight, interval
-        if key not in self.steered:
-            guidance = {"guidance_scale": scale} | ({"interval": interval} if interval else {})
-            self.steered[key] = self.bench.generate(self.rows, self.negatives.steer(weight, form), **guidance)
-        return self.steered[key]
-
-    def _dropping(self, tracks: Tensor) -> Answer:
-        return Answer(self.plain, repeat(dropping(tracks)))
-
-    def _penalised(self, queries: Tensor, negatives: Tensor, strength: float) -> Answer:
-        """negatives (S, P, D) or (P, D); the penalties, as large as the pool, are made when they are needed."""
-        pairs = zip(queries, negatives.expand(len(queries), -1, -1), strict=True)
-        return Answer(queries, (hinge_penalty(*pair, self.bench.index, strength) for pair in pairs))
+METHODS: dict[str, SteeringMethod] = {}
 
 
-def numbers(strength) -> list[float]:
-    return [float(part) for part in (strength if isinstance(strength, Sequence) else [strength])]
+def registered(method: type[SteeringMethod]) -> type[SteeringMethod]:
+    """Make a method known to the config by its name."""
+    METHODS[method.name] = method()
+    return method
+
+
+class Plain(SteeringMethod):
+    """No steering: what every method is compared with."""
+
+    name, starts_from_plain = "plain", False
+
+    def answer(self, bench: Bench, pairs: Pairs, negatives: Negatives, strength: Strength) -> Answer:
+        return Answer(bench.plain(pairs))
+
+
+class TruthFilter(SteeringMethod):
+    """Drops the tracks that have the value by ground truth: the ceiling of all methods."""
+
+    name, starts_from_plain = "truth_filter", False
+
+    def answer(self, bench: Bench, pairs: Pairs, negatives: Negatives, strength: Strength) -> Answer:
+        return Answer(bench.plain(pairs), repeat(dropping(pairs.has)))
+
+
+REFERENCES = (Plain(), TruthFilter())  # in every table, first
+
+
+@registered
+class Replace(SteeringMethod):
+    """Guidance from the negative to the caption, in the place of the empty caption: the published form."""
+
+    name, example = "replace", {"guidance": 2}
+
+    def answer(self, bench: Bench, pairs: Pairs, negatives: Negatives, strength: Strength) -> Answer:
+        return Answer(bench.guided(pairs, negatives, "replace", strength["guidance"], negative=1.0))
+
+
+@registered
+class Compose(SteeringMethod):
+    """Guidance towards the caption and, with a weight of its own, away from the negative."""
+
+    name, example = "compose", {"guidance": 2, "negative": 0.5}
+
+    def answer(self, bench: Bench, pairs: Pairs, negatives: Negatives, strength: Strength) -> Answer:
+        return Answer(bench.guided(pairs, negatives, "compose", **strength))
+
+
+@registered
+class ComposeWithin(Compose):
+    """`compose` in an interval of the noise range alone."""
+
+    name, example = "compose_within", {"guidance": 3, "negative": 1, "interval": [0.3, 0.9]}
+
+
+@registered
+class QueryArithmetic(SteeringMethod):
+    """Subtracts the query that is generated for the value alone from the plain one."""
+
+    name, example = "query_arithmetic", {"weight": 0.5}
+
+    def answer(self, bench: Bench, pairs: Pairs, negatives: Negatives, strength: Strength) -> Answer:
+        return subtracted(bench.plain(pairs), bench.avoided(negatives), **strength)
+
+
+@registered
+class QueryPenalty(SteeringMethod):
+    """Penalises the tracks that are near to the query that is generated for the value alone."""
+
+    name, example = "query_penalty", {"penalty": 1}
+
+    def answer(self, bench: Bench, pairs: Pairs, negatives: Negatives, strength: Strength) -> Answer:
+        return penalised(bench.index, bench.plain(pairs), bench.avoided(negatives), **strength)
+
+
+@registered
+class ComposePenalty(SteeringMethod):
+    """`compose_within`, and then the penalty of `query_penalty`."""
+
+    name, example = "compose_penalty", {"penalty": 1, **ComposeWithin.example}
+
+    def answer(self, bench: Bench, pairs: Pairs, negatives: Negatives, strength: Strength) -> Answer:
+        composed = bench.guided(pairs, negatives, "compose", *(strength[name] for name in ComposeWithin.example))
+        return penalised(bench.index, composed, bench.avoided(negatives), strength["penalty"])
+
+
+@registered
+class TextArithmetic(SteeringMethod):
+    """Subtracts the value's embedding from the plain query."""
+
+    name, example, needs_joint = "text_arithmetic", {"weight": 0.5}, True
+
+    def answer(self, bench: Bench, pairs: Pairs, negatives: Negatives, strength: Strength) -> Answer:
+        return subtracted(bench.plain(pairs), negatives.embeddings, **strength)
+
+
+@registered
+class TextPenalty(SteeringMethod):
+    """Penalises the tracks that are near to the value's embedding."""
+
+    name, example, needs_joint = "text_penalty", {"penalty": 1}, True
+
+    def answer(self, bench: Bench, pairs: Pairs, negatives: Negatives, strength: Strength) -> Answer:
+        return penalised(bench.index, bench.plain(pairs), negatives.embeddings, **strength)
+
+
+@registered
+class ComposeTextPenalty(SteeringMethod):
+    """`compose_within`, and then the penalty of `text_penalty`."""
+
+    name, example, needs_joint = "compose_text_penalty", ComposePenalty.example, True
+
+    def answer(self, bench: Bench, pairs: Pairs, negatives: Negatives, strength: Strength) -> Answer:
+        composed = bench.guided(pairs, negatives, "compose", *(strength[name] for name in ComposeWithin.example))
+        return penalised(bench.index, composed, negatives.embeddings, strength["penalty"])
+
+
+@registered
+class TeacherArithmetic(SteeringMethod):
+    """Subtracts the value's embedding from the caption's own; nothing is generated. Weight 0 is the teacher itself."""
+
+    name, example, needs_joint, starts_from_plain = "teacher_arithmetic", {"weight": 0.5}, True, False
+
+    def answer(self, bench: Bench, pairs: Pairs, negatives: Negatives, strength: Strength) -> Answer:
+        return subtracted(bench.teacher(pairs), negatives.embeddings, **strength)
+
+
+@registered
+class TeacherPenalty(SteeringMethod):
+    """Ranks by the caption's own embedding and penalises the tracks that are near to the value's."""
+
+    name, example, needs_joint, starts_from_plain = "teacher_penalty", {"penalty": 1}, True, False
+
+    def answer(self, bench: Bench, pairs: Pairs, negatives: Negatives, strength: Strength) -> Answer:
+        return penalised(bench.index, bench.teacher(pairs), negatives.embeddings, **strength)
+
+
+@registered
+class TeacherFilter(SteeringMethod):
+    """Drops a share of the pool: the tracks that score highest on the value's embedding."""
+
+    name, example, needs_joint = "teacher_filter", {"share": 0.1}, True
+
+    def answer(self, bench: Bench, pairs: Pairs, negatives: Negatives, strength: Strength) -> Answer:
+        scores = negatives.embeddings @ bench.index.T  # (P, N)
+        least = scores.quantile(1 - strength["share"], dim=1, keepdim=True)
+        return Answer(bench.plain(pairs), repeat(dropping(scores >= least)))

@@ -1,4 +1,4 @@
-"""What captions are to be rid of, in words: every phrasing of an attribute's value, and what a value is for a pair."""
+"""Phrasings of the attribute values to suppress, encoded once, and the vectors that they give each pair."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,53 +16,62 @@ from diffgar.text_states import TextStates
 Phrasings = Callable[[str, str], list[str]]  # (attribute, value) → captions that say it, the plainest first
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Negatives:
-    """The phrasings of V values, M in all, and which value each of P pairs is to be rid of.
+    """The M phrasings of V distinct values, and which of the values each of P pairs suppresses.
 
-    captions, states: the phrasings (M). said (M,): the value that each says; asked (P,): what each pair avoids.
+    captions, states: the phrasings (M). value_of_phrasing (M,), in ascending order, and value_of_pair (P,): numbers of
+    values, from 0. The pairs ("x", "1"), ("y", "2"), ("x", "1") have value_of_pair [0, 1, 0].
     """
 
     captions: list[str]
     states: TextStates
-    said: Tensor
-    asked: Tensor
-    purpose: ClassVar[str] = "phrasing"  # what their noise is for, which is then no caption's
+    value_of_phrasing: Tensor
+    value_of_pair: Tensor
+    purpose: ClassVar[str] = "phrasing"  # what their noise is for: no caption has the same
 
     @classmethod
     def of(
         cls, values: Sequence[tuple[str, str]], phrasings: Phrasings | None, text_encoder: TextEncoder
     ) -> "Negatives":
-        """For each pair's (attribute, value); without phrasings a value is said as it is written."""
+        """Of each pair's (attribute, value); by default a value's only phrasing is the value itself."""
         distinct, say = list(dict.fromkeys(values)), phrasings or as_written
         pairs = [(place, caption) for place, value in enumerate(distinct) for caption in say(*value)]
-        said, captions = zip(*pairs, strict=True)
+        value_of_phrasing, captions = zip(*pairs, strict=True)
         with torch.inference_mode():
             states = text_encoder.encode(list(captions))
-        asked = torch.tensor([distinct.index(value) for value in values])
-        return cls(list(captions), states, torch.tensor(said), asked)
+        value_of_pair = torch.tensor([distinct.index(value) for value in values])
+        return cls(list(captions), states, torch.tensor(value_of_phrasing), value_of_pair)
 
     @property
-    def rows(self) -> np.ndarray:
-        """The phrasings as rows for `generated_queries`, which takes this in the place of a text store."""
-        return np.arange(len(self.said))
+    def positions(self) -> np.ndarray:
+        """All phrasings (M,), for `generated_queries`, which takes this object instead of a text store."""
+        return np.arange(len(self.captions))
+
+    @property
+    def embeddings(self) -> Tensor:
+        """The embedding of each pair's value, (P, D), in a joint pair."""
+        return self.of_pairs(self.states.embedding)
 
     def padded(self, rows: np.ndarray) -> TextStates:
+        """Token states (M', L, C) and mask (M', L) of some phrasings, as a text store gives those of captions."""
         return self.states.select(rows)
 
     def of_pairs(self, vectors: Tensor) -> Tensor:
-        """Vectors (..., M, D) of the phrasings to a unit one for each pair, (..., P, D): the mean of its phrasings."""
-        means = [vectors[..., self.said == value, :].mean(dim=-2) for value in range(int(self.said.max()) + 1)]
-        return F.normalize(torch.stack(means, dim=-2), dim=-1)[..., self.asked, :]
+        """Vectors (..., M, D) of the phrasings to one unit vector per pair, (..., P, D): the mean of its phrasings."""
+        count, of = int(self.value_of_phrasing.max()) + 1, self.value_of_phrasing
+        means = [vectors[..., of == value, :].mean(dim=-2) for value in range(count)]
+        return F.normalize(torch.stack(means, dim=-2), dim=-1)[..., self.value_of_pair, :]
 
-    def plainest(self) -> Tensor:
-        """The first phrasing of each pair's value, (P,)."""
-        return torch.searchsorted(self.said, self.asked)
+    def first(self) -> Tensor:
+        """The first phrasing of each pair's value, (P,): the plainest."""
+        return torch.searchsorted(self.value_of_phrasing, self.value_of_pair)
 
     def steer(self, weight: float, form: str) -> Steer:
-        """Away from the plainest phrasing of each pair's value."""
-        return Steer(self.states.select(self.plainest()), weight, form)
+        """Guidance away from the first phrasing of each pair's value."""
+        return Steer(self.states.select(self.first()), weight, form)
 
 
 def as_written(attribute: str, value: str) -> list[str]:
+    """The default phrasing: the value itself."""
     return [value]

@@ -9,9 +9,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from diffgar.evaluation.metrics.per_caption import mean_with_interval
+from diffgar.evaluation.metrics.bootstrap import mean_with_interval
 from diffgar.evaluation.metrics.ranks import top_k
-from diffgar.evaluation.tasks import RetrievalTask
 
 UNNAMED = -1
 
@@ -49,7 +48,7 @@ def attribute_codes(
 def evaluate_attributes(
     rows: Mapping[str, Tensor],
     index: Tensor,
-    task: RetrievalTask,
+    targets: Tensor,
     named: Tensor,
     attributes: Tensor,
     num_resamples: int = 1000,
@@ -57,8 +56,9 @@ def evaluate_attributes(
 ) -> dict[str, dict[str, dict[str, float]]]:
     """`attribute_precision@10` of each row and of chance, to be merged into the rows of `evaluate_retrieval`.
 
-    rows: name → (S, Q, D) as there; named (Q, A) and attributes (N, A) as `attribute_codes` gives them. Captions that
-    name nothing are left out; n says how many were counted. Chance is the value's share of the pool.
+    rows: name → (S, Q, D) as there; targets (Q,): each caption's own track, whose captions are resampled together;
+    named (Q, A) and attributes (N, A) as `attribute_codes` gives them. Captions that name nothing are left out; n is
+    the number that counts. Chance is the value's share of the pool.
     """
     asked = (named != UNNAMED).any(dim=1).nonzero().flatten()
     every = torch.arange(len(attributes)).expand(1, -1)
@@ -74,6 +74,5 @@ def evaluate_attributes(
     for name, queries in rows.items():
         nearest = [top_k(sample[asked], index, k=10)[1] for sample in queries]
         values = torch.stack([attribute_precision(tracks, named[asked], attributes) for tracks in nearest])
-        groups = task.targets[asked]
-        table[name] = {"attribute_precision@10": mean_with_interval(values, groups, num_resamples, seed)}
+        table[name] = {"attribute_precision@10": mean_with_interval(values, targets[asked], num_resamples, seed)}
     return table

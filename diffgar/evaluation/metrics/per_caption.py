@@ -2,13 +2,11 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from diffgar.evaluation.metrics.diversity import intra_caption_diversity, overlap_at, vendi_scores
 from diffgar.evaluation.metrics.ranks import unit_rows
-from diffgar.evaluation.metrics.recall import redraw
 from diffgar.models.encoders.base import pool
 
 OVERLAP_K = 10
@@ -62,16 +60,3 @@ def teacher_scores(embeddings: Tensor, index: Tensor, targets: Tensor, captions:
         "teacher_score": scores,
         "teacher_score_calibrated": 100 * (scores - shuffled) / (own.mean() - shuffled),
     }
-
-
-def mean_with_interval(values: Tensor, groups: Tensor, num_resamples: int, seed: int) -> dict[str, float]:
-    """values (S, Q) of S samples: mean, std over samples, and a 95 % bootstrap interval by group (Q,) of the mean."""
-    groups = np.unique(groups.numpy(), return_inverse=True)[1]
-    values = values.double().numpy()
-    totals = np.zeros((groups.max() + 1, 2))  # a group's sum, and its number of values
-    np.add.at(totals, groups, np.stack([values.mean(axis=0), np.ones(values.shape[1])], axis=1))
-    means = [np.divide(*(drawn @ totals)) for drawn in redraw(len(totals), num_resamples, seed)]
-    low, high = np.percentile(means, (2.5, 97.5))
-    std = values.mean(axis=1).std(ddof=1) if len(values) > 1 else 0.0
-    summary = {"mean": values.mean(), "std": std, "low": low, "high": high}
-    return {key: float(number) for key, number in summary.items()} | {"n": values.shape[1]}

@@ -58,10 +58,13 @@ def ranks(
     for start, similarity in similarities(queries, index, chunk, adjust):
         part = slice(start, start + len(similarity))
         bounds[:, part] = torch.stack(_bounds(similarity, relevant[part].to(similarity.device)))  # (2, q, R)
-    optimistic, pessimistic = bounds
-    mid = (optimistic + pessimistic) / 2
-    num_relevant = (relevant >= 0).sum(dim=1)
-    return Ranks(mid[:, 0], optimistic[:, 0], pessimistic[:, 0], mid, num_relevant)
+    return _between(bounds, relevant)
+
+
+def ranks_of_scores(scores: Tensor, targets: Tensor | Sequence[Sequence[int]]) -> Ranks:
+    """As `ranks`, from scores (Q, N) at hand, larger being better. A target with a score of -inf has rank inf."""
+    relevant = relevant_rows(targets, *scores.shape)  # (Q, R), padded with -1
+    return _between(torch.stack(_bounds(scores.clone(), relevant.to(scores.device))), relevant)
 
 
 def top_k(
@@ -140,6 +143,12 @@ def relevant_rows(targets: Tensor | Sequence[Sequence[int]], num_queries: int, s
     return rows.masked_fill(rows == size, -1)
 
 
+def _between(bounds: Tensor, relevant: Tensor) -> Ranks:
+    """Ranks from their bounds (2, Q, R): among ties, the middle. relevant (Q, R): -1 where a query has fewer."""
+    (optimistic, pessimistic), mid = bounds[..., 0], bounds.mean(dim=0)
+    return Ranks(mid[:, 0], optimistic, pessimistic, mid, num_relevant=(relevant >= 0).sum(dim=1))
+
+
 def _bounds(similarity: Tensor, relevant: Tensor) -> tuple[Tensor, Tensor]:
     """Optimistic and pessimistic ranks (q, R) of the best R relevant items, best first; overwrites `similarity`.
 
@@ -149,15 +158,14 @@ def _bounds(similarity: Tensor, relevant: Tensor) -> tuple[Tensor, Tensor]:
     scores = similarity.gather(1, relevant.clamp(min=0)).masked_fill(~valid, -math.inf)  # (q, R)
     query, column = valid.nonzero(as_tuple=True)
     similarity[query, relevant[query, column]] = -math.inf  # only items that are not relevant are rivals
-    scores, order = scores.sort(dim=1, descending=True)
-    valid = valid.gather(1, order)
+    scores = scores.sort(dim=1, descending=True).values
     optimistic, pessimistic = [], []
     for place in range(min(DEPTH, scores.shape[1])):
         own = scores[:, place : place + 1]
         ahead, level = _count(similarity, own)
         optimistic.append(ahead + place + 1)
         pessimistic.append(level + place + 1)
-    missing = ~valid[:, : len(optimistic)].cpu()
+    missing = scores[:, : len(optimistic)].isneginf().cpu()
     optimistic, pessimistic = (torch.stack(bounds, dim=1).cpu().double() for bounds in (optimistic, pessimistic))
     return optimistic.masked_fill(missing, math.inf), pessimistic.masked_fill(missing, math.inf)
 

@@ -1,17 +1,15 @@
 """A control result as a table and as a figure: what is given up against what is gained."""
 
-from itertools import compress, zip_longest
 from pathlib import Path
 
 import pandas as pd
 
+from diffgar.evaluation.control.systems import labels_along
 from diffgar.evaluation.reports.figures import tradeoff_figure
 from diffgar.evaluation.reports.results import Result
 from diffgar.evaluation.reports.table_styles import Table, format_cell
 from diffgar.evaluation.reports.tables import notes_of
 
-# do not start from the plain query
-APART = ("plain", "truth_filter", "teacher_arithmetic", "teacher_penalty", "reprompt")
 METRICS = (
     "gained@10",
     "kept@10",
@@ -33,7 +31,7 @@ MEANINGS = {
 
 
 def control_table(result: Result) -> Table:
-    """One method and strength a line, in the order they were evaluated."""
+    """One method at one strength per line, in the order they were evaluated."""
     metrics = [metric for metric in METRICS if metric in result.rows["plain"]]
     rows = [
         (name, *(format_cell(row[metric], interval=metric in WITH_INTERVAL) for metric in metrics))
@@ -50,31 +48,26 @@ def control_table(result: Result) -> Table:
 
 
 def round_trip(guidance: str, errors: dict[str, float]) -> str:
+    """The line below a table of edits: how exactly inversion at a guidance is undone by generating again."""
     return f"round trip at {guidance}, relative error: " + ", ".join(f"{k} {v:.1e}" for k, v in errors.items())
 
 
 def control_figure(path: Path, result: Result) -> list[Path]:
-    """Each method's curve over its strengths, from the plain query on."""
+    """Each method's curve over its strengths, from the plain query on.
+
+    The result's `systems` say of each row which method it is, how strong, and whether its curve starts there.
+    """
     x, y = ("gained@10", "kept@10") if "gained@10" in result.rows["plain"] else ("share@10", "R@10")
-    plain, series = _point("plain", result.rows["plain"], x, y), {}
-    for name, row in result.rows.items():
-        method, _, strength = name.partition(" ")
-        series.setdefault(method, [] if method in APART else [plain | {"label": ""}])
-        series[method].append(_point(strength, row, x, y))
-    tables = {}
-    for method, points in series.items():
-        tables[method] = pd.DataFrame(points).assign(label=varied([point["label"] for point in points]))
+    systems, curves, tables = result.extra["systems"], {}, {}
+    for row, system in systems.items():
+        curves.setdefault(system["method"], []).append(row)
+    for method, rows in curves.items():
+        labels = labels_along([systems[row]["strength"] for row in rows])
+        points = [_point(label, result.rows[row], x, y) for label, row in zip(labels, rows, strict=True)]
+        if systems[rows[0]]["starts_from_plain"]:
+            points.insert(0, _point("", result.rows["plain"], x, y))
+        tables[method] = pd.DataFrame(points)
     return tradeoff_figure(path, tables, f"{x} (per cent)", f"{y} (per cent)")
-
-
-def varied(labels: list[str]) -> list[str]:
-    """Of strengths of several numbers, "3 1 0.3 0.9", those that are not the same at every point of the curve."""
-    strengths = [label.split() for label in labels]
-    columns = list(zip_longest(*(strength for strength in strengths if strength)))  # the plain query has none
-    varies = [len(set(numbers)) > 1 for numbers in columns]
-    if not any(varies):
-        return labels
-    return [" ".join(compress(strength, varies)) for strength in strengths]
 
 
 def _point(label: str, row: dict, x: str, y: str) -> dict:

@@ -7,10 +7,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from diffgar.evaluation.control.measures import Answer, choose_unwanted, dropping, evaluate_control, hinge_penalty
-from diffgar.evaluation.control.negative import NegativeControl
+from diffgar.evaluation.control.answers import Answer, dropping, hinge_penalty
+from diffgar.evaluation.control.measures import evaluate_control
+from diffgar.evaluation.control.pairs import choose_pairs
 from diffgar.evaluation.control.phrasings import Negatives
-from diffgar.evaluation.reports.control import varied
 from diffgar.models.encoders.base import TextEncoder
 from diffgar.text_states import TextStates
 
@@ -28,7 +28,7 @@ def world():
 def lacking_drums(drums, attributes):
     """Three captions whose top 10 all have drums, and whose right track has none."""
     top = drums.nonzero().flatten()[:10].expand(3, 10)
-    return choose_unwanted(top, torch.tensor([1, 3, 5]), [set()] * 3, attributes)
+    return choose_pairs(top, torch.tensor([1, 3, 5]), [set()] * 3, attributes)
 
 
 def plain_query(index):
@@ -40,17 +40,17 @@ def test_the_unwanted_attribute_stands_out_in_the_top_10_and_the_caption_did_not
     attributes = attributes.assign(lead=["flute"] * 15 + ["harp"] * 25)
     top = drums.nonzero().flatten()[:10].expand(4, 10)
     named = [set(), {"metre"}, {"drums"}, {"lead", "drums"}]
-    unwanted = choose_unwanted(top, torch.tensor([39, 39, 39, 39]), named, attributes)
-    assert unwanted.captions.tolist() == [0, 1, 2]  # what the last did not name, the metre, all tracks have
+    unwanted = choose_pairs(top, torch.tensor([39, 39, 39, 39]), named, attributes)
+    assert unwanted.caption_index.tolist() == [0, 1, 2]  # what the last did not name, the metre, all tracks have
     assert unwanted.values == [("drums", "rock"), ("drums", "rock"), ("lead", "flute")]
     assert torch.equal(unwanted.has[0], drums) and unwanted.has[2].sum() == 15
-    of_a_right_track_with_drums = choose_unwanted(top[:1], torch.tensor([38]), named[:1], attributes)
+    of_a_right_track_with_drums = choose_pairs(top[:1], torch.tensor([38]), named[:1], attributes)
     assert of_a_right_track_with_drums.values == [("lead", "flute")]
 
 
 def test_dropping_what_has_the_attribute_leaves_none_and_keeps_a_right_track_that_lacks_it(world):
     index, drums, attributes = world
-    unwanted = choose_unwanted(
+    unwanted = choose_pairs(
         drums.nonzero().flatten()[:10].expand(3, 10), torch.tensor([1, 3, 5]), [set()] * 3, attributes
     )
     plain = plain_query(index)
@@ -64,7 +64,7 @@ def test_dropping_what_has_the_attribute_leaves_none_and_keeps_a_right_track_tha
 
 def test_a_query_moved_away_from_the_attribute_loses_it(world):
     index, drums, attributes = world
-    unwanted = choose_unwanted(
+    unwanted = choose_pairs(
         drums.nonzero().flatten()[:10].expand(3, 10), torch.tensor([1, 3, 5]), [set()] * 3, attributes
     )
     plain = plain_query(index)
@@ -80,7 +80,7 @@ def test_the_share_is_told_of_each_attribute_too(world):
     index, drums, attributes = world
     attributes = attributes.assign(lead=["flute"] * 15 + ["harp"] * 25)
     top = drums.nonzero().flatten()[:10].expand(3, 10)
-    unwanted = choose_unwanted(top, torch.tensor([39, 39, 39]), [set(), {"drums"}, set()], attributes)
+    unwanted = choose_pairs(top, torch.tensor([39, 39, 39]), [set(), {"drums"}, set()], attributes)
     assert [name for name, _ in unwanted.values] == ["drums", "lead", "drums"]
     row = evaluate_control([("plain", Answer(plain_query(index)))], index, torch.tensor([39, 39, 39]), unwanted)[
         "plain"
@@ -88,17 +88,6 @@ def test_the_share_is_told_of_each_attribute_too(world):
     assert row["share@10 of drums"]["n"] == 2 and row["share@10 of lead"]["n"] == 1
     parts = (2 * row["share@10 of drums"]["mean"] + row["share@10 of lead"]["mean"]) / 3
     assert row["share@10"]["mean"] == pytest.approx(parts)
-
-
-def test_a_figure_labels_a_curve_by_what_varies_along_it():
-    assert varied(["", "3 1 0.3 0.9", "3 2 0.3 0.9"]) == ["", "1", "2"]
-    assert varied(["", "2 0.5", "3 1 0.3"]) == ["", "2 0.5", "3 1 0.3"]
-    assert varied(["", "3 1 0.3"]) == ["", "3 1 0.3"] and varied([""]) == [""]
-
-
-def test_a_method_that_there_is_not_is_refused_before_anything_is_generated():
-    with pytest.raises(ValueError, match="no method 'compose_penalties'; choose of replace, compose"):
-        NegativeControl("negative", [], None, {"compose_penalties": [1]})
 
 
 def test_a_penalty_marks_down_what_is_nearer_to_the_negative_than_the_mean_and_nothing_else():
@@ -150,14 +139,14 @@ def test_phrasings_are_said_once_for_each_value_and_averaged_for_each_pair():
     negatives = Negatives.of(values, lambda name, _: ["aab", "b"] if name == "x" else ["a"], encoder)
     assert encoder.said == ["aab", "b", "a"]
     expected = torch.tensor([[0.5**0.5, 0.5**0.5], [1, 0], [0.5**0.5, 0.5**0.5]])
-    torch.testing.assert_close(negatives.of_pairs(negatives.states.embedding), expected)
+    torch.testing.assert_close(negatives.embeddings, expected)
     torch.testing.assert_close(negatives.of_pairs(negatives.states.embedding.expand(2, -1, -1))[1], expected)
     assert negatives.steer(1.0, "compose").text.hidden_states.flatten(1).tolist() == [[2, 1], [1, 0], [2, 1]]
-    text = negatives.padded(negatives.rows[1:])
-    assert text.hidden_states.flatten(1).tolist() == [[0, 1], [1, 0]] and text.mask.all()
+    states, mask = negatives.padded(negatives.positions[1:])
+    assert states.flatten(1).tolist() == [[0, 1], [1, 0]] and mask.all()
 
 
 def test_a_world_without_unwanted_attributes_is_refused(world):
     _, _, attributes = world
     with pytest.raises(ValueError, match="no caption's top 10 has an attribute"):
-        choose_unwanted(torch.ones(1, 10, dtype=torch.long), torch.tensor([1]), [set()], attributes)
+        choose_pairs(torch.ones(1, 10, dtype=torch.long), torch.tensor([1]), [set()], attributes)

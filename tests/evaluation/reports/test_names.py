@@ -60,8 +60,10 @@ def test_what_differs_from_the_defaults_is_in_the_name_and_what_is_not_read_is_n
 def test_a_fidelity_sweep_and_a_control_name_what_they_were_asked_for():
     assert differences("evaluation.guidance=[1,1.5]", kind="fidelity") == {"guidance": "1+1.5"}
     assert differences("control=negative", kind="control") == {}
-    changed = differences("control=negative", "control.max_captions=20", "control.methods.replace=[2]", kind="control")
-    assert changed == {"max_captions": "20", "replace": "2"}
+    changed = differences(
+        "control=negative", "control.max_captions=20", "control.methods.replace=[{guidance: 2}]", kind="control"
+    )
+    assert changed == {"max_captions": "20", "replace": "guidance_2"}
     without = differences("control=negative", "~control.methods.replace", kind="control")
     assert without == {"replace": "none"}
     edits = differences("control=inversion", "control.start=query", kind="control")

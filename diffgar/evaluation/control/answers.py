@@ -1,0 +1,55 @@
+"""What a steering method answers with: queries, and the penalties that tracks are ranked with."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from diffgar.evaluation.metrics.ranks import unit_rows
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Queries (S, P, D) of S sampling seeds, and for each seed the penalty (P, N) that is subtracted from the cosines.
+
+    An infinite penalty drops a track.
+    """
+
+    queries: Tensor
+    penalties: Iterable[Tensor] | None = None
+
+
+def subtracted(queries: Tensor, avoided: Tensor, weight: float) -> Answer:
+    """Unit queries (S, P, D) from which a weight of unit vectors, (S, P, D) or (P, D), is subtracted."""
+    return Answer(F.normalize(queries - weight * avoided, dim=-1))
+
+
+def penalised(index: Tensor, queries: Tensor, avoided: Tensor, penalty: float) -> Answer:
+    """Queries (S, P, D) with `hinge_penalty` on the tracks (N, D) near to `avoided`, (S, P, D) or (P, D).
+
+    The penalties, each as large as the pool, are made one seed at a time, when they are needed.
+    """
+    both = zip(queries, avoided.expand(len(queries), -1, -1), strict=True)
+    return Answer(queries, (hinge_penalty(*each, index, penalty) for each in both))
+
+
+def dropping(tracks: Tensor) -> Tensor:
+    """The penalty that drops these tracks (P, N) bool and leaves the others as they are."""
+    return torch.zeros(tracks.shape).masked_fill(tracks, torch.inf)
+
+
+def hinge_penalty(queries: Tensor, negatives: Tensor, index: Tensor, strength: float) -> Tensor:
+    """Penalty (P, N) on the tracks that are closer to the negatives (P, D) than the average track; 0 elsewhere.
+
+    It is strength · σ · max(0, z): z is the cosine to the negative, standardised over the pool, and σ the standard
+    deviation of the cosine to the query (P, D). Vector arithmetic (q − λ · negative) also rewards the tracks that are
+    farther from the negative than the average; the penalty leaves those as they are.
+    """
+    index = unit_rows(index, "index")
+    wanted, avoided = (unit_rows(vectors, "queries") @ index.T for vectors in (queries, negatives))
+    if len(index) < 2:
+        return torch.zeros_like(avoided)  # no other track to be closer than
+    z = (avoided - avoided.mean(dim=1, keepdim=True)) / avoided.std(dim=1, keepdim=True).clamp(min=1e-12)
+    return strength * wanted.std(dim=1, keepdim=True) * z.clamp(min=0)

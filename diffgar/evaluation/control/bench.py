@@ -1,0 +1,83 @@
+"""What all steering methods work with: one model, the index it is measured on, and what it generates for the pairs."""
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import numpy as np
+from torch import Tensor
+
+from diffgar.evaluation.control.pairs import Pairs
+from diffgar.evaluation.control.phrasings import Negatives
+from diffgar.evaluation.experiment import Experiment
+from diffgar.evaluation.queries import Steer, generated_queries
+from diffgar.evaluation.retrieval import make_queries
+
+
+@dataclass(eq=False)
+class Bench:
+    """A trained model, the index (N, D) of its task, and S sampling seeds.
+
+    What was generated for some pairs is kept, because several methods start from the same queries.
+    """
+
+    setting: Experiment
+    index: Tensor
+    seeds: Sequence[int]
+    progress: Callable
+    kept: dict[Hashable, Tensor] = field(init=False, default_factory=dict)
+
+    def generate(
+        self, rows: np.ndarray, steer: Steer | None = None, seeds: Sequence[int] | None = None, text=None, **guidance
+    ) -> Tensor:
+        """Queries (S, P, D) for rows of the text store, or of another `text`; guidance: fields of the sampler."""
+        setting = self.setting
+        return generated_queries(
+            setting.model,
+            replace(setting.sampler, **guidance),
+            setting.text if text is None else text,
+            rows,
+            setting.model.num_frames,
+            self.seeds if seeds is None else seeds,
+            partial(make_queries, centre=setting.model.centre),
+            steer,
+            self.progress,
+        )
+
+    def plain(self, pairs: Pairs) -> Tensor:
+        """The queries (S, P, D) without steering, by the sampler as it is."""
+        return self._once(("plain", pairs), lambda: self.generate(self._captions(pairs)))
+
+    def guided(
+        self, pairs: Pairs, negatives: Negatives, form: str, guidance: float, negative: float, interval: Sequence = ()
+    ) -> Tensor:
+        """The queries (S, P, D) that are guided away from the negatives while they are sampled.
+
+        form: `compose` or `replace`. guidance: the guidance scale; negative: the weight of the negative; interval: the
+        share of the noise range where guidance acts, by default the sampler's own.
+        """
+        asked = {"guidance_scale": guidance} | ({"interval": tuple(interval)} if interval else {})
+        return self._once(
+            ("guided", pairs, negatives, form, guidance, negative, tuple(interval)),
+            lambda: self.generate(self._captions(pairs), negatives.steer(negative, form), **asked),
+        )
+
+    def avoided(self, negatives: Negatives) -> Tensor:
+        """The queries (S, P, D) that are generated for the attribute values alone, by the sampler as it is."""
+        return self._once(
+            ("avoided", negatives),
+            lambda: negatives.of_pairs(self.generate(negatives.positions, text=negatives)),
+        )
+
+    def teacher(self, pairs: Pairs) -> Tensor:
+        """The captions' own embeddings, (S, P, D), in a joint pair."""
+        return self.setting.text.embeddings[self._captions(pairs)].expand(len(self.seeds), -1, -1)
+
+    def _captions(self, pairs: Pairs) -> np.ndarray:
+        """Where the pairs' captions stand in the text store, (P,)."""
+        return self.setting.rows[pairs.caption_index.numpy()]
+
+    def _once(self, key: Hashable, make: Callable[[], Tensor]) -> Tensor:
+        if key not in self.kept:
+            self.kept[key] = make()
+        return self.kept[key]

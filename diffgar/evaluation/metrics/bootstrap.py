@@ -1,0 +1,105 @@
+"""Bootstrap intervals by track: of a mean, of retrieval metrics, and of paired differences.
+
+Captions of one track are drawn together, because they are not independent.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from torch import Tensor
+
+from diffgar.evaluation.metrics.ranks import Ranks
+from diffgar.evaluation.metrics.recall import medr_factor, per_query
+
+
+def redraw(num_groups: int, num_resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """How often each group is drawn, (num_groups,), in each of `num_resamples` redraws with replacement."""
+    rng = np.random.default_rng(seed)
+    for _ in range(num_resamples):
+        yield np.bincount(rng.integers(num_groups, size=num_groups), minlength=num_groups)
+
+
+def mean_with_interval(values: Tensor, groups: Tensor, num_resamples: int, seed: int) -> dict[str, float]:
+    """values (S, Q) of S samples: mean, std over samples, and a 95 % bootstrap interval by group (Q,) of the mean."""
+    groups = np.unique(groups.numpy(), return_inverse=True)[1]
+    values = values.double().numpy()
+    totals = np.zeros((groups.max() + 1, 2))  # a group's sum, and its number of values
+    np.add.at(totals, groups, np.stack([values.mean(axis=0), np.ones(values.shape[1])], axis=1))
+    means = [np.divide(*(drawn @ totals)) for drawn in redraw(len(totals), num_resamples, seed)]
+    low, high = np.percentile(means, (2.5, 97.5))
+    std = values.mean(axis=1).std(ddof=1) if len(values) > 1 else 0.0
+    summary = {"mean": values.mean(), "std": std, "low": low, "high": high}
+    return {key: float(number) for key, number in summary.items()} | {"n": values.shape[1]}
+
+
+def bootstrap_metrics(
+    samples: Sequence[Ranks],
+    groups: Tensor,
+    pool_size: int,
+    protocol: str = "unique_tracks",
+    num_resamples: int = 1000,
+    seed: int = 0,
+) -> dict[str, np.ndarray]:
+    """Each metric, averaged over sampling seeds, on `num_resamples` redraws of the tracks with replacement.
+
+    samples: the ranks of the same Q queries for each sampling seed. groups (Q,): the track of each query, whose
+    captions are drawn together. Two rows bootstrapped with one seed and one grouping meet the same tracks in every
+    redraw, so their difference is a paired one. Returns metric → (num_resamples,). Efron & Tibshirani 1993, ch. 8.
+    """
+    groups = np.unique(groups.numpy(), return_inverse=True)[1]
+    num_groups = int(groups.max()) + 1
+    per_seed = [per_query(ranks) for ranks in samples]
+    names = list(per_seed[0])
+    values = np.stack([np.mean([columns[name] for columns in per_seed], axis=0) for name in names], axis=1)
+    totals = np.zeros((num_groups, len(names) + 1))  # a track's sums over its queries, and their number
+    np.add.at(totals, groups, np.column_stack([values, np.ones(len(values))]))
+    orders = [np.argsort(ranks.mid.numpy(), kind="stable") for ranks in samples]
+    ordered = [(ranks.mid.numpy()[order], groups[order]) for ranks, order in zip(samples, orders, strict=True)]
+    factors = np.array([medr_factor(ranks, pool_size, protocol) for ranks in samples])
+    rows, medians = np.empty((num_resamples, len(names))), np.empty((num_resamples, len(samples)))
+    for b, drawn in enumerate(redraw(num_groups, num_resamples, seed)):
+        sums = drawn @ totals
+        rows[b] = sums[:-1] / sums[-1]
+        medians[b] = [_weighted_median(mid, drawn[group]) for mid, group in ordered]
+    redraws = dict(zip(names, rows.T, strict=True))
+    return redraws | {"MedR_abs": medians.mean(axis=1), "MedR": (medians * factors).mean(axis=1)}
+
+
+def summarise(values: Sequence[dict[str, float]], redraws: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
+    """Metric → mean and std (n − 1; 0 for one seed) over sampling seeds, low and high of the 95 % interval."""
+    summary = {}
+    for name in values[0]:
+        seeds = np.array([seed[name] for seed in values])
+        low, high = np.percentile(redraws[name], (2.5, 97.5))
+        std = float(seeds.std(ddof=1)) if len(seeds) > 1 else 0.0
+        summary[name] = {"mean": float(seeds.mean()), "std": std, "low": float(low), "high": float(high)}
+    return summary
+
+
+def paired_differences(
+    first: dict[str, np.ndarray], second: dict[str, np.ndarray], means: tuple[dict, dict]
+) -> dict[str, dict]:
+    """Metric → the difference first − second, its paired 95 % interval, and whether that leaves out zero.
+
+    means: the two rows' summaries. p: two-sided bootstrap p-value, the share of redraws on the other side of zero.
+    """
+    differences = {}
+    for name in first:
+        delta = first[name] - second[name]
+        low, high = np.percentile(delta, (2.5, 97.5))
+        p = min(1.0, 2 * (1 + min((delta <= 0).sum(), (delta >= 0).sum())) / (1 + len(delta)))
+        differences[name] = {
+            "difference": means[0][name]["mean"] - means[1][name]["mean"],
+            "low": float(low),
+            "high": float(high),
+            "p": float(p),
+            "outside_noise": bool(low > 0 or high < 0),
+        }
+    return differences
+
+
+def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
+    """The median of sorted values, each repeated `weights` times; the mean of the middle two for an even number."""
+    reached = np.cumsum(weights)
+    middle = ((reached[-1] - 1) // 2, reached[-1] // 2)
+    return float(values[np.searchsorted(reached, middle, side="right")].mean())

@@ -21,6 +21,8 @@ DOCS = ROOT / "docs"
 COMMANDS = sorted({command for page in PAGES for command in commands(page)})
 LINKS = [(page, link) for page in PAGES for link in re.findall(r"\]\(([^)\s]+)\)", prose(page))]
 NAMED = sorted({name for page in PAGES for name in re.findall(r"`((?:[\w.]+/)+(?:[\w.]+\.\w+)?)`", prose(page))})
+DEFINED = re.compile(r"`(\w+)` in `([\w/]+\.py)`")
+PLANNED = "diffgar/jobs/"
 MADE = ("checkpoints/", "data/", "logs/", "results/", "laion/", "google/", "matteospanio/")  # by running; hub names
 LEAVES = ROOT / "config/train_ldm/model/encoder_pair/demo"  # which tables of results name without it
 SMALL = ["prepare.num_train=16", "prepare.num_validation=2", "prepare.num_test=6", "batch_size=8"]
@@ -101,9 +103,16 @@ def test_a_link_leads_somewhere(page, link):
 
 @pytest.mark.parametrize("name", [name for name in NAMED if not name.startswith(MADE)])
 def test_a_file_or_folder_that_is_named_is_there(name):
-    if name.startswith("diffgar/jobs/") and not (ROOT / "diffgar/jobs").is_dir():
+    if name.startswith(PLANNED) and not (ROOT / PLANNED).is_dir():
         pytest.skip("the scripts' jobs are not there yet")
     assert any((place / name).exists() for place in (ROOT, LEAVES, ROOT / "docs"))
+
+
+@pytest.mark.parametrize(("name", "path"), sorted({pair for page in PAGES for pair in DEFINED.findall(text_of(page))}))
+def test_a_definition_that_is_named_is_in_its_file(name, path):
+    if path.startswith(PLANNED) and not (ROOT / PLANNED).is_dir():
+        pytest.skip("the scripts' jobs are not there yet")
+    assert re.search(rf"^ *(def|class) {name}\b|^{name}\b", (ROOT / path).read_text(encoding="utf-8"), re.M)
 
 
 def test_the_tree_has_every_folder_of_the_package_and_no_other():
@@ -127,6 +136,15 @@ def test_the_python_of_readme_searches_with_a_trained_demo(tmp_path, monkeypatch
     exec(blocks(README, "python")[0], names)
     assert names["index"].shape == (24, 128)
     assert capsys.readouterr().out.count(".flac") == 5
+
+
+def test_the_dataset_that_is_shown_is_read(tmp_path, monkeypatch):
+    page = DOCS / "your_dataset.md"
+    (tmp_path / "captions.csv").write_text(blocks(page, "")[0], encoding="utf-8")
+    monkeypatch.setenv("MY_MUSIC", str(tmp_path))
+    config = OmegaConf.merge({"paths": {"data": "data"}}, OmegaConf.create(blocks(page, "yaml")[0]))
+    dataset = instantiate({name: value for name, value in config.items() if name != "paths"})
+    assert (dataset.name, len(dataset), len(dataset.captions)) == ("my_music", 2, 3)
 
 
 def shown(page: str, folder: Path, monkeypatch) -> OmegaConf:

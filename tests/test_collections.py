@@ -1,12 +1,11 @@
 """Collections and encoders that a researcher brings, from extraction to a table, by the scripts."""
 
-import re
-
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile
 from layouts import WORDS, word_tokenizer
+from pages import blocks
 from scripts import COLLECTION, ROOT, composed, invoke, places, run
 
 from diffgar.jobs import extract
@@ -66,8 +65,7 @@ def test_song_describer_goes_from_audio_to_a_table_with_random_weights_when_told
 
 
 def test_an_encoder_from_a_folder_of_ones_own_works_with_every_script(tmp_path, monkeypatch):
-    readme = (ROOT / "README.md").read_text()
-    code, pair = (re.search(rf"```{kind}\n(.*?)```", readme, re.S)[1] for kind in ("python", "yaml"))
+    code, pair = (blocks(ROOT / "docs/your_encoder.md", kind)[0] for kind in ("python", "yaml"))
     (tmp_path / "my_encoders.py").write_text(code)
     (tmp_path / "encoder_pair").mkdir()
     (tmp_path / "encoder_pair/mine.yaml").write_text(pair)

@@ -83,7 +83,7 @@ def _check_attributes(encoder, expected: dict) -> None:
     for name, (is_right, words) in expected.items():
         value = getattr(encoder, name, absent)
         if value is absent:
-            raise PairError(f"{kind_of(encoder)} has no {name}; set it to {words}, as README's own encoder does")
+            raise PairError(f"{kind_of(encoder)} has no {name}; set it to {words}, as docs/your_encoder.md shows")
         if not is_right(value):
             raise PairError(f"{name} of {kind_of(encoder)} is {value!r}; it must be {words}")
 

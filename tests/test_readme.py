@@ -4,10 +4,12 @@ import importlib.util
 import re
 import shlex
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
@@ -16,13 +18,14 @@ from scripts import invoke, places
 
 from diffgar.cli import to_hydra
 from diffgar.commandline.composing import compose, register_tasks
+from diffgar.evaluation.control import methods
+from diffgar.text_states import TextStates
 
 DOCS = ROOT / "docs"
 COMMANDS = sorted({command for page in PAGES for command in commands(page)})
 LINKS = [(page, link) for page in PAGES for link in re.findall(r"\]\(([^)\s]+)\)", prose(page))]
 NAMED = sorted({name for page in PAGES for name in re.findall(r"`((?:[\w.]+/)+(?:[\w.]+\.\w+)?)`", prose(page))})
 DEFINED = re.compile(r"`(\w+)` in `([\w/]+\.py)`")
-PLANNED = "diffgar/jobs/"
 MADE = ("checkpoints/", "data/", "logs/", "results/", "laion/", "google/", "matteospanio/")  # by running; hub names
 LEAVES = ROOT / "config/train_ldm/model/encoder_pair/demo"  # which tables of results name without it
 SMALL = ["prepare.num_train=16", "prepare.num_validation=2", "prepare.num_test=6", "batch_size=8"]
@@ -103,22 +106,18 @@ def test_a_link_leads_somewhere(page, link):
 
 @pytest.mark.parametrize("name", [name for name in NAMED if not name.startswith(MADE)])
 def test_a_file_or_folder_that_is_named_is_there(name):
-    if name.startswith(PLANNED) and not (ROOT / PLANNED).is_dir():
-        pytest.skip("the scripts' jobs are not there yet")
     assert any((place / name).exists() for place in (ROOT, LEAVES, ROOT / "docs"))
 
 
 @pytest.mark.parametrize(("name", "path"), sorted({pair for page in PAGES for pair in DEFINED.findall(text_of(page))}))
 def test_a_definition_that_is_named_is_in_its_file(name, path):
-    if path.startswith(PLANNED) and not (ROOT / PLANNED).is_dir():
-        pytest.skip("the scripts' jobs are not there yet")
     assert re.search(rf"^ *(def|class) {name}\b|^{name}\b", (ROOT / path).read_text(encoding="utf-8"), re.M)
 
 
 def test_the_tree_has_every_folder_of_the_package_and_no_other():
     tree = blocks(DOCS / "architecture.md")[0].partition("\ndiffgar/\n")[2]
     there = {path.parent.name for path in (ROOT / "diffgar").rglob("__init__.py")} - {"diffgar"}
-    assert there | {"jobs"} == set(re.findall(r"^ +(\w+)/(?: |$)", tree, re.M))
+    assert there == set(re.findall(r"^ +(\w+)/(?: |$)", tree, re.M))
     files = {path.name for path in (ROOT / "diffgar").rglob("*.py")}
     assert set(re.findall(r"\w+\.py", tree)) <= files
 
@@ -176,14 +175,15 @@ def test_the_backbone_that_is_shown_keeps_the_contract(tmp_path, monkeypatch):
     backbone = instantiate({"_target_": config._target_, **sizes})
     mask = torch.arange(7) < torch.tensor([[7], [4]])
     latents = torch.randn(2, 7, 6) * mask.unsqueeze(-1)
-    text = torch.randn(2, 3, 5), torch.tensor([[True] * 3, [True] * 2 + [False]])
+    text = TextStates(torch.randn(2, 3, 5), torch.tensor([[True] * 3, [True] * 2 + [False]]))
+    second = TextStates(text.hidden_states[1:, :2], text.mask[1:, :2])
     timesteps = torch.tensor([10, 900])
-    prediction = backbone(latents, timesteps, *text, mask)
-    short = backbone(latents[1:, :4], timesteps[1:], text[0][1:, :2], text[1][1:, :2])
+    prediction = backbone(latents, timesteps, text, mask)
+    short = backbone(latents[1:, :4], timesteps[1:], second)
     assert prediction.shape == (2, 7, 6)
     torch.testing.assert_close(prediction[1:, :4], short, atol=1e-5, rtol=1e-5)  # padding changes nothing
     order = torch.tensor([1, 0, 2, 3])
-    moved = backbone(latents[1:, order], timesteps[1:], text[0][1:, :2], text[1][1:, :2])
+    moved = backbone(latents[1:, order], timesteps[1:], second)
     assert not torch.allclose(moved, short[:, order], atol=1e-3)  # it knows where a frame stands
 
 
@@ -191,3 +191,14 @@ def test_the_metric_that_is_shown_has_the_values_that_are_told():
     names: dict = {}
     exec(blocks(DOCS / "your_metric.md", "python")[0], names)
     np.testing.assert_allclose(names["discounted_gain"](np.array([1.0, 3.0])), [100, 50])
+
+
+def test_the_steering_method_that_is_shown_removes_what_points_along_the_value(monkeypatch):
+    monkeypatch.setattr(methods, "METHODS", dict(methods.METHODS))
+    names = dict(vars(methods))
+    exec(blocks(DOCS / "your_steering_method.md", "python")[0], names)
+    plain, avoided = (F.normalize(torch.randn(2, 3, 8), dim=-1) for _ in range(2))
+    bench = SimpleNamespace(plain=lambda pairs: plain, avoided=lambda negatives: avoided)
+    answers = {w: names["Projection"]().answer(bench, None, None, {"weight": w}).queries for w in (0, 1)}
+    torch.testing.assert_close(answers[0], plain)
+    torch.testing.assert_close((answers[1] * avoided).sum(dim=-1), torch.zeros(2, 3), atol=1e-5, rtol=0)

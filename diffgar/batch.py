@@ -27,8 +27,9 @@ class Batch:
 
     def to(self, device: torch.device | str) -> "Batch":
         """On a device; a copy to a GPU does not wait."""
-        how = {"device": device, "non_blocking": torch.device(device).type == "cuda"}
-        return Batch(self.latents.to(**how), self.mask.to(**how), self.text.to(**how), self.track.to(**how), self.step)
+        on_gpu = torch.device(device).type == "cuda"
+        latents, mask, track = (x.to(device, non_blocking=on_gpu) for x in (self.latents, self.mask, self.track))
+        return Batch(latents, mask, self.text.to(device, non_blocking=on_gpu), track, self.step)
 
     def pin_memory(self) -> "Batch":
         """In memory that a GPU reads while it computes; a DataLoader calls this."""

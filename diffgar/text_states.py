@@ -42,9 +42,12 @@ class TextStates:
         self, device: torch.device | str | None = None, dtype: torch.dtype | None = None, non_blocking: bool = False
     ) -> "TextStates":
         """On a device; dtype: of the token states."""
-        how = {"device": device, "non_blocking": non_blocking}
-        embedding = None if self.embedding is None else self.embedding.to(**how)
-        return TextStates(self.hidden_states.to(dtype=dtype, **how), self.mask.to(**how), embedding, self.num_truncated)
+
+        def moved(tensor: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+            return tensor.to(device, dtype or tensor.dtype, non_blocking)
+
+        embedding = None if self.embedding is None else moved(self.embedding)
+        return TextStates(moved(self.hidden_states, dtype), moved(self.mask), embedding, self.num_truncated)
 
     def pin_memory(self) -> "TextStates":
         """In memory that a GPU reads while it computes; a DataLoader calls this."""

@@ -5,14 +5,14 @@ from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
-from diffusers import SchedulerMixin
 from torch import Tensor, nn
 
 from diffgar.batch import Batch
 from diffgar.errors import InputError
+from diffgar.models.backbones.base import Backbone
 from diffgar.models.backbones.layers import Dropout
 from diffgar.models.contrastive import info_nce
-from diffgar.models.diffusion.formulas import signal_and_sigma
+from diffgar.models.diffusion.formulas import NoiseScheduler, signal_and_sigma
 from diffgar.models.diffusion.guidance import Negative
 from diffgar.models.diffusion.loss_parts import Draws, Noisy
 from diffgar.models.diffusion.objective import Objective
@@ -33,12 +33,12 @@ class Regression(LatentDiffusion):
     row, sampled = "regression", False
     noise_levels = (999,)  # it has but one
 
-    def __init__(self, backbone: nn.Module, noise_scheduler: SchedulerMixin, objective: Objective, **parts):
+    def __init__(self, backbone: Backbone, noise_scheduler: NoiseScheduler, objective: Objective, **parts):
         super().__init__(backbone, noise_scheduler, objective, **parts)
         # It predicts latents whatever the noise scheduler says, and at one level there is none to weigh more.
         self.objective = replace(objective.unweighted(), prediction_type="sample")
 
-    def noisy(self, noise_scheduler: SchedulerMixin, batch: Batch, draws: Draws) -> Noisy:
+    def noisy(self, noise_scheduler: NoiseScheduler, batch: Batch, draws: Draws) -> Noisy:
         """Nothing: the same for every track."""
         return self.nothing(*batch.mask.shape)
 

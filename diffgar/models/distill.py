@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
-from diffusers import SchedulerMixin
 from torch import Tensor
 
 from diffgar.batch import Batch
 from diffgar.errors import InputError
 from diffgar.models.diffusion.ddim import Level, ddim_steps, level_at
+from diffgar.models.diffusion.formulas import NoiseScheduler
 from diffgar.models.diffusion.guidance import Guidance
 from diffgar.models.diffusion.loss_parts import Draws, Noisy
 from diffgar.models.diffusion.sampling import Sampler
@@ -82,7 +82,7 @@ class Student(LatentDiffusion):
     def on_fit_start(self) -> None:
         self.get_teacher().to(self.device)
 
-    def noisy(self, noise_scheduler: SchedulerMixin, batch: Batch, draws: Draws) -> Noisy:
+    def noisy(self, noise_scheduler: NoiseScheduler, batch: Batch, draws: Draws) -> Noisy:
         """As for its teacher, a drawn timestep standing for the student's own next level above it."""
         timesteps = (draws.timesteps // self.stride + 1) * self.stride - 1
         return super().noisy(noise_scheduler, batch, replace(draws, timesteps=timesteps))

@@ -20,6 +20,11 @@ class LatentModule(ClipsGradients, LightningModule):
     validate: called with this module at every validation, returns metrics to log ("R@10" chooses the checkpoint).
     """
 
+    latent_mean: Tensor
+    latent_std: Tensor
+    null_text: Tensor
+    frames: Tensor
+
     def __init__(
         self,
         latent_mean: Tensor,

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-from diffusers import SchedulerMixin
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 
 from diffgar.batch import Batch
 from diffgar.errors import InputError
-from diffgar.models.backbones.base import check_backbone
+from diffgar.models.backbones.base import Backbone, check_backbone
+from diffgar.models.diffusion.formulas import NoiseScheduler
 from diffgar.models.diffusion.guidance import Negative
 from diffgar.models.diffusion.loss_parts import Draws, LossParts, drop_captions
 from diffgar.models.diffusion.noise_keys import seed_of
@@ -30,12 +30,12 @@ class LatentDiffusion(LossParts, LatentModule):
 
     row = "gdr"  # its name in a table
     sampled = True  # its queries depend on the sampler
-    noise_levels = (100, 300, 500, 700, 900)  # timesteps at which validation reports the loss
+    noise_levels: Sequence[int] = (100, 300, 500, 700, 900)  # timesteps at which validation reports the loss
 
     def __init__(
         self,
-        backbone: nn.Module,
-        noise_scheduler: SchedulerMixin,
+        backbone: Backbone,
+        noise_scheduler: NoiseScheduler,
         objective: Objective,
         seed: int = 0,
         joint: bool = True,
@@ -93,16 +93,15 @@ class LatentDiffusion(LossParts, LatentModule):
         Drawn for the whole global batch from (seed, step) and cut, so that they do not depend on the number of
         processes, nor on whether the run was resumed.
         """
-        size, world_size = len(batch), self.trainer.world_size
-        mine = slice(self.trainer.global_rank * size, (self.trainer.global_rank + 1) * size)
+        size, rank = len(batch), self.trainer.global_rank
+        global_size, mine = size * self.trainer.world_size, slice(rank * size, (rank + 1) * size)
         purpose = "training" if self.training else "validation"
         generator = torch.Generator(self.device).manual_seed(seed_of(purpose, self.seed, batch.step))
-        options = {"generator": generator, "device": self.device}
-        noise = torch.randn(size * world_size, *batch.latents.shape[1:], **options)
-        num_timesteps = self.noise_scheduler.config.num_train_timesteps
-        timesteps = torch.randint(num_timesteps, (size * world_size,), **options)
-        dropped = torch.rand(size * world_size, **options) < self.objective.caption_dropout
-        return Draws(noise[mine], timesteps[mine], dropped[mine])
+        shape, num_timesteps = (global_size, *batch.latents.shape[1:]), self.noise_scheduler.config.num_train_timesteps
+        noise = torch.randn(shape, generator=generator, device=self.device)
+        timesteps = torch.randint(num_timesteps, (global_size,), generator=generator, device=self.device)
+        chances = torch.rand(global_size, generator=generator, device=self.device)
+        return Draws(noise[mine], timesteps[mine], chances[mine] < self.objective.caption_dropout)
 
     @torch.no_grad()
     def generate(

@@ -7,13 +7,13 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from diffgar.models.diffusion.formulas import clean_latents, implied_noise, signal_and_sigma
+from diffgar.models.diffusion.formulas import NoiseScheduler, clean_latents, implied_noise, signal_and_sigma
 
 Level = tuple[Tensor, Tensor]  # signal and sigma, (B, 1, 1) each
 Predict = Callable[[Tensor, Tensor], Tensor]  # noisy latents (B, T, D) and timesteps (B,) → prediction (B, T, D)
 
 
-def level_at(noise_scheduler, timesteps: Tensor) -> Level:
+def level_at(noise_scheduler: NoiseScheduler, timesteps: Tensor) -> Level:
     """The level of each timestep (B,); below 0 is the clean end, as DDIM's last step has it."""
     signal, sigma = signal_and_sigma(noise_scheduler, timesteps.clamp(min=0))
     clean = (timesteps < 0).view(-1, 1, 1)
@@ -21,7 +21,12 @@ def level_at(noise_scheduler, timesteps: Tensor) -> Level:
 
 
 def ddim_steps(
-    predict: Predict, noise_scheduler, noisy_latents: Tensor, timesteps: Tensor, stride: int, num_steps: int
+    predict: Predict,
+    noise_scheduler: NoiseScheduler,
+    noisy_latents: Tensor,
+    timesteps: Tensor,
+    stride: int,
+    num_steps: int,
 ) -> Tensor:
     """The latents (B, T, D) after `num_steps` DDIM steps of `stride` timesteps (Song et al. 2021, arXiv 2010.02502,
     eq. 12 without noise), each sample from its own of `timesteps` (B,)."""

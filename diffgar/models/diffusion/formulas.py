@@ -4,12 +4,24 @@ Notation of Ho et al. 2020 (arXiv 2006.11239): noisy = signal · latents + sigma
 sigma = √(1 − ᾱ); the signal-to-noise ratio is SNR = ᾱ / (1 − ᾱ).
 """
 
+from typing import Any, Protocol
+
 from torch import Tensor
 
 PREDICTION_TYPES = ("sample", "epsilon", "v_prediction")
 
 
-def signal_and_sigma(noise_scheduler, timesteps: Tensor) -> tuple[Tensor, Tensor]:
+class NoiseScheduler(Protocol):
+    """What is read of the diffusers scheduler that a model is trained with.
+
+    alphas_cumprod (num_train_timesteps,): ᾱ of each timestep. config: with `prediction_type` and `num_train_timesteps`.
+    """
+
+    config: Any
+    alphas_cumprod: Tensor
+
+
+def signal_and_sigma(noise_scheduler: NoiseScheduler, timesteps: Tensor) -> tuple[Tensor, Tensor]:
     """√ᾱ and √(1 − ᾱ) at each timestep (B,), as (B, 1, 1) each."""
     alpha_bar = noise_scheduler.alphas_cumprod.to(timesteps.device)[timesteps].view(-1, 1, 1)
     return alpha_bar.sqrt(), (1 - alpha_bar).sqrt()

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from diffgar.errors import InputError
-from diffgar.models.diffusion.formulas import clean_latents, signal_and_sigma
+from diffgar.models.backbones.base import Backbone
+from diffgar.models.diffusion.formulas import NoiseScheduler, clean_latents, signal_and_sigma
 from diffgar.text_states import TextStates, joined
 from diffgar.values import is_number, number
 
@@ -84,8 +85,8 @@ class Guidance:
 
     def denoiser(
         self,
-        backbone: nn.Module,
-        noise_scheduler,
+        backbone: Backbone,
+        noise_scheduler: NoiseScheduler,
         caption: TextStates,
         null: TextStates,
         negatives: Sequence[Negative] = (),
@@ -106,8 +107,8 @@ class Denoiser:
 
     def __init__(
         self,
-        backbone: nn.Module,
-        noise_scheduler,
+        backbone: Backbone,
+        noise_scheduler: NoiseScheduler,
         terms: Sequence[Term],
         guidance: Guidance = Guidance(),  # noqa: B008 (frozen)
         mask: Tensor | None = None,

@@ -4,11 +4,10 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from diffusers import SchedulerMixin
 from torch import Tensor
 
 from diffgar.batch import Batch
-from diffgar.models.diffusion.formulas import diffusion_target, signal_and_sigma
+from diffgar.models.diffusion.formulas import NoiseScheduler, diffusion_target, signal_and_sigma
 from diffgar.text_states import TextStates
 
 
@@ -43,7 +42,7 @@ class LossParts:
         """The captions as the backbone is told them, (B)."""
         return batch.text
 
-    def noisy(self, noise_scheduler: SchedulerMixin, batch: Batch, draws: Draws) -> Noisy:
+    def noisy(self, noise_scheduler: NoiseScheduler, batch: Batch, draws: Draws) -> Noisy:
         """What the backbone predicts from."""
         signal, sigma = signal_and_sigma(noise_scheduler, draws.timesteps)
         return Noisy(signal * batch.latents + sigma * draws.noise, draws.timesteps, (signal, sigma))

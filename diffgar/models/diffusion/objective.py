@@ -5,13 +5,13 @@ Notation of `formulas.py`.
 
 from dataclasses import dataclass, replace
 
-from diffusers import SchedulerMixin
-from torch import Tensor, nn
+from torch import Tensor
 
 from diffgar.batch import Batch
 from diffgar.errors import InputError
+from diffgar.models.backbones.base import Backbone
 from diffgar.models.contrastive import info_nce, nt_xent
-from diffgar.models.diffusion.formulas import PREDICTION_TYPES, clean_latents
+from diffgar.models.diffusion.formulas import PREDICTION_TYPES, NoiseScheduler, clean_latents
 from diffgar.models.diffusion.loss_parts import Draws, LossParts
 from diffgar.models.distributed import gather_rows
 from diffgar.models.encoders.base import pool
@@ -34,9 +34,10 @@ class Losses:
 
     def means(self) -> dict[str, Tensor]:
         """Their means over the batch, by the names under which they are logged: the parts where there are two."""
-        parts = {"loss": self.total, "mse": self.mse, "contrastive": self.contrastive}
-        shown = {"loss"} if self.contrastive is None else set(parts)
-        return {name: losses.mean() for name, losses in parts.items() if name in shown}
+        total = {"loss": self.total.mean()}
+        if self.contrastive is None:
+            return total
+        return total | {"mse": self.mse.mean(), "contrastive": self.contrastive.mean()}
 
 
 def loss_weights(
@@ -96,8 +97,8 @@ class Objective:
 
     def loss(
         self,
-        backbone: nn.Module,
-        noise_scheduler: SchedulerMixin,
+        backbone: Backbone,
+        noise_scheduler: NoiseScheduler,
         batch: Batch,
         draws: Draws,
         parts: LossParts = LossParts(),  # noqa: B008 (has no state)
@@ -122,9 +123,9 @@ class Objective:
 
     def contrastive_term(self, ranked: Tensor, batch: Batch, parts: LossParts) -> Tensor:
         """The contrastive loss (B,) between the time means of `ranked`, normalised (B, T, D), and the true latents'."""
-        views = ranked.float(), batch.latents.float()
+        views = [ranked.float(), batch.latents.float()]
         if self.contrastive_loss == "info_nce":
-            views = map(parts.as_ranked, views)
+            views = [parts.as_ranked(view) for view in views]
         query, index = (pool(view, batch.mask) for view in views)  # (B, D)
         loss = CONTRASTIVE_LOSSES[self.contrastive_loss]
         return loss(query, index, self.contrastive_temperature, gather_rows, batch.track)
@@ -134,7 +135,7 @@ class Objective:
         return replace(self, min_snr_gamma=None, p2_gamma=0.0)
 
 
-def check_schedule(noise_scheduler) -> None:
+def check_schedule(noise_scheduler: NoiseScheduler) -> None:
     """Refuse schedules with which a perfect prediction would not step back to the clean latents."""
     config = noise_scheduler.config
     if config.prediction_type == "epsilon" and noise_scheduler.alphas_cumprod[-1] < 1e-6:

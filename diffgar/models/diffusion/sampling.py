@@ -6,15 +6,27 @@ A solver is a fresh diffusers scheduler. Everything here is in the normalised sp
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler
 from torch import Tensor
 
 from diffgar.errors import InputError
+from diffgar.models.diffusion.formulas import NoiseScheduler
 from diffgar.models.diffusion.guidance import Denoiser, Guidance
 from diffgar.models.diffusion.objective import check_schedule
 from diffgar.values import whole
+
+
+class Solver(NoiseScheduler, Protocol):
+    """What is used of a diffusers scheduler as a solver. timesteps: those it steps through, falling."""
+
+    timesteps: Tensor
+
+    def set_timesteps(self, num_inference_steps: int) -> None: ...
+
+    def step(self, model_output: Tensor, timestep: Any, sample: Tensor, **options: Any) -> Any: ...
 
 
 def draw_noise(generators: Sequence[torch.Generator], num_frames: int, dim: int, device) -> Tensor:
@@ -25,7 +37,7 @@ def draw_noise(generators: Sequence[torch.Generator], num_frames: int, dim: int,
 
 def sample(
     denoise: Callable[[Tensor, Tensor], Tensor],
-    solver,
+    solver: Solver,
     latents: Tensor,
     timesteps: Sequence[int] | Tensor,
     generators: Sequence[torch.Generator] | None = None,
@@ -53,7 +65,7 @@ class Sampler:
     but memory.
     """
 
-    solver: Callable
+    solver: Callable[..., Solver]
     num_steps: int = 50
     num_samples: int = 1
     guidance_scale: float = 1.0
@@ -76,7 +88,7 @@ class Sampler:
     def guidance(self) -> Guidance:
         return Guidance(self.guidance_scale, self.interval, self.rescale, self.parallel)
 
-    def start(self, noise_scheduler):
+    def start(self, noise_scheduler: NoiseScheduler) -> Solver:
         """A fresh solver on the schedule that the model was trained with, its timesteps set and checked."""
         solver = self.solver(noise_scheduler.config)
         check_schedule(solver)
@@ -98,7 +110,7 @@ class Sampler:
         return {"solver": solver, **{name: getattr(self, name) for name in names}, "interval": list(self.interval)}
 
 
-def check_timesteps(solver) -> None:
+def check_timesteps(solver: Solver) -> None:
     """Refuse steps that start below the noise trained on, or that do not meet.
 
     DDIM and DDPM step from t to t − (1,000 // num_steps), whatever timestep comes next: with a count that does not

@@ -8,6 +8,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
+from hydra.utils import get_object
 
 import diffgar
 from diffgar.evaluation.reports import versions
@@ -61,6 +63,34 @@ def test_what_a_developer_has_is_what_is_tested_and_a_little_more():
 def test_the_tools_know_the_oldest_python_that_is_asked_for():
     oldest = PROJECT["requires-python"].removeprefix(">=")
     assert PYPROJECT["tool"]["ruff"]["target-version"] == "py" + oldest.replace(".", "")
+
+
+def test_the_citation_is_of_this_version_and_names_the_paper():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert (citation["version"], citation["license"]) == (diffgar.__version__, PROJECT["license"])
+    assert "2506.17886" in citation["preferred-citation"]["url"]
+
+
+def test_the_changelog_has_this_version_and_paths_that_are_there():
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    versions_told = re.findall(r"^## \[(.+?)\]", text, re.M)
+    assert versions_told[:2] == ["Unreleased", diffgar.__version__]
+    unreleased = text.partition(f"## [{diffgar.__version__}]")[0]
+    moved = [row.split("|")[2].replace("`", "").split(",") for row in unreleased.splitlines() if "`diffgar." in row]
+    assert len(moved) > 5
+    for first, *more in moved:
+        module = first.strip().rpartition(".")[0]
+        for path in (first.strip(), *(module + name.strip() for name in more)):
+            get_object(path)
+
+
+def test_hooks_before_a_commit_are_this_environments_own_tools():
+    (repository,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
+    assert repository["repo"] == "local"
+    tools = {line.partition("=")[0] for line in EXTRAS["test"]}
+    for hook in repository["hooks"]:
+        assert hook["language"] == "system"
+        assert hook["entry"].startswith("python -m ") and hook["entry"].split()[2] in tools
 
 
 def test_the_commit_of_another_repository_is_not_told_as_ours(tmp_path, monkeypatch):

@@ -63,6 +63,12 @@ def test_what_a_developer_has_is_what_is_tested_and_a_little_more():
 def test_the_tools_know_the_oldest_python_that_is_asked_for():
     oldest = PROJECT["requires-python"].removeprefix(">=")
     assert PYPROJECT["tool"]["ruff"]["target-version"] == "py" + oldest.replace(".", "")
+    assert PYPROJECT["tool"]["mypy"]["python_version"] == oldest
+
+
+def test_types_are_checked_strictly_where_nothing_else_is_said():
+    assert PYPROJECT["tool"]["mypy"]["strict"] and PYPROJECT["tool"]["mypy"]["files"] == ["diffgar"]
+    assert "python -m mypy\n" in (ROOT / ".ci/run").read_text(encoding="utf-8")
 
 
 def test_the_citation_is_of_this_version_and_names_the_paper():

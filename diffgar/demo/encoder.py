@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from diffgar.demo.towers import DIM, AudioTower, Block, LogMel
 from diffgar.models.encoders.base import AudioEncoder, TextEncoder, TextStates
 from diffgar.models.encoders.pretrained.recognise import refuse_others
-from diffgar.models.encoders.pretrained.weights import RANDOM, WeightsError, find_checkpoint, load_strict
+from diffgar.models.encoders.pretrained.tensor_files import WeightsError
+from diffgar.models.encoders.pretrained.weights import RANDOM, find_checkpoint, load_strict
 
 WEIGHTS = Path(__file__).with_suffix(".safetensors")
 
@@ -133,7 +134,9 @@ def load_weights(tower: nn.Module, name: str, weights: str | Path | None) -> str
     if weights == RANDOM:
         return RANDOM
     path, prefix = _file(weights), f"{name}."
-    state = find_checkpoint(path, "").state()
+    checkpoint = find_checkpoint(path, "")
+    assert checkpoint is not None  # which "random" alone has none of
+    state = checkpoint.state()
     refuse_others(state, "the demo pair", str(path))
     own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
     load_strict(tower, own, str(path))

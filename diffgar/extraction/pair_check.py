@@ -55,7 +55,7 @@ def self_test(
 
 def common_mean(card: Card) -> float:
     """The length of the train latents' mean as a multiple of their standard deviation; 0 without a train split."""
-    return 0.0 if card.mean is None else float(np.linalg.norm(card.mean) / np.linalg.norm(card.std))
+    return 0.0 if card.mean is None or card.std is None else float(np.linalg.norm(card.mean) / np.linalg.norm(card.std))
 
 
 def warn_of_common_mean(card: Card, folder: Path) -> None:

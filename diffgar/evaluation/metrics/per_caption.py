@@ -66,12 +66,12 @@ def teacher_scores(embeddings: Tensor, index: Tensor, targets: Tensor, captions:
 
 def mean_with_interval(values: Tensor, groups: Tensor, num_resamples: int, seed: int) -> dict[str, float]:
     """values (S, Q) of S samples: mean, std over samples, and a 95 % bootstrap interval by group (Q,) of the mean."""
-    groups = np.unique(groups.numpy(), return_inverse=True)[1]
-    values = values.double().numpy()
-    totals = np.zeros((groups.max() + 1, 2))  # a group's sum, and its number of values
-    np.add.at(totals, groups, np.stack([values.mean(axis=0), np.ones(values.shape[1])], axis=1))
+    group_of = np.unique(groups.numpy(), return_inverse=True)[1]  # (Q,), counted from 0
+    found = values.double().numpy()  # (S, Q)
+    totals = np.zeros((group_of.max() + 1, 2))  # a group's sum, and its number of values
+    np.add.at(totals, group_of, np.stack([found.mean(axis=0), np.ones(found.shape[1])], axis=1))
     means = [np.divide(*(drawn @ totals)) for drawn in redraw(len(totals), num_resamples, seed)]
     low, high = np.percentile(means, (2.5, 97.5))
-    std = values.mean(axis=1).std(ddof=1) if len(values) > 1 else 0.0
-    summary = {"mean": values.mean(), "std": std, "low": low, "high": high}
-    return {key: float(number) for key, number in summary.items()} | {"n": values.shape[1]}
+    std = found.mean(axis=1).std(ddof=1) if len(found) > 1 else 0.0
+    summary = {"mean": found.mean(), "std": std, "low": low, "high": high}
+    return {key: float(number) for key, number in summary.items()} | {"n": found.shape[1]}

@@ -66,15 +66,15 @@ def bootstrap_metrics(
     captions are drawn together. Two rows bootstrapped with one seed and one grouping meet the same tracks in every
     redraw, so their difference is a paired one. Returns metric → (num_resamples,). Efron & Tibshirani 1993, ch. 8.
     """
-    groups = np.unique(groups.numpy(), return_inverse=True)[1]
-    num_groups = int(groups.max()) + 1
+    group_of = np.unique(groups.numpy(), return_inverse=True)[1]  # (Q,), counted from 0
+    num_groups = int(group_of.max()) + 1
     per_seed = [_per_query(ranks) for ranks in samples]
     names = list(per_seed[0])
     values = np.stack([np.mean([columns[name] for columns in per_seed], axis=0) for name in names], axis=1)
     totals = np.zeros((num_groups, len(names) + 1))  # a track's sums over its queries, and their number
-    np.add.at(totals, groups, np.column_stack([values, np.ones(len(values))]))
+    np.add.at(totals, group_of, np.column_stack([values, np.ones(len(values))]))
     orders = [np.argsort(ranks.mid.numpy(), kind="stable") for ranks in samples]
-    ordered = [(ranks.mid.numpy()[order], groups[order]) for ranks, order in zip(samples, orders, strict=True)]
+    ordered = [(ranks.mid.numpy()[order], group_of[order]) for ranks, order in zip(samples, orders, strict=True)]
     factors = np.array([_medr_factor(ranks, pool_size, protocol) for ranks in samples])
     rows, medians = np.empty((num_resamples, len(names))), np.empty((num_resamples, len(samples)))
     for b, drawn in enumerate(redraw(num_groups, num_resamples, seed)):

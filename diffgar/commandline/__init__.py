@@ -4,7 +4,9 @@ from pathlib import Path
 
 from diffgar.errors import InputError
 
-CONFIG_ROOT = Path(__file__).resolve().parents[2] / "config"
+PACKAGE = Path(__file__).resolve().parents[1]
+INSTALLED = PACKAGE / "config"  # a wheel has the configs inside the package, the repository has them beside it
+CONFIG_ROOT = INSTALLED if INSTALLED.is_dir() else PACKAGE.parent / "config"
 
 
 class CommandError(InputError):

@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import yaml
 from hydra.errors import (
@@ -92,9 +92,9 @@ def keys_of(cfg: DictConfig, above: str = "") -> Iterator[str]:
     """All keys of a config but Hydra's own, in dots."""
     for name in cfg:
         if above or name != "hydra":
-            yield f"{above}{name}"
+            yield (full := above + str(name))
             if isinstance(node := cfg._get_node(name), DictConfig) and not node._is_none() and not node._is_missing():
-                yield from keys_of(node, f"{above}{name}.") if not node._is_interpolation() else ()
+                yield from keys_of(node, f"{full}.") if not node._is_interpolation() else ()
 
 
 def no_value(error: OmegaConfBaseException, composed: Callable) -> Found:
@@ -168,13 +168,14 @@ def circle_sentence(error: RecursionError) -> str | None:
     traceback, last = error.__traceback__, None
     while traceback:
         tree = traceback.tb_frame.f_locals.get("root")
-        if traceback.tb_frame.f_code.co_name == "_create_defaults_tree_impl" and tree.parent and tree.parent.parent:
+        here = traceback.tb_frame.f_code.co_name == "_create_defaults_tree_impl"
+        if here and tree is not None and tree.parent and tree.parent.parent:
             last = tree.node.get_config_path()
         traceback = traceback.tb_next
     return f"the defaults of {last}.yaml lead back to itself; take that out" if last else None
 
 
-def meant(word: str, known: list[str]) -> str:
+def meant(word: str, known: Sequence[str]) -> str:
     """A question, if something of a similar name is known; of keys in dots also by their last part."""
     known = [name for name in known if not word.startswith(f"{name}.")]  # what it would lie in
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.7)

@@ -12,11 +12,10 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from diffgar.commandline import CONFIG_ROOT
+from diffgar.commandline import CONFIG_ROOT, PACKAGE
 from diffgar.commandline.hydra_messages import circle_sentence, config_sentence, yaml_sentence
 from diffgar.errors import InputError
 
-ROOT = CONFIG_ROOT.parent
 OURS = (ValueError, FileNotFoundError, ImportError, NotImplementedError, RuntimeError)  # where our own code raises them
 FULL = (errno.ENOSPC, errno.EDQUOT)
 FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -68,7 +67,7 @@ def raised_in(traceback: TracebackType | None, belongs: Callable[[Path], bool]) 
 
 
 def is_ours(path: Path) -> bool:
-    return path.is_relative_to(ROOT / "diffgar") or path.parent == ROOT
+    return path.is_relative_to(PACKAGE) or path.parent == CONFIG_ROOT.parent  # the scripts lie beside the configs
 
 
 def is_hydras(path: Path) -> bool:

@@ -26,19 +26,20 @@ def check_values(cfg: DictConfig, hydra: DictConfig) -> None:
     values = [item for item in values if isinstance(item.value(), dict) or not is_group(item.key_or_group, places)]
     if not values:
         return
-    kept = [item.input_line for item in parsed if item not in values]
+    kept = [str(item.input_line) for item in parsed if item not in values]
     before = compose(hydra.job.config_name, [*hydra.overrides.hydra, *kept], places)
     for item in values:
-        check(cfg, before, item.key_or_group, item.input_line)
+        check(cfg, before, item.key_or_group, str(item.input_line))
 
 
 def check_choices(cfg: DictConfig, choices: DictConfig) -> None:
     """Raise ConfigError for a file chosen for a group that has no `key: value` in it."""
     for group, choice in choices.items():
-        chosen = choice is not None and OmegaConf.select(cfg, group, throw_on_resolution_failure=False)
-        if OmegaConf.is_config(chosen) and (OmegaConf.is_list(chosen) or not len(chosen)):
-            found = "is a list" if OmegaConf.is_list(chosen) else "is empty"
-            raise ConfigError(f"{group}/{choice}.yaml {found}; it needs lines of key: value, as the others there have")
+        chosen = None if choice is None else OmegaConf.select(cfg, str(group), throw_on_resolution_failure=False)
+        if isinstance(chosen, ListConfig) or (isinstance(chosen, DictConfig) and not len(chosen)):
+            found = "is a list" if isinstance(chosen, ListConfig) else "is empty"
+            file = f"{group!s}/{choice}.yaml"
+            raise ConfigError(f"{file} {found}; it needs lines of key: value, as the others there have")
 
 
 def check(cfg: DictConfig, before: DictConfig, key: str, typed: str) -> None:
@@ -46,7 +47,7 @@ def check(cfg: DictConfig, before: DictConfig, key: str, typed: str) -> None:
     default, value = (OmegaConf.select(config, key, throw_on_resolution_failure=False) for config in (before, cfg))
     if isinstance(default, DictConfig) and isinstance(value, DictConfig):
         for name in value:
-            check(cfg, before, f"{key}.{name}", typed)
+            check(cfg, before, f"{key}." + str(name), typed)
     elif expected := expectation(default, value):
         shown = OmegaConf.to_container(default) if OmegaConf.is_config(default) else default
         raise CommandError(f"{typed}: {expected} is expected for {key} (the config has {shown}), not {value!r}")
@@ -54,7 +55,7 @@ def check(cfg: DictConfig, before: DictConfig, key: str, typed: str) -> None:
         OmegaConf.update(cfg, key, int(value))
 
 
-def expectation(default, value) -> str | None:
+def expectation(default: object, value: object) -> str | None:
     """What a value should have been, if it can be of no use where the default is."""
     word = isinstance(value, str) and any(map(str.isalpha, value)) and value not in WORDS_FOR_NUMBERS
     if word and isinstance(default, bool):
@@ -71,9 +72,9 @@ def expectation(default, value) -> str | None:
     return None
 
 
-def is_number(default) -> bool:
+def is_number(default: object) -> bool:
     return isinstance(default, numbers.Number) and not isinstance(default, bool)
 
 
-def is_whole(default) -> bool:
+def is_whole(default: object) -> bool:
     return isinstance(default, int) and not isinstance(default, bool)

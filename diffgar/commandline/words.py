@@ -13,7 +13,7 @@ from diffgar.commandline.quoting import quote, quoted
 SWITCHES = {"--help", "-h", "--hydra-help", "--version", "--resolve", "--run", "-r", "--multirun", "-m"} | {
     *("--shell-completion", "-sc")
 }
-CHOICES = {  # Hydra's options that take a value, and which
+CHOICES: dict[str, tuple[str, ...] | None] = {  # Hydra's options that take a value, and which
     **dict.fromkeys(("--cfg", "-c"), ("job", "hydra", "all")),
     **dict.fromkeys(("--info", "-i"), ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")),
     **dict.fromkeys(("--package", "-p", "--config-path", "-cp", "--config-name", "-cn"), None),
@@ -58,7 +58,9 @@ def read(argv: Sequence[str], flags: Sequence[str] = ()) -> Line:
     Raises CommandError for a flag that there is not, one without its value, and a word that is neither a flag nor
     key=value.
     """
-    line, folders, own = Line(), [], []
+    line = Line()
+    folders: list[str] = []
+    own: list[str] = []  # the folder of --config FILE
     sweeps, left = bool({"-m", "--multirun"} & set(argv)), list(argv)
     while left:
         word = left.pop(0)
@@ -75,7 +77,7 @@ def read(argv: Sequence[str], flags: Sequence[str] = ()) -> Line:
         elif name in ("--config-dir", "-cd"):
             folders.append(value_of(word, left))
         elif name in ("--info", "-i"):  # its value may be left out: argparse would take the next word for it
-            value = value_of(word, left) if word != name or left[:1] and left[0] in CHOICES[name] else "all"
+            value = value_of(word, left) if word != name or left[:1] and left[0] in (CHOICES[name] or ()) else "all"
             line.options.append(f"{name}={known(value, CHOICES[name], name)}")
         elif name in CHOICES:
             line.options += [name, known(value_of(word, left), CHOICES[name], name)]
@@ -83,8 +85,9 @@ def read(argv: Sequence[str], flags: Sequence[str] = ()) -> Line:
             line.overrides.append(override(f"{name[2:]}={value_of(word, left)}", sweeps))
         else:
             raise CommandError(no_such_flag(name, flags))
-    line.folder, *others = [*own, *folders] or [None]
-    line.overrides = with_places(line.overrides, others)
+    places = [*own, *folders]
+    line.folder = places[0] if places else None
+    line.overrides = with_places(line.overrides, places[1:])
     return line
 
 

@@ -1,11 +1,11 @@
 """The data module: the stores that a model is trained on, opened, checked and handed out batch by batch."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 import torch
-from pytorch_lightning import LightningDataModule
+from pytorch_lightning import LightningDataModule, Trainer
 from pytorch_lightning.utilities import rank_zero_only
 from torch.utils.data import DataLoader, Sampler
 
@@ -18,14 +18,21 @@ from diffgar.errors import InputError
 log = logging.getLogger(__name__)
 
 
+def trainer_of(datamodule: LightningDataModule) -> Trainer:
+    """The trainer that a data module serves; RuntimeError where it serves none yet."""
+    if datamodule.trainer is None:
+        raise RuntimeError("this data module has no trainer yet; hand it to Trainer.fit")
+    return datamodule.trainer
+
+
 class StepSampler(Sampler):
     """Steps from the trainer's own to the last, so that a resumed run goes on where it stopped."""
 
     def __init__(self, datamodule: LightningDataModule, num_steps: int):
         self.datamodule, self.num_steps = datamodule, num_steps
 
-    def __iter__(self):
-        trainer = self.datamodule.trainer
+    def __iter__(self) -> Iterator[int]:
+        trainer = trainer_of(self.datamodule)
         return iter(range(trainer.global_step * trainer.accumulate_grad_batches, self.num_steps))
 
     def __len__(self) -> int:
@@ -116,15 +123,17 @@ class LatentDataModule(LightningDataModule):
         }
 
     def setup(self, stage: str) -> None:
-        device = self.trainer.strategy.root_device
+        trainer = trainer_of(self)
+        device = trainer.strategy.root_device
         for store in (self.audio, self.text):
-            store.hold(device if self.num_workers == 0 else "cpu", self.memory, self.trainer.num_devices)
+            store.hold(device if self.num_workers == 0 else "cpu", self.memory, trainer.num_devices)
 
     def batches(self, split: str, shuffle_captions: bool = False) -> LatentBatches:
-        world_size = self.trainer.world_size
+        trainer = trainer_of(self)
+        world_size = trainer.world_size
         if self.batch_size % world_size:
             raise InputError(f"batch_size {self.batch_size} does not divide among {world_size} processes; change one")
-        size, rank = self.batch_size // world_size, (self.trainer.global_rank, world_size)
+        size, rank = self.batch_size // world_size, (trainer.global_rank, world_size)
         return LatentBatches(
             self.audio,
             self.text,
@@ -139,8 +148,8 @@ class LatentDataModule(LightningDataModule):
         )
 
     def train_dataloader(self) -> DataLoader:
-        batches = self.batches("train", self.shuffle_captions)
-        sampler = StepSampler(self, self.trainer.max_steps * self.trainer.accumulate_grad_batches)
+        trainer, batches = trainer_of(self), self.batches("train", self.shuffle_captions)
+        sampler = StepSampler(self, trainer.max_steps * trainer.accumulate_grad_batches)
         return self._loader(batches, sampler)
 
     def val_dataloader(self) -> DataLoader | list:
@@ -150,8 +159,14 @@ class LatentDataModule(LightningDataModule):
         batches = self.batches("validation")
         return self._loader(batches, range(-(-len(batches.tracks) // self.batch_size)))
 
-    def _loader(self, batches: LatentBatches, steps) -> DataLoader:
-        workers = {"num_workers": self.num_workers, "persistent_workers": True} if self.num_workers else {}
+    def _loader(self, batches: LatentBatches, steps: Iterable[int]) -> DataLoader:
         on_gpu = any(isinstance(store.frames, torch.Tensor) for store in (self.audio, self.text))
         pin = torch.cuda.is_available() and not on_gpu  # what is there cannot be pinned
-        return DataLoader(batches, batch_size=None, sampler=steps, pin_memory=pin, **workers)
+        return DataLoader(
+            batches,
+            batch_size=None,
+            sampler=steps,
+            pin_memory=pin,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+        )

@@ -5,12 +5,17 @@ import os
 import signal
 import sys
 import threading
-from multiprocessing.context import BaseContext
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from multiprocessing.context import ForkContext, SpawnContext
 
 
-def context() -> BaseContext:
+def context() -> "ForkContext | SpawnContext":
     """fork where it is the system's way: workers touch neither torch nor the GPU, and start at once. Else spawn."""
-    return multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+    if sys.platform == "linux":
+        return multiprocessing.get_context("fork")
+    return multiprocessing.get_context("spawn")
 
 
 def begin() -> None:

@@ -5,7 +5,7 @@ A track is a pure function of (seed, split, number): more tracks of a split leav
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -95,7 +95,7 @@ def is_whole(folder: Path, tracks: list[tuple[str, int]]) -> bool:
     return not missing_of(folder, tracks) and holds(folder / "captions.csv", tracks)
 
 
-def read_collection(folder: str | Path, **sizes) -> Dataset:
+def read_collection(folder: str | Path, **sizes: int) -> Dataset:
     """The collection as a dataset, written first where it is not there yet; `sizes` are those of `write_collection`."""
     columns = {name: name for name in ("track_id", "path", "caption", "caption_id")}
     return read_dataset("demo", str(write_collection(folder, **sizes)), str(folder), columns, by_column())
@@ -154,7 +154,7 @@ def track_rows(seed: int, split: str, number: int) -> list[dict]:
     random, rows = generator(seed, split, number, 1), []
     for i in range(CAPTIONS_PER_TRACK):
         text, named = caption(attributes, random)
-        row = {"caption_id": f"{track_id(split, number)}-{i}", "track_id": track_id(split, number)}
+        row: dict[str, object] = {"caption_id": f"{track_id(split, number)}-{i}", "track_id": track_id(split, number)}
         row |= {"path": audio_path(split, number), "caption": text, "split": split}
         row |= {"duration": round(num_bars * bar_beats * 60 / tempo, 3), "named": "|".join(named)}
         rows.append(row | attributes)
@@ -173,12 +173,13 @@ def render_track(folder: Path, seed: int, split: str, number: int) -> None:
     os.replace(part, path)
 
 
-def rendered(folder: Path, seed: int, tracks: list[tuple[str, int]], num_workers: int) -> Iterator[None]:
+def rendered(folder: Path, seed: int, tracks: list[tuple[str, int]], num_workers: int) -> Generator[None, None, None]:
     """Render tracks, in worker processes if asked for; one item a finished track."""
     chunks = [(folder, seed, tracks[i : i + CHUNK]) for i in range(0, len(tracks), CHUNK)]
     if num_workers == 0 or len(chunks) < 2:
         for track in tracks:
-            yield render_track(folder, seed, *track)
+            render_track(folder, seed, *track)
+            yield
         return
     pool = ProcessPoolExecutor(num_workers, mp_context=workers.context(), initializer=workers.begin)
     try:

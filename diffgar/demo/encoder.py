@@ -134,7 +134,9 @@ def load_weights(tower: nn.Module, name: str, weights: str | Path | None) -> str
     if weights == RANDOM:
         return RANDOM
     path, prefix = _file(weights), f"{name}."
-    state = find_checkpoint(path, "").state()
+    checkpoint = find_checkpoint(path, "")
+    assert checkpoint is not None  # which "random" alone has none of
+    state = checkpoint.state()
     refuse_others(state, "the demo pair", str(path))
     own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
     load_strict(tower, own, str(path))

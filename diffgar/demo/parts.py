@@ -84,6 +84,7 @@ def bass_notes(tune: dict, drums: str) -> list:
         fifth = nearest(pitch_of(tune, chord[2], 3), 40)
         third = nearest(pitch_of(tune, chord[1], 3), 40)
         begin = bar * beats
+        line: list[tuple[float, float, int]]
         if drums == "jazz":
             line = [(i, 0.95, (root, third, fifth, third)[i]) for i in range(beats)]
         elif drums == "electronic":

@@ -16,7 +16,7 @@ SAMPLE_RATE = 22_050  # Hz; not the encoder's, so that resampling is exercised
 def soundfont() -> SoundFont:
     """The General MIDI soundfont that pretty_midi installs (GPL: used in place, not copied)."""
     package = find_spec("pretty_midi")
-    if package is None:
+    if package is None or package.origin is None:
         raise ModuleNotFoundError("pretty_midi brings the demo's soundfont; pip install pretty_midi")
     return SoundFont(Path(package.origin).with_name("TimGM6mb.sf2"), SAMPLE_RATE)
 

@@ -10,6 +10,7 @@ note above a preset's range.
 """
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,7 +57,7 @@ class SoundFont:
         if data[:4] != b"RIFF" or data[8:12] != b"sfbk":
             raise ValueError(f"{path}: not a SoundFont 2 file; reinstall the package that brings it")
         self.sample_rate = sample_rate
-        chunks = {}
+        chunks: dict[bytes, bytes] = {}
         for kind, start, size in _chunks(data, 12, len(data)):
             if kind == b"LIST":
                 chunks |= {name: data[at : at + n] for name, at, n in _chunks(data, start + 4, start + size)}
@@ -82,7 +83,7 @@ class SoundFont:
         zones = self.zones(bank, program, key, velocity)
         parts = [self._play(zone, key, num_samples) for zone in zones]
         release = max((SILENCE_DB / _seconds(zone.get(RELEASE, DEFAULTS[RELEASE])) for zone in zones), default=1000.0)
-        samples = np.sum(parts, axis=0, dtype=np.float32) if parts else np.zeros(num_samples, np.float32)
+        samples = np.stack(parts).sum(axis=0, dtype=np.float32) if parts else np.zeros(num_samples, np.float32)
         return Tone(samples, min(release, 1000.0))
 
     def _play(self, zone: Zone, key: int, num_samples: int) -> np.ndarray:
@@ -121,7 +122,7 @@ def _seconds(timecents: int) -> float:
     return 2 ** (timecents / 1200)
 
 
-def _chunks(data: bytes, start: int, end: int):
+def _chunks(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
     """(name, start, size) of the RIFF chunks in data[start:end]."""
     while start < end:
         size = struct.unpack_from("<I", data, start + 4)[0]

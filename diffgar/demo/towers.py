@@ -17,8 +17,10 @@ class LogMel(nn.Module):
     """
 
     sample_rate, n_fft, hop, num_mels = 16_000, 1024, 640, 64
+    taper: Tensor  # (n_fft,)
+    filters: Tensor  # (n_fft/2 + 1, M)
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.register_buffer("taper", torch.hann_window(self.n_fft), persistent=False)
         filters = mel_bank(self.num_mels, self.n_fft, self.sample_rate, f_min=30.0, f_max=7800.0, scale="htk")
@@ -68,6 +70,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         batch, length, dim = x.shape
         qkv = self.qkv(self.norm1(x)).view(batch, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)  # (3, B, h, L, C/h)
-        attended = F.scaled_dot_product_attention(*qkv, attn_mask=mask[:, None, None, :])  # (B, h, L, C/h)
+        query, key, value = qkv
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None, :])  # (B, h, L, C/h)
         x = x + self.out(attended.transpose(1, 2).reshape(batch, length, dim))
         return x + self.mlp(self.norm2(x))

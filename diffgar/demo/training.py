@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 from pytorch_lightning import LightningModule
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from diffgar.demo.encoder import DemoAudioEncoder, DemoTextEncoder, save_pair, split_words
@@ -42,7 +43,7 @@ class ContrastiveTowers(ClipsGradients, LightningModule):
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
         features = masked_bands(batch["features"].flatten(0, 1), self.max_mask)  # (B·K, F, M)
         latents = self.audio_encoder.tower(features).unflatten(0, batch["features"].shape[:2])  # (B, K, D)
-        text = self.text_encoder.encode(batch["captions"]).embedding  # (B, D)
+        text = embedding_of(self.text_encoder, batch["captions"])  # (B, D)
         loss = info_nce(text, pool(latents), 1 / self.log_scale.exp().clamp(max=100)).mean()
         self.log("train/loss", loss, prog_bar=True, batch_size=len(text))
         return loss
@@ -54,10 +55,10 @@ class ContrastiveTowers(ClipsGradients, LightningModule):
         if metrics["R@10"] > self.best[0]:
             self.best = metrics["R@10"], {key: value.detach().clone() for key, value in self.state_dict().items()}
 
-    def configure_optimizers(self) -> dict:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = self.make_optimizer(self.parameters())
-        lr_scheduler = {"scheduler": self.make_lr_scheduler(optimizer), "interval": "step"}
-        return {"optimizer": optimizer, "lr_scheduler": lr_scheduler}
+        lr_scheduler = self.make_lr_scheduler(optimizer)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": lr_scheduler, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict) -> None:
         checkpoint["best"] = self.best
@@ -69,10 +70,17 @@ class ContrastiveTowers(ClipsGradients, LightningModule):
         """Write the best state to `path`; returns retrieval by that very file on the test split, in per cent."""
         self.load_state_dict(self.best[1])
         save_pair(path, self.audio_encoder, self.text_encoder)
-        tracks = next(iter(self.trainer.datamodule.test_dataloader()))
+        tracks = next(iter(self.trainer.datamodule.test_dataloader()))  # type: ignore[attr-defined]
         with torch.inference_mode():
             figures = recalls(embedded(tracks, DemoAudioEncoder(path), DemoTextEncoder(path)))
         return {"validation R@10": self.best[0], **figures, "num_tracks": len(tracks)}
+
+
+def embedding_of(text_encoder: DemoTextEncoder, captions: list[str]) -> Tensor:
+    """The unit vectors (Q, D) of captions."""
+    embedding = text_encoder.encode(captions).embedding
+    assert embedding is not None  # this encoder always has one
+    return embedding
 
 
 def embedded(
@@ -80,7 +88,7 @@ def embedded(
 ) -> list[tuple[Tensor, Tensor]]:
     """The index vector (D,) of each track's windows and the embeddings (Q, D) of its captions."""
     return [
-        (pool(audio_encoder.tower(track["features"])), text_encoder.encode(track["captions"]).embedding)
+        (pool(audio_encoder.tower(track["features"])), embedding_of(text_encoder, track["captions"]))
         for track in tracks
     ]
 

@@ -1,6 +1,6 @@
 """Windows of audio and captions, for training the demo's encoder pair."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -12,8 +12,10 @@ from torch.utils.data import Dataset as TorchDataset
 from tqdm import tqdm
 
 from diffgar.dataloading.audio import load
+from diffgar.dataloading.datamodule import trainer_of
 from diffgar.dataloading.datasets.tracks import Dataset
 from diffgar.demo.collection import ATTRIBUTES, phrase
+from diffgar.demo.towers import LogMel
 
 
 class WindowsDataModule(LightningDataModule):
@@ -29,7 +31,7 @@ class WindowsDataModule(LightningDataModule):
     def __init__(
         self,
         dataset: Dataset,
-        frontend: Callable[[Tensor], Tensor],
+        frontend: LogMel,
         num_frames: int,
         batch_size: int = 128,
         num_windows: int = 3,
@@ -109,7 +111,7 @@ class TrainBatches(IterableDataset):
         return len(self.tracks) // self.data.batch_size
 
     def __iter__(self) -> Iterator[dict]:
-        self.random = np.random.default_rng([self.data.seed, self.data.trainer.current_epoch])
+        self.random = np.random.default_rng([self.data.seed, trainer_of(self.data).current_epoch])
         order = self.random.permutation(len(self.tracks))
         for batch in order[: len(self) * self.data.batch_size].reshape(len(self), -1):
             features = torch.stack([self._windows(i) for i in batch])  # (B, K, F, M)

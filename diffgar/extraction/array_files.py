@@ -4,6 +4,7 @@ and `stamp(name)`, which another array does not have."""
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -64,7 +65,8 @@ class Table:
     """
 
     def __init__(self, path: Path, names: str, latents: str):
-        self.file, self.column, self.held = pq.ParquetFile(path), latents, (None, None)
+        self.file, self.column = pq.ParquetFile(path), latents
+        self.held: tuple[int, Any] = (-1, None)  # a row group's number, and its latents
         self.file_stamp = stamp_of(path)
         schema = self.file.schema_arrow
         for column in (names, latents):

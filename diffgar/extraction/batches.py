@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,7 +41,7 @@ class Options:
     compile: bool = False
     prune: bool = False  # drop tracks that the store has and the table has no more
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         index, count = self.job
         if not 0 <= index < count:
             raise InputError(f"shard.index is {index}, but with shard.count {count} it must be 0 to {count - 1}")
@@ -83,7 +84,7 @@ class Options:
         if dtype is None:
             torch.backends.cudnn.allow_tf32 = False  # a GPU's convolutions would else have ten bits of precision
 
-        def run(batch):
+        def run(batch: Any) -> Any:
             with torch.inference_mode(), torch.autocast(kind, dtype) if dtype else nullcontext():
                 return encode(batch)
 
@@ -131,8 +132,8 @@ class WindowBatches:
             self._collect()
 
     def _collect(self) -> None:
-        owners, latents = self.running.popleft()
-        latents, start = latents.float().cpu().numpy(), 0  # (B, D)
+        owners, encoded = self.running.popleft()
+        latents, start = encoded.float().cpu().numpy(), 0  # (B, D)
         for result, count in owners:
             result.parts.append(latents[start : start + count])
             start += count

@@ -8,6 +8,7 @@ import queue
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 
@@ -120,12 +121,12 @@ class Decoder:
             pieces = self.context.Queue(maxsize=AHEAD)
             worker = self.context.Process(target=_work, args=(share, self.framing, pieces), daemon=True)
             worker.start()
-            pieces._writer.close()  # now only the worker can write: if it dies within a message, `get` ends
+            cast(Any, pieces)._writer.close()  # now only the worker can write: if it dies within a message, `get` ends
             self.queues.append(pieces)
             self.workers.append(worker)
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         for worker in self.workers:
             worker.kill()
         for worker, pieces in zip(self.workers, self.queues, strict=True):
@@ -161,7 +162,7 @@ class Decoder:
                 ) from None
 
 
-def _work(share: list[tuple[int, Track]], framing: Framing, pieces) -> None:
+def _work(share: list[tuple[int, Track]], framing: Framing, pieces: "multiprocessing.queues.Queue[Piece]") -> None:
     """A worker: decode its tracks one by one into its queue, which holds it back when it is ahead."""
     workers.begin()
     for number, track in share:

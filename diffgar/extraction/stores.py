@@ -18,9 +18,10 @@ from diffgar.dataloading.datasets.tracks import Dataset
 from diffgar.dataloading.store.card import Card
 from diffgar.dataloading.store.keys import audio_keys, caption_keys, unchanged
 from diffgar.dataloading.store.writer import StoreWriter
+from diffgar.extraction.array_files import LatentsError
 from diffgar.extraction.batches import Options, WindowBatches, encode_tracks, framing_of
 from diffgar.extraction.decode_ahead import Decoder, audio_digest
-from diffgar.extraction.given_latents import LatentsError, OwnLatents
+from diffgar.extraction.given_latents import OwnLatents
 from diffgar.extraction.progress import Encoded, Progress
 from diffgar.models.encoders.base import AudioEncoder, TextEncoder
 
@@ -144,7 +145,7 @@ def extract_text(dataset: Dataset, text_encoder: TextEncoder, folder: Path | str
                     embeddings[row_id] = states.embedding[i].float().cpu().numpy()
         writer.write_shard(shard, frames, embeddings=embeddings or None, counts={"num_truncated": truncated})
     complete = writer.finish()
-    if complete and pending and (longer := Card.load(writer.folder).notes["num_truncated"]):
+    if complete and pending and (longer := (Card.load(writer.folder).notes or {}).get("num_truncated")):
         log.warning("%d captions are longer than %d tokens and were cut", longer, text_encoder.max_tokens)
     return complete
 

@@ -54,7 +54,8 @@ def _field(cell: object, name: str, place: str) -> object:
 
 def paths(audio_root: Path, names: Iterable[str]) -> list[str]:
     """Files under audio_root, or where absolute names say, spelled as the disk spells them where it has them."""
-    root, places, listings = str(Path(audio_root).expanduser()), {}, {}
+    root, places = str(Path(audio_root).expanduser()), {}
+    listings: dict[str, dict[str, str]] = {}
     for name in names:
         if name not in places:
             path = os.path.join(root, name)
@@ -71,9 +72,10 @@ def _found(path: str, name: str, root: str, listings: dict[str, dict[str, str]])
         folder = os.sep if os.path.isabs(candidate) else ""
         for part in filter(None, candidate.split(os.sep)):
             below = os.path.join(folder, part)
-            folder = below if os.path.exists(below) else _composed(folder, part, listings)
-            if folder is None:
+            found = below if os.path.exists(below) else _composed(folder, part, listings)
+            if found is None:
                 break
+            folder = found
         else:
             return folder
     return path

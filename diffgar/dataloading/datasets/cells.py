@@ -66,7 +66,7 @@ def written(cell: object) -> str:
     if isinstance(cell, float | np.floating | Decimal):
         if not np.isfinite(float(cell)):
             raise ValueError(f"is {cell}, not text")
-        if isinstance(cell, float | np.floating) and abs(cell) >= 2**53:
+        if isinstance(cell, float | np.floating) and abs(float(cell)) >= 2**53:
             raise ValueError(f"is {cell!r}, a decimal number too large to be exact; write it as an integer or as text")
         if cell == int(cell):
             return str(int(cell))
@@ -119,8 +119,9 @@ def matching(cells: Sequence, wanted: object) -> np.ndarray:
 
 def several(wanted: object) -> Sequence:
     """What is wanted as a sequence of values."""
-    single = isinstance(wanted, str | bytes) or not isinstance(wanted, Sequence | set | frozenset | np.ndarray)
-    return [wanted] if single else list(wanted)
+    if isinstance(wanted, Sequence | set | frozenset | np.ndarray) and not isinstance(wanted, str | bytes):
+        return list(wanted)
+    return [wanted]
 
 
 def _forms(cell: object) -> set:

@@ -70,7 +70,7 @@ def _text(cell: object, name: str, column: str, place: str) -> str | None:
     if blank(cell) or (isinstance(cell, str) and name != "path" and spells_none(cell)):
         if optional:
             return None
-        word = "" if blank(cell) else f" but the word {cell.strip()!r}, as programs write a missing one"
+        word = "" if blank(cell) else f" but the word {str(cell).strip()!r}, as programs write a missing one"
         raise DatasetError(f"{place} has no {name}{word}; give it one, or leave the row out")
     try:
         return written(cell)

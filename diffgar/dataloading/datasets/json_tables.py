@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -56,7 +57,7 @@ def _read_lines(text: str) -> pd.DataFrame:
     return _frame(records, places)
 
 
-def _parsed(text: str):
+def _parsed(text: str) -> Any:
     return json.loads(text, object_pairs_hook=_record)
 
 

@@ -9,6 +9,7 @@ import io
 import re
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -27,7 +28,8 @@ def read_separated(path: Path, separator: str) -> pd.DataFrame:
     Raises DatasetError with the line for rows that do not fit the header, and for quotes that do not close.
     """
     lines = io.StringIO(text_of(path), newline="").readlines()
-    places, rows, names, between = [], [], [], re.escape(separator)
+    names: list[str] = []
+    places, rows, between = [], [], re.escape(separator)
     for first, last, cells in _records(lines, separator):
         if not names:
             names = _header(cells, first, separator)
@@ -58,7 +60,7 @@ def unique_names(names: list[str]) -> list[str]:
     ]
 
 
-def _records(lines: list[str], separator: str):
+def _records(lines: list[str], separator: str) -> Iterator[tuple[int, int, list[str]]]:
     """First line, last line and cells of each row. Raises DatasetError where quotes are not as they should be."""
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     reader = csv.reader(lines, delimiter=separator, strict=True, skipinitialspace=True)

@@ -166,11 +166,12 @@ def by_list(files: Mapping[str, str], other: str | None = None, by: str = "track
         splits = []
         for place, cell in zip(rows.index, _column(rows, by), strict=True):
             value = None if blank(cell) else _text(cell, by, place)
-            splits.append(split_of.get(value, other))
-            if splits[-1] is None:
+            split = other if value is None else split_of.get(value, other)
+            if split is None:
                 raise DatasetError(
                     f"{place}: {by} {value!r} is in none of {list(files.values())}; add it, or set `other`"
                 )
+            splits.append(split)
         return splits
 
     return rule

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import pandas as pd
 import pyarrow as pa
@@ -10,6 +11,8 @@ from diffgar.dataloading.datasets.errors import DatasetError
 from diffgar.dataloading.datasets.json_tables import read_json, read_jsonl
 from diffgar.dataloading.datasets.parquet_tables import read_parquet
 from diffgar.dataloading.datasets.separated import read_separated, unique_names
+
+Read = TypeVar("Read")  # what a reader makes of a file
 
 __all__ = ["READERS", "DatasetError", "joined", "read_table", "read_tables"]
 
@@ -38,7 +41,7 @@ def read_table(path: Path | str) -> pd.DataFrame:
     return table
 
 
-def opened(path: Path, reader: Callable[[Path], object], remedy: str):
+def opened(path: Path, reader: Callable[[Path], Read], remedy: str) -> Read:
     """What a reader makes of a file. Raises DatasetError naming the file and what is wrong with it.
 
     remedy: what to do about a file that is not there.

@@ -9,6 +9,7 @@ import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -63,8 +64,8 @@ class Dataset:
     def __iter__(self) -> Iterator[Track]:
         names = [each.name for each in dataclasses.fields(Track)]
         for row in zip(*(self.tracks[name].tolist() for name in names), strict=True):
-            track = dict(zip(names, row, strict=True))
-            yield Track(**{name: None if value != value else value for name, value in track.items()})  # NaN is none
+            values: list[Any] = [None if value != value else value for value in row]  # NaN is none
+            yield Track(*values)
 
     def __len__(self) -> int:
         return len(self.tracks)
@@ -74,8 +75,10 @@ class Dataset:
         there = sorted(self.tracks["split"].unique())
         if unknown := [name for name in names if name not in there]:
             raise DatasetError(f"dataset {self.name!r} has no split {unknown[0]!r}; it has {there}")
-        parts = [frame[frame["split"].isin(names)].reset_index(drop=True) for frame in (self.tracks, self.captions)]
-        return Dataset(self.name, *parts, self.missing, self.source)
+        tracks, captions = (
+            frame[frame["split"].isin(names)].reset_index(drop=True) for frame in (self.tracks, self.captions)
+        )
+        return Dataset(self.name, tracks, captions, self.missing, self.source)
 
     def missing_audio(self) -> list[Track]:
         """The tracks whose file is not on disk."""

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import soundfile
@@ -38,7 +38,7 @@ class Part:
     read: Callable[[int, int | None, int], Iterator[np.ndarray]]
 
 
-class Sequential(soundfile.SoundFile):
+class Sequential(soundfile.SoundFile):  # type: ignore[misc]  # soundfile tells no types
     """A file that is read forwards: soundfile else seeks to where it is after every block.
 
     That costs time, and at MP3's lower rates libmpg123 loses what the next frames borrow from earlier ones.
@@ -79,7 +79,7 @@ class View(io.RawIOBase):
         self.position = max(0, base + offset)
         return self.position
 
-    def readinto(self, buffer) -> int:  # type: ignore[override]
+    def readinto(self, buffer: Any) -> int:
         """Fill the buffer; less than that only at the end, where C decoders expect it."""
         target, done, start = memoryview(buffer).cast("B"), 0, 0
         for piece, length in zip(self.pieces, self.lengths, strict=True):

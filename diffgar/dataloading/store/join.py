@@ -46,7 +46,7 @@ def join(
     ids = sources.ids(plan)
     if not ids:
         raise StoreError(f"{folder}: every row was left out, the first because: {skipped[0]['reason']}")
-    if sources.same_rows(ids):
+    if sources.old is not None and sources.same_rows(ids):
         extra = keep_frames(folder, target, card, plan, sources.old)
     else:
         extra = write_frames(target, card, plan, sources)
@@ -70,7 +70,7 @@ def write_frames(target: Path, card: Card, plan: pd.DataFrame, sources: "Sources
     train = train_ids(plan)
     with (target / "frames.f16").open("wb") as out:
         for row in sources.rows(plan):
-            out.write(row.frames)
+            out.write(row.frames.data)
             checksum.add(row.frames)
             if row.row_id in train:
                 moments.add(row.frames)
@@ -102,7 +102,7 @@ def keep_frames(folder: Path, target: Path, card: Card, plan: pd.DataFrame, old:
     if train != train_ids(old.rows):
         moments = Moments(card.dim)
         for i in np.flatnonzero(old.rows["row_id"].isin(train)):
-            moments.add(old.row(i))
+            moments.add(old.row(int(i)))
         card.mean, card.std = moments.result()
     return old.rows[[column for column in COMPUTED if column in old.rows]]
 
@@ -128,7 +128,7 @@ def install(folder: Path) -> None:
         path.replace(folder / path.name)
         path.unlink(missing_ok=True)  # POSIX renames nothing where both names are one file's
     for name in ("skipped.csv", "embeddings.npy"):
-        if name not in Card.load(folder).files:
+        if name not in (Card.load(folder).files or {}):
             (folder / name).unlink(missing_ok=True)
     ready.rmdir()
 
@@ -136,16 +136,16 @@ def install(folder: Path) -> None:
 class Checksum:
     """Frames and CRC-32 of a run of rows."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.num_frames, self.value = 0, 0
 
     def add(self, frames: np.ndarray) -> None:
-        self.num_frames, self.value = self.num_frames + len(frames), zlib.crc32(frames, self.value)
+        self.num_frames, self.value = self.num_frames + len(frames), zlib.crc32(frames.data, self.value)
 
     def take(self) -> list[int]:
         """What was added since it was last taken."""
         taken = [self.num_frames, self.value]
-        self.__init__()
+        self.num_frames, self.value = 0, 0
         return taken
 
 
@@ -177,10 +177,10 @@ class Sources:
                 yield self._from_shard(row_id, *self.new[row_id])
             elif row_id in self.reasons or self.held.reason(row_id, key):
                 continue
-            elif (found := self.held.in_shards.get(row_id)) and found[0] == key:
-                yield self._from_shard(row_id, *found[1:])
-            elif (found := self.held.joined.get(row_id)) and found[0] in (key, self.same.get(row_id)):
-                yield self._from_store(row_id, found[1])
+            elif (in_shard := self.held.in_shards.get(row_id)) and in_shard[0] == key:
+                yield self._from_shard(row_id, *in_shard[1:])
+            elif (at := self.held.joined.get(row_id)) and at[0] in (key, self.same.get(row_id)):
+                yield self._from_store(row_id, at[1])
             else:
                 raise StoreError(f"{row_id!r} has gone from the store while it was written; run the same command again")
 
@@ -209,6 +209,8 @@ class Sources:
         return Row(row_id, frames[offsets[i] : offsets[i + 1]], embedding, shard.meta["extra"].get(row_id, {}))
 
     def _from_store(self, row_id: str, i: int) -> Row:
-        extra = {column: self.old.rows[column].iloc[i] for column in COMPUTED if column in self.old.rows}
+        old = self.old
+        assert old is not None  # what is held as joined is in it
+        extra = {column: old.rows[column].iloc[i] for column in COMPUTED if column in old.rows}
         embedding = None if self.old_embeddings is None else self.old_embeddings[i]
-        return Row(row_id, self.old.row(i), embedding, extra)
+        return Row(row_id, old.row(i), embedding, extra)

@@ -22,7 +22,7 @@ def caption_keys(captions: Iterable[str]) -> list[str]:
 
 def audio_keys(tracks: Iterable[Track]) -> list[str]:
     """Keys of the file's path, size and time, and of the cut; a file that is not on disk has a key of its own."""
-    stats: dict[str, tuple] = {}
+    stats: dict[str, tuple[int, int] | None] = {}
     return [key_of(_place(track), stats.setdefault(track.path, _stat(track.path))) for track in tracks]
 
 

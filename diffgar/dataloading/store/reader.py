@@ -12,6 +12,7 @@ A text store also has `embeddings.npy` (N, P) float32 where its encoder shares a
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -45,7 +46,7 @@ class Store:
         self._refuse_partial_copy()
         self.rows = self._read("rows.parquet", pd.read_parquet)
         self.offsets = self._read("offsets.npy", np.load)
-        self.frames = self._map()
+        self.frames: np.ndarray | torch.Tensor = self._map()
         self.lengths = np.diff(self.offsets)
 
     def _refuse_partial_copy(self) -> None:
@@ -59,7 +60,7 @@ class Store:
                     f"damaged; copy it again, or delete {self.folder} and extract it again"
                 )
 
-    def _read(self, name: str, read: Callable):
+    def _read(self, name: str, read: Callable) -> Any:
         try:
             return read(self.folder / name)
         except (OSError, ValueError, EOFError) as error:  # pyarrow's errors are ValueErrors
@@ -86,7 +87,7 @@ class Store:
     def nbytes(self) -> int:
         return self.card.num_frames * self.card.dim * 2
 
-    def require(self, **identity) -> "Store":
+    def require(self, **identity: Any) -> Self:
         """Refuse the store unless its card says so: `store.require(encoder="clap_htsat_base", hop_seconds=1)`."""
         for name, wanted in identity.items():
             found = getattr(self.card, name)
@@ -100,9 +101,9 @@ class Store:
     def verify(self) -> None:
         """Read everything once and compare with the card's checksums. Raises StoreError naming the rows."""
         start = 0
-        for shard, (num_frames, checksum) in enumerate(self.card.checksums):
+        for shard, (num_frames, checksum) in enumerate(self.card.checksums or []):
             block = np.ascontiguousarray(self.frames[start : start + num_frames])
-            if zlib.crc32(block) != checksum:
+            if zlib.crc32(block.data) != checksum:
                 first, last = np.searchsorted(self.offsets, [start, start + num_frames - 1], side="right") - 1
                 raise StoreError(
                     f"{self.folder / 'frames.f16'}: shard {shard} (rows {first} to {last}) is damaged; "
@@ -110,7 +111,7 @@ class Store:
                 )
             start += num_frames
 
-    def hold(self, device: torch.device | str = "cpu", memory: str = "auto", num_processes: int = 1) -> "Store":
+    def hold(self, device: torch.device | str = "cpu", memory: str = "auto", num_processes: int = 1) -> Self:
         """Verify the frames and keep them in memory.
 
         memory: "gpu" or "ram" where the frames are to be, "map" for the file as it lies (then nothing is verified), or
@@ -127,7 +128,7 @@ class Store:
                 memory = "ram" if self.nbytes < available_memory(num_processes) / 2 else "map"
         if memory != "map":
             self.verify()
-            self.frames = on_device(self.frames, device) if memory == "gpu" else np.array(self.frames)
+            self.frames = on_device(np.asarray(self.frames), device) if memory == "gpu" else np.array(self.frames)
         return self
 
     def gather(self, rows: np.ndarray, starts: np.ndarray, num_frames: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -186,12 +187,17 @@ class StoreWriter:
         blocks = [self._checked(row_id, frames[row_id]) for row_id in kept]
         self._refuse_rounded([frames[row_id] for row_id in kept])
         flat = np.concatenate(blocks) if blocks else np.zeros((0, self.card.dim), np.float16)
-        content = {"frames": flat, "lengths": np.array([len(b) for b in blocks], dtype=np.int64)}
+        content: dict[str, Any] = {"frames": flat, "lengths": np.array([len(b) for b in blocks], dtype=np.int64)}
         if embeddings is not None:
             content["embeddings"] = np.stack([embeddings[row_id] for row_id in kept]).astype(np.float32)
-        meta = {"kept": kept, "keys": [keys[row_id] for row_id in kept], "extra": extra or {}, "counts": counts or {}}
+        meta: dict[str, Any] = {
+            "kept": kept,
+            "keys": [keys[row_id] for row_id in kept],
+            "extra": extra or {},
+            "counts": counts or {},
+        }
         meta["skipped"] = [item | {"_key": keys[item["row_id"]]} for item in skipped]
-        meta["crc32"] = zlib.crc32(flat)
+        meta["crc32"] = zlib.crc32(flat.data)
         content["meta"] = np.frombuffer(json.dumps(meta).encode(), dtype=np.uint8)
         buffer = BytesIO()
         np.savez(buffer, **content)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from diffgar import __version__
 
+REPOSITORY = Path(__file__).resolve().parents[3]
 PACKAGES = ("torch", "pytorch-lightning", "diffusers", "transformers", "numpy", "pandas")
 
 
@@ -26,7 +27,9 @@ def versions() -> dict[str, str | None]:
 
 
 def _commit() -> str | None:
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    if not (REPOSITORY / ".git").exists():  # installed, perhaps inside a folder that is under git itself
+        return None
+    command = ["git", "-C", str(REPOSITORY), "rev-parse", "HEAD"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     except (FileNotFoundError, subprocess.TimeoutExpired):  # no git here: the version alone must do

@@ -7,7 +7,7 @@ bfloat16 ties one query in six at 5,500 tracks.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -79,7 +79,9 @@ def top_k(
     return torch.cat([b.values.cpu() for b in best]), torch.cat([b.indices.cpu() for b in best])
 
 
-def similarities(queries: Tensor, index: Tensor, chunk: int | None = None, adjust: Adjust | None = None):
+def similarities(
+    queries: Tensor, index: Tensor, chunk: int | None = None, adjust: Adjust | None = None
+) -> Iterator[tuple[int, Tensor]]:
     """Yield (first query, scores (q, N)) chunk by chunk, on the index's device; the next chunk overwrites them."""
     unit_queries, unit_index = unit_rows(queries, "queries"), unit_rows(index, "index")
     size, num_vectors = len(index), queries[0].numel() // queries.shape[-1]
@@ -166,8 +168,8 @@ def _bounds(similarity: Tensor, relevant: Tensor) -> tuple[Tensor, Tensor]:
         optimistic.append(ahead + place + 1)
         pessimistic.append(level + place + 1)
     missing = scores[:, : len(optimistic)].isneginf().cpu()
-    optimistic, pessimistic = (torch.stack(bounds, dim=1).cpu().double() for bounds in (optimistic, pessimistic))
-    return optimistic.masked_fill(missing, math.inf), pessimistic.masked_fill(missing, math.inf)
+    first, last = (torch.stack(bounds, dim=1).cpu().double() for bounds in (optimistic, pessimistic))
+    return first.masked_fill(missing, math.inf), last.masked_fill(missing, math.inf)
 
 
 def _count(similarity: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
@@ -178,7 +180,7 @@ def _count(similarity: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @contextmanager
-def _full_precision(device_type: str):
+def _full_precision(device_type: str) -> Iterator[None]:
     """No TF32, no bfloat16 products and no autocast inside; what was set before is set again after."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -49,14 +50,20 @@ class Bench:
         return self._once(("plain", pairs), lambda: self.generate(self._captions(pairs)))
 
     def guided(
-        self, pairs: Pairs, negatives: Negatives, form: str, guidance: float, negative: float, interval: Sequence = ()
+        self,
+        pairs: Pairs,
+        negatives: Negatives,
+        form: str,
+        guidance: float,
+        negative: float,
+        interval: Sequence[float] = (),
     ) -> Tensor:
         """The queries (S, P, D) that are guided away from the negatives while they are sampled.
 
         form: `compose` or `replace`. guidance: the guidance scale; negative: the weight of the negative; interval: the
         share of the noise range where guidance acts, by default the sampler's own.
         """
-        asked = {"guidance_scale": guidance} | ({"interval": tuple(interval)} if interval else {})
+        asked: dict[str, Any] = {"guidance_scale": guidance} | ({"interval": tuple(interval)} if interval else {})
         return self._once(
             ("guided", pairs, negatives, form, guidance, negative, tuple(interval)),
             lambda: self.generate(self._captions(pairs), negatives.steer(negative, form), **asked),

@@ -52,7 +52,7 @@ class InversionEditing:
     num_iterations: int = 5
     max_pairs: int = 200
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         one_of("control.start", self.start, STARTS)
         for name in ("num_steps", "num_iterations", "max_pairs"):
             whole(f"control.{name}", getattr(self, name), least=1)

@@ -33,12 +33,14 @@ def evaluate_control(
     overlap@10: with the plain top 10 of the same seed. vectors: unit caption and attribute embeddings (P, D) each, of a
     joint pair, for cos_caption and cos_attribute.
     """
-    table, plain = {}, []
+    table: dict[str, dict[str, dict[str, float]]] = {}
+    plain: list[Tensor] = []
     for name, answer in answers:
-        plain = plain or [nearest(queries, index, None)[0] for queries in answer.queries]
+        plain = plain or [top_10(similarity(queries, index)) for queries in answer.queries]
+        penalties: Iterable[Tensor | None] = repeat(None) if answer.penalties is None else answer.penalties
         runs = [
             steering_values(queries, index, targets, pairs.has, base, penalty, vectors)
-            for queries, base, penalty in zip(answer.queries, plain, answer.penalties or repeat(None), strict=False)
+            for queries, base, penalty in zip(answer.queries, plain, penalties, strict=False)
         ]
         values = {metric: torch.stack([run[metric] for run in runs]) for metric in runs[0]}  # (S, P)
         table[name] = {m: mean_with_interval(v, targets, num_resamples, 0) for m, v in values.items()}
@@ -58,10 +60,11 @@ def steering_values(
     vectors: tuple[Tensor, Tensor] | None,
 ) -> dict[str, Tensor]:
     """The metrics of one seed's queries (P, D), a value (P,) each."""
-    top, rank = nearest(queries, index, penalty, targets)
+    scores = similarity(queries, index) if penalty is None else similarity(queries, index) - penalty  # (P, N)
+    top = top_10(scores)
     values = {
         "share@10": 100 * has.gather(1, top).double().mean(dim=1),
-        "R@10": 100 * (rank <= K).double(),
+        "R@10": 100 * (ranks_of_scores(scores, targets).mid <= K).double(),
         "overlap@10": 100 * (top.unsqueeze(2) == plain.unsqueeze(1)).any(dim=2).double().mean(dim=1),
     }
     if vectors is not None:
@@ -71,14 +74,11 @@ def steering_values(
     return values
 
 
-def nearest(
-    queries: Tensor, index: Tensor, penalty: Tensor | None, targets: Tensor | None = None
-) -> tuple[Tensor, Tensor | None]:
-    """The top 10 (P, 10), or all of a smaller pool, and the mid-rank of the target track (P,): inf if it is dropped."""
-    similarity = unit_rows(queries, "queries") @ unit_rows(index, "index").T  # (P, N)
-    if penalty is not None:
-        similarity = similarity - penalty
-    top = similarity.topk(min(K, len(index)), dim=1).indices
-    if targets is None:
-        return top, None
-    return top, ranks_of_scores(similarity, targets).mid
+def similarity(queries: Tensor, index: Tensor) -> Tensor:
+    """The cosine (P, N) of queries (P, D) and tracks (N, D)."""
+    return unit_rows(queries, "queries") @ unit_rows(index, "index").T
+
+
+def top_10(scores: Tensor) -> Tensor:
+    """The rows of the index (P, 10) that have the highest scores (P, N), or all of a smaller pool."""
+    return scores.topk(min(K, scores.shape[1]), dim=1).indices

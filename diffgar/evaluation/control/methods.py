@@ -62,7 +62,7 @@ class TruthFilter(SteeringMethod):
         return Answer(bench.plain(pairs), repeat(dropping(pairs.has)))
 
 
-REFERENCES = (Plain(), TruthFilter())  # in every table, first
+REFERENCES: tuple[SteeringMethod, ...] = (Plain(), TruthFilter())  # in every table, first
 
 
 @registered

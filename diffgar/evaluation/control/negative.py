@@ -7,7 +7,7 @@ import torch
 
 from diffgar.evaluation.control.bench import Bench
 from diffgar.evaluation.control.measures import evaluate_control
-from diffgar.evaluation.control.methods import METHODS, REFERENCES, SteeringMethod
+from diffgar.evaluation.control.methods import METHODS, REFERENCES, SteeringMethod, Strength
 from diffgar.evaluation.control.pairs import Pairs, choose_pairs
 from diffgar.evaluation.control.phrasings import Negatives, Phrasings
 from diffgar.evaluation.control.systems import SteeringSystem, read_strength, written
@@ -31,10 +31,10 @@ class NegativeSteering:
     name: str
     attributes: Sequence[str]
     phrasings: Phrasings | None
-    methods: Mapping[str, Sequence[Mapping]]
+    methods: Mapping[str, Sequence[Strength]]
     max_captions: int = 300
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         list(self.systems(joint=True))  # refuses what is no method or no strength of it
         whole("control.max_captions", self.max_captions, least=1)
 

@@ -19,7 +19,7 @@ class SteeringSystem:
     """
 
     method: str
-    strength: dict[str, Numbers] = field(default_factory=dict)
+    strength: Mapping[str, Numbers] = field(default_factory=dict)
     starts_from_plain: bool = True
 
     @property
@@ -27,7 +27,7 @@ class SteeringSystem:
         """The row's name in a table: "compose 2 0.5" for {guidance: 2, negative: 0.5}."""
         return " ".join([self.method, *map(in_words, self.strength.values())])
 
-    def describe(self) -> dict:
+    def describe(self) -> dict[str, Any]:
         """The fields as a result has them, under `systems` and the row's name."""
         return asdict(self)
 
@@ -60,7 +60,7 @@ def in_words(value: Numbers) -> str:
     return " ".join(f"{number:g}" for number in (value if isinstance(value, list) else [value]))
 
 
-def labels_along(strengths: list[Mapping]) -> list[str]:
+def labels_along(strengths: Sequence[Mapping[str, Numbers]]) -> list[str]:
     """What tells the points of a method's curve apart: the numbers that are not the same at all of them.
 
     [{guidance: 3, negative: 1}, {guidance: 3, negative: 2}] gives ["1", "2"]; where nothing differs, all numbers.

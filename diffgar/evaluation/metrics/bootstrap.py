@@ -21,15 +21,15 @@ def redraw(num_groups: int, num_resamples: int, seed: int) -> Iterator[np.ndarra
 
 def mean_with_interval(values: Tensor, groups: Tensor, num_resamples: int, seed: int) -> dict[str, float]:
     """values (S, Q) of S samples: mean, std over samples, and a 95 % bootstrap interval by group (Q,) of the mean."""
-    groups = np.unique(groups.numpy(), return_inverse=True)[1]
-    values = values.double().numpy()
-    totals = np.zeros((groups.max() + 1, 2))  # a group's sum, and its number of values
-    np.add.at(totals, groups, np.stack([values.mean(axis=0), np.ones(values.shape[1])], axis=1))
+    group = np.unique(groups.numpy(), return_inverse=True)[1]
+    table = values.double().numpy()
+    totals = np.zeros((group.max() + 1, 2))  # a group's sum, and its number of values
+    np.add.at(totals, group, np.stack([table.mean(axis=0), np.ones(table.shape[1])], axis=1))
     means = [np.divide(*(drawn @ totals)) for drawn in redraw(len(totals), num_resamples, seed)]
     low, high = np.percentile(means, (2.5, 97.5))
-    std = values.mean(axis=1).std(ddof=1) if len(values) > 1 else 0.0
-    summary = {"mean": values.mean(), "std": std, "low": low, "high": high}
-    return {key: float(number) for key, number in summary.items()} | {"n": values.shape[1]}
+    std = table.mean(axis=1).std(ddof=1) if len(table) > 1 else 0.0
+    summary = {"mean": table.mean(), "std": std, "low": low, "high": high}
+    return {key: float(number) for key, number in summary.items()} | {"n": table.shape[1]}
 
 
 def bootstrap_metrics(
@@ -46,21 +46,21 @@ def bootstrap_metrics(
     captions are drawn together. Two rows bootstrapped with one seed and one grouping meet the same tracks in every
     redraw, so their difference is a paired one. Returns metric → (num_resamples,). Efron & Tibshirani 1993, ch. 8.
     """
-    groups = np.unique(groups.numpy(), return_inverse=True)[1]
-    num_groups = int(groups.max()) + 1
+    group = np.unique(groups.numpy(), return_inverse=True)[1]
+    num_groups = int(group.max()) + 1
     per_seed = [per_query(ranks) for ranks in samples]
     names = list(per_seed[0])
     values = np.stack([np.mean([columns[name] for columns in per_seed], axis=0) for name in names], axis=1)
     totals = np.zeros((num_groups, len(names) + 1))  # a track's sums over its queries, and their number
-    np.add.at(totals, groups, np.column_stack([values, np.ones(len(values))]))
+    np.add.at(totals, group, np.column_stack([values, np.ones(len(values))]))
     orders = [np.argsort(ranks.mid.numpy(), kind="stable") for ranks in samples]
-    ordered = [(ranks.mid.numpy()[order], groups[order]) for ranks, order in zip(samples, orders, strict=True)]
+    ordered = [(ranks.mid.numpy()[order], group[order]) for ranks, order in zip(samples, orders, strict=True)]
     factors = np.array([medr_factor(ranks, pool_size, protocol) for ranks in samples])
     rows, medians = np.empty((num_resamples, len(names))), np.empty((num_resamples, len(samples)))
     for b, drawn in enumerate(redraw(num_groups, num_resamples, seed)):
         sums = drawn @ totals
         rows[b] = sums[:-1] / sums[-1]
-        medians[b] = [_weighted_median(mid, drawn[group]) for mid, group in ordered]
+        medians[b] = [_weighted_median(mid, drawn[own]) for mid, own in ordered]
     redraws = dict(zip(names, rows.T, strict=True))
     return redraws | {"MedR_abs": medians.mean(axis=1), "MedR": (medians * factors).mean(axis=1)}
 

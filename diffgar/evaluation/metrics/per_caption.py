@@ -1,4 +1,4 @@
-"""What can be said of one caption's samples at a time: variety within it, movement over time, norms, teacher score."""
+"""Per-caption metrics: variety among a caption's samples, movement over time, norms, and the teacher's score."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ OVERLAP_K = 10
 
 
 def sequence_statistics(frames: Tensor) -> dict[str, float]:
-    """Of one sequence (T, D): variance over time, summed over D; mean norm of its frames; norm of their mean."""
+    """Variance over time of a sequence (T, D), summed over D; the mean norm of its frames; the norm of their mean."""
     return {
         "temporal_variance": float(frames.var(dim=0, correction=0).sum()),
         "frame_norm": float(frames.norm(dim=-1).mean()),
@@ -22,7 +22,7 @@ def sequence_statistics(frames: Tensor) -> dict[str, float]:
 
 
 def within_statistics(embeddings: Tensor, index: Tensor) -> dict[str, Tensor]:
-    """Of K ≥ 2 samples of each caption (Q, K, D): how varied they are, and what they retrieve from (N, D); each (Q,).
+    """How varied K ≥ 2 samples of each caption (Q, K, D) are, and what they retrieve from the index (N, D); each (Q,).
 
     All three depend on K. `overlap@10` is left out where the index has fewer than 10 tracks.
     """
@@ -38,7 +38,7 @@ def within_statistics(embeddings: Tensor, index: Tensor) -> dict[str, Tensor]:
 def track_parts(tracks: Sequence[Tensor], num_parts: int) -> Tensor:
     """Each track long enough, (T_i, D), as its `num_parts` consecutive parts, pooled: (N', num_parts, D).
 
-    One track heard in K parts is the floor of K samples of one caption: real music varies that much by itself.
+    K parts of one track are the reference for K samples of one caption: real music varies that much by itself.
     """
     long = [track for track in tracks if len(track) >= num_parts]
     parts = [torch.stack([pool(part) for part in track.tensor_split(num_parts)]) for track in long]

@@ -168,8 +168,8 @@ def _bounds(similarity: Tensor, relevant: Tensor) -> tuple[Tensor, Tensor]:
         optimistic.append(ahead + place + 1)
         pessimistic.append(level + place + 1)
     missing = scores[:, : len(optimistic)].isneginf().cpu()
-    optimistic, pessimistic = (torch.stack(bounds, dim=1).cpu().double() for bounds in (optimistic, pessimistic))
-    return optimistic.masked_fill(missing, math.inf), pessimistic.masked_fill(missing, math.inf)
+    first, last = (torch.stack(bounds, dim=1).cpu().double() for bounds in (optimistic, pessimistic))
+    return first.masked_fill(missing, math.inf), last.masked_fill(missing, math.inf)
 
 
 def _count(similarity: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from diffgar.evaluation.metrics.bootstrap import bootstrap_metrics, paired_differences, redraw, summarise
+from diffgar.evaluation.metrics.bootstrap import (
+    bootstrap_metrics,
+    mean_with_interval,
+    paired_differences,
+    redraw,
+    summarise,
+)
 from diffgar.evaluation.metrics.ranks import Ranks, ranks
 from diffgar.evaluation.metrics.recall import chance_metrics, retrieval_metrics
 
@@ -100,3 +106,17 @@ def test_a_row_does_not_differ_from_itself_and_differs_from_a_better_one():
     assert same["R@5"] == {"difference": 0.0, "low": 0.0, "high": 0.0, "p": 1.0, "outside_noise": False}
     gain = paired_differences(redraws[1], redraws[0], (rows[1], rows[0]))["R@5"]
     assert gain["outside_noise"] and gain["difference"] == pytest.approx(40) and gain["p"] < 0.01
+
+
+def test_the_interval_of_a_mean_is_that_of_the_means_of_redrawn_tracks():
+    generator = torch.Generator().manual_seed(0)
+    values, groups = torch.rand(2, 12, generator=generator).double(), torch.tensor([0, 0, 5, 5, 5, 7, 7, 7, 7, 9, 9, 9])
+    means = []
+    for drawn in redraw(4, 50, seed=3):
+        rows = np.repeat(np.arange(12), drawn[np.unique(groups, return_inverse=True)[1]])
+        means.append(values[:, rows].mean())
+    found = mean_with_interval(values, groups, 50, seed=3)
+    assert (found["low"], found["high"]) == pytest.approx(tuple(np.percentile(means, (2.5, 97.5))))
+    assert found["mean"] == pytest.approx(float(values.mean())) and found["n"] == 12
+    assert found["std"] == pytest.approx(float(values.mean(dim=1).std()))
+    assert mean_with_interval(values[:1], groups, 50, seed=3)["std"] == 0

@@ -110,11 +110,13 @@ class LatentDataModule(LightningDataModule):
         }
 
     def setup(self, stage: str) -> None:
+        """Hold the stores' frames where `memory` says."""
         device = self.trainer.strategy.root_device
         for store in (self.audio, self.text):
             store.hold(device if self.num_workers == 0 else "cpu", self.memory, self.trainer.num_devices)
 
     def batches(self, split: str, shuffle_captions: bool = False) -> LatentBatches:
+        """This process's part of a split's batches. Raises InputError where they do not divide among the processes."""
         world_size = self.trainer.world_size
         if self.batch_size % world_size:
             raise InputError(f"batch_size {self.batch_size} does not divide among {world_size} processes; change one")
@@ -133,6 +135,7 @@ class LatentDataModule(LightningDataModule):
         )
 
     def train_dataloader(self) -> DataLoader:
+        """Batches from the trainer's own step to the last."""
         batches = self.batches("train", self.shuffle_captions)
         sampler = StepSampler(self, self.trainer.max_steps * self.trainer.accumulate_grad_batches)
         return self._loader(batches, sampler)

@@ -123,12 +123,14 @@ class LatentDataModule(LightningDataModule):
         }
 
     def setup(self, stage: str) -> None:
+        """Hold the stores' frames where `memory` says."""
         trainer = trainer_of(self)
         device = trainer.strategy.root_device
         for store in (self.audio, self.text):
             store.hold(device if self.num_workers == 0 else "cpu", self.memory, trainer.num_devices)
 
     def batches(self, split: str, shuffle_captions: bool = False) -> LatentBatches:
+        """This process's part of a split's batches. Raises InputError where they do not divide among the processes."""
         trainer = trainer_of(self)
         world_size = trainer.world_size
         if self.batch_size % world_size:
@@ -148,6 +150,7 @@ class LatentDataModule(LightningDataModule):
         )
 
     def train_dataloader(self) -> DataLoader:
+        """Batches from the trainer's own step to the last."""
         trainer, batches = trainer_of(self), self.batches("train", self.shuffle_captions)
         sampler = StepSampler(self, trainer.max_steps * trainer.accumulate_grad_batches)
         return self._loader(batches, sampler)

@@ -1,4 +1,4 @@
-"""Two rivals on the same data, encoders and evaluator, so that a table can say what diffusion itself brings."""
+"""Two baselines on the same data, encoders and evaluator, so that a table can say what diffusion itself brings."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -26,8 +26,9 @@ from diffgar.text_states import TextStates
 class Regression(LatentDiffusion):
     """The same backbone without noise: from a caption straight to the latents' mean, by least squares.
 
-    The backbone sees zeros in the place of the noisy latents, at the noisiest timestep. Every sample is the same, and
-    there is nothing to guide. A contrastive term of the objective draws it from the mean to what ranks well.
+    The backbone sees zeros in place of the noisy latents, at the noisiest timestep. Every sample is the same, and
+    there is nothing to guide. A contrastive term of the objective draws it from the mean to what ranks well; the
+    objective's prediction type and its weights of the noise levels do not apply.
     """
 
     row, sampled = "regression", False
@@ -95,6 +96,7 @@ class ContrastiveHeads(LatentModule):
         return F.normalize(self.text_head(pooled), dim=-1)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The mean InfoNCE of a batch, between its captions and its tracks' mean latents."""
         weights = batch.mask.unsqueeze(-1).float()  # (B, T, 1)
         means = (batch.latents.float() * weights).sum(dim=1) / weights.sum(dim=1)  # (B, D)
         text = self.embed_text(batch.text)
@@ -108,6 +110,7 @@ class ContrastiveHeads(LatentModule):
 
 
 def head(inputs: int, width: int, outputs: int, dropout: float) -> nn.Sequential:
+    """A projection head: vectors (N, inputs) to (N, outputs)."""
     return nn.Sequential(
         nn.LayerNorm(inputs), nn.Linear(inputs, width), nn.GELU(), Dropout(dropout), nn.Linear(width, outputs)
     )

@@ -23,9 +23,11 @@ class Checkpoints(Checkpoint):
         self.saved = 0
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        """Start from the step that a resumed training was saved at."""
         self.saved = trainer.global_step  # where it goes on from
 
     def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: Any) -> None:
+        """Save where this batch ended a step that is to be kept."""
         step, last = trainer.global_step, trainer.global_step == trainer.max_steps
         if step == self.saved or (step % self.every_n_steps and not last):
             return
@@ -36,6 +38,7 @@ class Checkpoints(Checkpoint):
         self._prune(trainer)
 
     def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:
+        """Delete what `keep` keeps no more, now that the step is scored."""
         self._prune(trainer)
 
     def _prune(self, trainer: Trainer) -> None:
@@ -82,18 +85,22 @@ class StepBar(ProgressBar):
         self.enabled = False
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        """Open the bar at the step that training starts from."""
         steps = {"total": trainer.max_steps, "initial": trainer.global_step}
         self.bar = tqdm(**steps, desc="training", unit="step", mininterval=0.5, disable=not self.enabled)
 
     def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: Any) -> None:
+        """Move the bar to the current optimiser step."""
         metrics = trainer.progress_bar_metrics
         shown = {name.split("/")[1]: metrics[name] for name in ("train/loss", "val/R@10") if name in metrics}
         self.bar.set_postfix(shown, refresh=False)
         self.bar.update(trainer.global_step - self.bar.n)
 
     def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
+        """Close the bar."""
         self.bar.close()
 
     def on_exception(self, trainer: Trainer, module: LightningModule, exception: BaseException) -> None:
+        """Close the bar, so that the error stands on a line of its own."""
         if self.bar is not None:
             self.bar.close()

@@ -1,8 +1,8 @@
 """Contrastive losses between paired unit vectors, among all pairs of the global batch.
 
 Row i of one belongs to row i of the other. gather: rows (B, ...) of this process to those of all (G, ...), its own
-first, as `processes.gather_rows` does. groups (B,) int64, or None: rows of the same group, such as two captions of one
-track, are not each other's negatives.
+first, as `distributed.gather_rows` does. groups (B,) int64, or None: rows of the same group, such as two captions of
+one track, are not each other's negatives.
 """
 
 from collections.abc import Callable

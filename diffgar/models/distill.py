@@ -80,6 +80,7 @@ class Student(LatentDiffusion):
         self.get_teacher = lambda: teacher
 
     def on_fit_start(self) -> None:
+        """Move the teacher to the student's device. Raises InputError where there is none."""
         self.get_teacher().to(self.device)
 
     def noisy(self, noise_scheduler: NoiseScheduler, batch: Batch, draws: Draws) -> Noisy:
@@ -138,4 +139,5 @@ def start_as(module: LatentDiffusion, trained: LatentDiffusion) -> None:
 
 
 def no_teacher() -> LatentDiffusion:
+    """Stands for the teacher of a student that was given none: raises InputError."""
     raise InputError("a student learns from a trained model; hand it to learn_from, or set module.teacher.model_name")

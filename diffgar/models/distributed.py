@@ -25,12 +25,14 @@ class Gather(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, rows: Tensor) -> Tensor:
+        """The rows of all processes, (G, ...)."""
         parts = [torch.empty_like(rows) for _ in range(place()[1])]
         dist.all_gather(parts, rows.contiguous())
         return torch.cat(parts)
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> Tensor:
+        """The gradient of this process's rows, summed over processes."""
         rank, world_size = place()
         total = gradient.contiguous().clone()
         dist.all_reduce(total)

@@ -43,6 +43,7 @@ class WarmedUpEMA(WeightAveraging):
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
+        """Move the average towards the model's weights; buffers are copied."""
         average, n = self._average_model, int(self._average_model.n_averaged)
         pairs = [list(part.parameters()) for part in (average.module, model)]
         get_ema_multi_avg_fn(min(self.decay, (1 + n) / (self.warmup + n)))(*pairs, None)

@@ -49,9 +49,11 @@ class LatentModule(ClipsGradients, LightningModule):
         return int(self.frames)
 
     def normalise(self, latents: Tensor) -> Tensor:
+        """Latents (..., D) of the encoder's scale to mean 0 and deviation 1, in float32."""
         return (latents.float() - self.latent_mean) / self.latent_std
 
     def denormalise(self, latents: Tensor) -> Tensor:
+        """Normalised latents (..., D) back to the encoder's scale, in float32."""
         return latents.float() * self.latent_std + self.latent_mean
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
@@ -65,6 +67,7 @@ class LatentModule(ClipsGradients, LightningModule):
             self.log_dict({f"val/{name}": value for name, value in metrics.items()}, prog_bar=True, sync_dist=True)
 
     def configure_optimizers(self) -> dict:
+        """The optimiser, and its learning-rate schedule by optimiser step."""
         optimizer = self.make_optimizer(self.parameters())
         scheduler = {"scheduler": self.make_lr_scheduler(optimizer), "interval": "step"}
         return {"optimizer": optimizer, "lr_scheduler": scheduler}

@@ -64,18 +64,20 @@ class LatentDiffusion(LossParts, LatentModule):
         return latents.float() * self.latent_std + (self.latent_mean - self.centre)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        inputs = self.normalised(batch), self.draws(batch)
-        losses = self.objective.loss(self.backbone, self.noise_scheduler, *inputs, parts=self)
+        """The mean loss of a batch; its parts are logged."""
+        batch, draws = self.normalised(batch), self.draws(batch)
+        losses = self.objective.loss(self.backbone, self.noise_scheduler, batch, draws, parts=self)
         means = {f"train/{name}": value for name, value in losses.means().items()}
         self.log_dict(means, prog_bar=True, sync_dist=True)
         return losses.total.mean()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        draws = self.draws(batch)
+        """Log the loss at each of `noise_levels`, no caption dropped."""
+        batch, draws = self.normalised(batch), self.draws(batch)
+        kept = torch.zeros_like(draws.dropped)
         for level in self.noise_levels:
-            same = torch.full_like(draws.timesteps, level)
-            inputs = self.normalised(batch), Draws(draws.noise, same, torch.zeros_like(draws.dropped))
-            losses = self.objective.loss(self.backbone, self.noise_scheduler, *inputs, parts=self)
+            at_level = Draws(draws.noise, torch.full_like(draws.timesteps, level), kept)
+            losses = self.objective.loss(self.backbone, self.noise_scheduler, batch, at_level, parts=self)
             self.log(f"val/loss_{level}", losses.total.mean(), batch_size=len(batch), sync_dist=True)
 
     def normalised(self, batch: Batch) -> Batch:

@@ -63,6 +63,7 @@ class ModulatedBackbone(Backbone):
         return ()
 
     def prepare_text(self, text: TextStates) -> PreparedText:
+        """The captions' pooled text, and the keys and values of each cross-attention."""
         normed = self.text_norm(text.hidden_states)  # (B, L, C)
         keys_values = tuple(layer.keys_values(normed) for layer in self.cross_attentions())
         return PreparedText(self.text_pooling(normed, text.mask), keys_values, text.mask)
@@ -74,6 +75,7 @@ class ModulatedBackbone(Backbone):
         text: TextStates | PreparedText,
         mask: Tensor | None = None,
     ) -> Tensor:
+        """See `Backbone.forward`: pads the frames, sums the features, and cuts the prediction to length."""
         if not isinstance(text, PreparedText):
             text = self.prepare_text(text)
         length = noisy_latents.shape[1]

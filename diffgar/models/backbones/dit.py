@@ -33,9 +33,11 @@ class DiT(ModulatedBackbone):
         self.head = Head(width, latent_dim, width)
 
     def cross_attentions(self) -> list[Attention]:
+        """One of each block."""
         return [block.to_text for block in self.blocks]
 
     def predict(self, noisy_latents: Tensor, features: Tensor, text: PreparedText, mask: Tensor | None) -> Tensor:
+        """See `ModulatedBackbone.predict`."""
         frames = self.enter(noisy_latents)  # (B, T, W)
         positions = torch.arange(frames.shape[1], device=frames.device)
         frames = frames + sinusoids(positions, frames.shape[2]).to(frames.dtype)
@@ -58,6 +60,7 @@ class Block(nn.Module):
         self.leave = nn.Linear(expansion * width, width)
 
     def forward(self, frames: Tensor, features: Tensor, mask: Tensor | None, keys_values, text_mask) -> Tensor:
+        """Frames (B, T, W) to frames (B, T, W)."""
         normed, gate = self.frames_modulation(frames, features)
         frames = frames + gate * self.to_frames(normed, mask=mask)
         frames = frames + self.to_text(frames, keys_values, text_mask)

@@ -56,6 +56,7 @@ class TimestepFeatures(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(num_sinusoids, features), nn.SiLU(), nn.Linear(features, features))
 
     def forward(self, timesteps: Tensor) -> Tensor:
+        """Timesteps (B,) to features (B, F)."""
         return self.mlp(sinusoids(timesteps, self.num_sinusoids).to(self.mlp[0].weight.dtype))
 
 
@@ -73,6 +74,7 @@ class TextPooling(nn.Module):
         nn.init.zeros_(self.scores.weight)
 
     def forward(self, text: Tensor, text_mask: Tensor) -> Tensor:
+        """Token states (B, L, C) and their mask (B, L) to features (B, F)."""
         scores = self.scores(text)  # (B, L, H)
         scores = scores.masked_fill(~text_mask.unsqueeze(-1), torch.finfo(scores.dtype).min)
         weights = scores.softmax(dim=1)  # (B, L, H)
@@ -102,6 +104,7 @@ class Attention(nn.Module):
         self.sink = nn.Parameter(torch.zeros(2, num_heads, 1, head_dim)) if context_dim is None else None
 
     def keys_values(self, context: Tensor) -> tuple[Tensor, Tensor]:
+        """Context (B, L, C) to keys and values (B, H, L, head_dim)."""
         keys, values = self.to_keys_values(context).chunk(2, dim=-1)
         return self._heads(keys), self._heads(values)  # (B, H, L, head_dim)
 
@@ -135,6 +138,7 @@ class ModulatedNorm(nn.Module):
         self.modulation = near_zero(nn.Linear(features, 2 * width))
 
     def forward(self, frames: Tensor, features: Tensor) -> Tensor:
+        """Frames (B, T, W) to modulated frames (B, T, W)."""
         scale, shift = self.modulation(F.silu(features)).unsqueeze(1).chunk(2, dim=-1)  # (B, 1, W)
         return torch.addcmul(shift, self.norm(frames), 1 + scale)
 
@@ -148,6 +152,7 @@ class GatedModulation(nn.Module):
         self.modulation = near_zero(nn.Linear(features, 3 * width))
 
     def forward(self, frames: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Frames (B, T, W) to modulated frames (B, T, W), and the gate (B, 1, W)."""
         scale, shift, gate = self.modulation(F.silu(features)).unsqueeze(1).chunk(3, dim=-1)  # (B, 1, W)
         return torch.addcmul(shift, self.norm(frames), 1 + scale), 1 + gate
 
@@ -167,6 +172,7 @@ class Head(nn.Module):
         self.gain = near_zero(nn.Linear(features, latent_dim))
 
     def forward(self, frames: Tensor, features: Tensor, noisy_latents: Tensor) -> Tensor:
+        """Frames (B, T / frames_each, W) to predictions (B, T, D)."""
         prediction = self.out(self.norm(frames, features))  # (B, T / frames_each, frames_each * D)
         prediction = prediction.unflatten(-1, (self.frames_each, self.latent_dim)).flatten(1, 2)  # (B, T, D)
         return prediction + self.gain(F.silu(features)).unsqueeze(1) * noisy_latents
@@ -179,6 +185,7 @@ class Dropout(nn.Dropout):
     """
 
     def forward(self, x: Tensor) -> Tensor:
+        """As `torch.nn.Dropout`, for x (B, ...)."""
         if not self.training or self.p == 0:
             return x
         rank, world_size = place()

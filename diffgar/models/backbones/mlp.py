@@ -31,6 +31,7 @@ class MLP(ModulatedBackbone):
         self.head = Head(width, latent_dim, width)
 
     def predict(self, noisy_latents: Tensor, features: Tensor, text: PreparedText, mask: Tensor | None) -> Tensor:
+        """See `ModulatedBackbone.predict`."""
         frames = self.enter(noisy_latents)  # (B, T, W)
         for block in self.blocks:
             frames = block(frames, features)
@@ -48,5 +49,6 @@ class Block(nn.Module):
         self.leave = nn.Linear(expansion * width, width)
 
     def forward(self, frames: Tensor, features: Tensor) -> Tensor:
+        """Frames (B, T, W) to frames (B, T, W)."""
         normed, gate = self.modulation(frames, features)
         return frames + gate * self.leave(self.dropout(F.gelu(self.enter(normed))))

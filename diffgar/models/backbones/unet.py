@@ -58,9 +58,11 @@ class UNet(ModulatedBackbone):
         self.head = Head(channels[0], latent_dim, features, frames_each=factors[0])
 
     def cross_attentions(self) -> list[Attention]:
+        """Those of the stages that attend, on the way down and then up."""
         return [stage.to_text for stage in [*self.down, *self.up] if stage.attends]
 
     def predict(self, noisy_latents: Tensor, features: Tensor, text: PreparedText, mask: Tensor | None) -> Tensor:
+        """See `ModulatedBackbone.predict`."""
         keys_values = iter(text.keys_values)
         frames, skips, masks = noisy_latents, [], []
         for shorten, stage, factor in zip(self.shorten, self.down, self.factors, strict=True):
@@ -98,6 +100,7 @@ class Stage(nn.Module):
             self.to_text = Attention(width, num_heads, head_dim, context_dim=text_dim)
 
     def forward(self, frames: Tensor, features: Tensor, mask: Tensor | None, keys_values, text_mask) -> Tensor:
+        """Frames (B, T, C) to frames (B, T, C)."""
         for block in self.blocks:
             frames = block(frames, features, mask)
         if self.attends:
@@ -118,6 +121,7 @@ class ResidualBlock(nn.Module):
         self.second = Convolution(width)
 
     def forward(self, frames: Tensor, features: Tensor, mask: Tensor | None) -> Tensor:
+        """Frames (B, T, C) to frames (B, T, C)."""
         h = self.first(hide(F.silu(self.norm(frames)), mask))
         h = F.silu(self.modulated_norm(h, features))
         return frames + self.second(hide(self.dropout(h), mask))  # (B, T, W)
@@ -135,6 +139,7 @@ class Convolution(nn.Module):
         self.taps = nn.Linear(3 * width, width)
 
     def forward(self, frames: Tensor) -> Tensor:
+        """Frames (B, T, W) to frames (B, T, W)."""
         width = frames.shape[2]
         if frames.shape[1] == 1:
             return F.linear(frames, self.taps.weight[:, width : 2 * width], self.taps.bias)

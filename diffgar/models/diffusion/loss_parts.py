@@ -39,16 +39,20 @@ class LossParts:
     on_clean = False
 
     def text(self, batch: Batch, draws: Draws) -> TextStates:
-        """The captions as the backbone is told them, (B)."""
+        """The captions that the backbone is conditioned on, (B): the batch's own, or some of them dropped."""
         return batch.text
 
     def noisy(self, noise_scheduler: NoiseScheduler, batch: Batch, draws: Draws) -> Noisy:
-        """What the backbone predicts from."""
+        """What the backbone predicts from: the latents with noise, at the drawn timesteps."""
         signal, sigma = signal_and_sigma(noise_scheduler, draws.timesteps)
         return Noisy(signal * batch.latents + sigma * draws.noise, draws.timesteps, (signal, sigma))
 
     def target(self, prediction_type: str, batch: Batch, draws: Draws, noisy: Noisy, text: TextStates) -> Tensor:
-        """What it is to predict, (B, T, D), in the form that the error is taken in."""
+        """What the backbone is to predict, (B, T, D), in the form of `prediction_type`.
+
+        That is the form that the error is taken in: the objective's own, or `sample` where `on_clean` says so. text:
+        the captions that it is conditioned on.
+        """
         return diffusion_target(prediction_type, batch.latents, draws.noise, *noisy.level)
 
     def ranked(self, clean: Tensor, batch: Batch, draws: Draws) -> Tensor | None:
@@ -59,7 +63,7 @@ class LossParts:
         return clean
 
     def as_ranked(self, latents: Tensor) -> Tensor:
-        """Normalised latents (B, T, D) as retrieval compares their means."""
+        """Normalised latents (B, T, D) to those whose time means retrieval compares."""
         return latents
 
 

@@ -24,9 +24,11 @@ class Solver(NoiseScheduler, Protocol):
 
     timesteps: Tensor
 
-    def set_timesteps(self, num_inference_steps: int) -> None: ...
+    def set_timesteps(self, num_inference_steps: int) -> None:
+        """Choose the timesteps of so many steps."""
 
-    def step(self, model_output: Tensor, timestep: Any, sample: Tensor, **options: Any) -> Any: ...
+    def step(self, model_output: Tensor, timestep: Any, sample: Tensor, **options: Any) -> Any:
+        """One step down from `sample` at a timestep; the result has it as `prev_sample`."""
 
 
 def draw_noise(generators: Sequence[torch.Generator], num_frames: int, dim: int, device) -> Tensor:
@@ -86,6 +88,7 @@ class Sampler:
 
     @property
     def guidance(self) -> Guidance:
+        """How strongly a caption is followed, by this sampler's settings."""
         return Guidance(self.guidance_scale, self.interval, self.rescale, self.parallel)
 
     def start(self, noise_scheduler: NoiseScheduler) -> Solver:
@@ -104,6 +107,7 @@ class Sampler:
         return self.guidance.denoiser(*arguments, **options)
 
     def describe(self) -> dict:
+        """What a result's protocol says of this sampler: the solver's name, and its settings."""
         names = ("num_steps", "num_samples", "guidance_scale", "interval", "rescale", "parallel")
         maker = getattr(self.solver, "func", self.solver)  # Class.from_config, perhaps within a partial
         solver = getattr(maker, "__self__", maker).__name__

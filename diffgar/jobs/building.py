@@ -5,7 +5,8 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from diffgar.commandline import CONFIG_ROOT
 
@@ -35,3 +36,19 @@ def plain(config: Any) -> Any:
     if not OmegaConf.is_config(config):
         return config
     return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+
+
+def as_it_resolves(config: Any) -> Any:
+    """As `plain`, for the record: what has no value here, as of a variable of another machine, is as it is written."""
+    if OmegaConf.is_dict(config):
+        return {name: as_it_resolves(_value(config, name)) for name in config}
+    if OmegaConf.is_list(config):
+        return [as_it_resolves(_value(config, position)) for position in range(len(config))]
+    return config
+
+
+def _value(node: DictConfig | ListConfig, name: Any) -> Any:
+    try:
+        return node[name]
+    except OmegaConfBaseException:
+        return OmegaConf.to_container(node, resolve=False)[name]

@@ -13,6 +13,7 @@ from diffgar.extraction.batches import Options
 from diffgar.extraction.given_latents import OwnLatents
 from diffgar.extraction.pair_check import self_test, warn_of_common_mean
 from diffgar.extraction.stores import extract_audio, extract_text, import_latents
+from diffgar.jobs import checks
 from diffgar.jobs.building import build, plain
 from diffgar.models.encoders.base import EncoderPair
 from diffgar.models.encoders.pretrained.weights import RANDOM
@@ -23,6 +24,7 @@ PATIENCE = timedelta(days=30)  # a process that has finished waits for the other
 
 def run(cfg: DictConfig) -> None:
     """Make the collection where it is the demo's, then extract it, on `num_devices` devices of this host."""
+    checks.check_number_of_devices(cfg.num_devices)
     prepare(cfg)
     if cfg.num_devices == 1:
         extract(cfg)
@@ -47,6 +49,7 @@ def options_of(cfg: DictConfig) -> Options:
 
 def extract(cfg: DictConfig, options: Options | None = None) -> None:
     """Write both stores of `cfg.data` by `cfg.encoder_pair`; options: by default those of `cfg.extraction`."""
+    checks.check_folders(cfg)
     dataset, options = build(cfg.data), options or options_of(cfg)
     pair = open_pair(cfg)
     folder = Path(cfg.paths.latents) / dataset.name

@@ -12,7 +12,7 @@ from diffgar.errors import InputError
 from diffgar.evaluation.experiment import Experiment
 from diffgar.evaluation.reports.names import differences_of, dotted
 from diffgar.evaluation.reports.results import Result, read_result
-from diffgar.jobs.building import plain
+from diffgar.jobs.building import as_it_resolves, plain
 from diffgar.jobs.experiment import open_stores, open_task
 from diffgar.jobs.saved import read_config
 
@@ -46,7 +46,7 @@ def make_result(kind: str, cfg: DictConfig, experiment: Experiment, report: dict
         rows=report["rows"],
         variant=None if variant is None else str(variant),
         differences=differences_of(asked_otherwise(kind, cfg), sampler, as_trained, where),
-        config=experiment.trained | OmegaConf.to_container(cfg, resolve=True),
+        config=experiment.trained | as_it_resolves(cfg),
         extra=extra or {},
     )
 
@@ -78,7 +78,7 @@ def known(cfg: DictConfig) -> Path | None:
     folder = checkpoints.folder_of(cfg.paths.checkpoints, name)
     trained = read_config(folder / "config.yaml")
     step = checkpoints.choose_step(folder, cfg.model_step)
-    config = OmegaConf.to_container(trained, resolve=True) | OmegaConf.to_container(cfg, resolve=True)
+    config = as_it_resolves(trained) | as_it_resolves(cfg)
     paths = sorted((Path(cfg.paths.results) / name / str(cfg.task.name)).glob(f"retrieval-{step}-*.json"))
     same = [path for path in paths if _has_config(path, config)]
     if not same:

@@ -30,6 +30,7 @@ def run(cfg: DictConfig) -> None:
     """Prepare (the demo alone), train what is not trained yet, evaluate."""
     cfg.model_name = checks.check_name(cfg.model_name)
     checks.check_values(cfg)
+    checks.check_publish(cfg)
     if cfg.get("task"):
         experiment.check(cfg)
     folder = Path(cfg.paths.checkpoints) / cfg.model_name

@@ -5,7 +5,7 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from diffgar.commandline import CONFIG_ROOT
@@ -38,17 +38,17 @@ def plain(config: Any) -> Any:
     return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
 
 
-def resolved(config: Any) -> Any:
-    """A config as plain values; one that has no value here, as of a variable of another machine, as it is written."""
+def as_it_resolves(config: Any) -> Any:
+    """As `plain`, for the record: what has no value here, as of a variable of another machine, is as it is written."""
     if OmegaConf.is_dict(config):
-        return {name: resolved(_value(config, name)) for name in config}
+        return {name: as_it_resolves(_value(config, name)) for name in config}
     if OmegaConf.is_list(config):
-        return [resolved(_value(config, place)) for place in range(len(config))]
+        return [as_it_resolves(_value(config, position)) for position in range(len(config))]
     return config
 
 
-def _value(config: Any, name: Any) -> Any:
+def _value(node: DictConfig | ListConfig, name: Any) -> Any:
     try:
-        return config[name]
+        return node[name]
     except OmegaConfBaseException:
-        return OmegaConf.to_container(config, resolve=False)[name]
+        return OmegaConf.to_container(node, resolve=False)[name]

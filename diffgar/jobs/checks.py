@@ -13,6 +13,7 @@ from diffgar.dataloading.store.card import StoreError
 from diffgar.dataloading.store.reader import Store, TextStore
 from diffgar.errors import InputError
 from diffgar.evaluation.systems import refuse_absent
+from diffgar.jobs.building import plain
 from diffgar.jobs.experiment import open_stores, open_task
 
 LARGEST_SEED = 2**32 - 1
@@ -133,7 +134,7 @@ def check_task(cfg: DictConfig) -> None:
         stores = open_stores(cfg, task.dataset, cfg.encoder_pair)
         opened = open_task(cfg, *stores)
         if task.attributes and cfg.evaluation.retrieval.direction == "text_to_audio":
-            refuse_absent(opened, stores[0], task.attributes)
+            refuse_absent(opened, stores[0], plain(task.attributes))
         refuse_unlike(trained, stores)
     except ValueError as error:
         message = f"once trained, the model could not be evaluated on the task {task.name!r}: {error}; or {ways}"

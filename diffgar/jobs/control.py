@@ -21,6 +21,6 @@ def run(cfg: DictConfig) -> Path:
         report = method(experiment, text_encoder, plain(cfg.evaluation.seeds), bar.update)
     result = make_result("control", cfg, experiment, report, report["extra"])
     path = write_result(cfg.paths.results, result)
-    reports.draw_control(path)
-    reports.publish(path)
+    reports.draw_control(path, result)
+    reports.publish(path, result)
     return path

@@ -14,7 +14,7 @@ from diffgar.evaluation.experiment import Experiment
 from diffgar.evaluation.queries import task_of, track_rows
 from diffgar.evaluation.tasks import RetrievalTask
 from diffgar.identity import refuse_changed_tracks, refuse_other_latents, seen_tracks
-from diffgar.jobs.building import build, plain, resolved
+from diffgar.jobs.building import as_it_resolves, build, plain
 from diffgar.jobs.saved import load_model, read_config
 
 
@@ -58,8 +58,8 @@ def open_experiment(cfg: DictConfig, model_name: str) -> Experiment:
     seen = seen_tracks(
         folder, cfg.task.dataset, list(task.track_ids), None if hashes is None else list(hashes.iloc[here])
     )
-    trained = resolved(trained)
-    return Experiment(model_name, model, step, trained, sampler, as_trained, audio.hold(), text.hold(), task, seen)
+    config, stores = as_it_resolves(trained), (audio.hold(), text.hold())
+    return Experiment(model_name, model, step, config, sampler, as_trained, *stores, task, seen)
 
 
 def open_stores(cfg: DictConfig, dataset: str, pair: DictConfig) -> tuple[Store, TextStore]:

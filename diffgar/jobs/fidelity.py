@@ -39,10 +39,11 @@ def evaluate(cfg: DictConfig) -> Path:
     )
     sampled = samplers.items() if experiment.model.sampled else ()
     extra = {"samplers": {name: sampler.describe() for name, sampler in sampled}}
-    path = write_result(cfg.paths.results, make_result("fidelity", cfg, experiment, report, extra))
+    result = make_result("fidelity", cfg, experiment, report, extra)
+    path = write_result(cfg.paths.results, result)
     if samplers.keys() != {experiment.model.row}:  # a sweep of guidance
-        reports.draw_guidance(path)
-    reports.publish(path)
+        reports.draw_guidance(path, result)
+    reports.publish(path, result)
     return path
 
 

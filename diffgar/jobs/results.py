@@ -12,7 +12,7 @@ from diffgar.errors import InputError
 from diffgar.evaluation.experiment import Experiment
 from diffgar.evaluation.reports.names import differences_of, dotted
 from diffgar.evaluation.reports.results import Result, read_result
-from diffgar.jobs.building import plain, resolved
+from diffgar.jobs.building import as_it_resolves, plain
 from diffgar.jobs.experiment import open_stores, open_task
 from diffgar.jobs.saved import read_config
 
@@ -46,7 +46,7 @@ def make_result(kind: str, cfg: DictConfig, experiment: Experiment, report: dict
         rows=report["rows"],
         variant=None if variant is None else str(variant),
         differences=differences_of(asked_otherwise(kind, cfg), sampler, as_trained, where),
-        config=experiment.trained | resolved(cfg),
+        config=experiment.trained | as_it_resolves(cfg),
         extra=extra or {},
     )
 
@@ -72,15 +72,15 @@ def differing(cfg: DictConfig, usual: Path, leave: Sequence[str] = ()) -> dict[s
     return {key.rpartition(".")[2]: plain(OmegaConf.select(cfg, key)) for key in keys}
 
 
-def known(cfg: DictConfig) -> Path | None:
-    """The retrieval result of this very config on the stores as they are, if there is one."""
+def known(cfg: DictConfig) -> tuple[Path, Result] | None:
+    """The retrieval result of this very config on the stores as they are, and its path, if there is one."""
     name = str(cfg.model_name)
     folder = checkpoints.folder_of(cfg.paths.checkpoints, name)
     trained = read_config(folder / "config.yaml")
     step = checkpoints.choose_step(folder, cfg.model_step)
-    config = resolved(trained) | resolved(cfg)
+    config = as_it_resolves(trained) | as_it_resolves(cfg)
     paths = sorted((Path(cfg.paths.results) / name / str(cfg.task.name)).glob(f"retrieval-{step}-*.json"))
-    same = [path for path in paths if _has_config(path, config)]
+    same = [(path, result) for path in paths if (result := _readable(path)) and result.config == config]
     if not same:
         return None
     try:
@@ -88,11 +88,12 @@ def known(cfg: DictConfig) -> Path | None:
     except StoreError:  # deleted since: there is nothing that the result could be older than
         return same[0]
     sets = ("pool", "query_set")
-    return next((path for path in same if all(read_result(path).protocol[key] == now[key] for key in sets)), None)
+    return next((each for each in same if all(each[1].protocol[key] == now[key] for key in sets)), None)
 
 
-def _has_config(path: Path, config: dict) -> bool:
+def _readable(path: Path) -> Result | None:
+    """The result of a file, or None where that is damaged or of an older version."""
     try:
-        return read_result(path).config == config
-    except InputError:  # of an older version, or damaged
-        return False
+        return read_result(path)
+    except InputError:
+        return None

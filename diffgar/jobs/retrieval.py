@@ -6,7 +6,7 @@ from omegaconf import DictConfig
 from tqdm import tqdm
 
 from diffgar.evaluation.reports import show as reports
-from diffgar.evaluation.reports.results import write_result
+from diffgar.evaluation.reports.results import Result, write_result
 from diffgar.evaluation.reports.table_files import render_tables
 from diffgar.evaluation.retrieval import RetrievalOptions, evaluate_retrieval
 from diffgar.evaluation.systems import Rows, attribute_rows, audio_to_text, make_rows, named_attributes
@@ -19,16 +19,16 @@ from diffgar.jobs.results import make_result
 def run(cfg: DictConfig) -> None:
     """Evaluate the steps that `model_step` names; with `with_fidelity`, their latents as well."""
     steps = steps_to_evaluate(cfg)
-    paths = [evaluate(step) for step in steps]
-    if len(paths) > 1:
-        reports.draw_steps(paths)
+    written = [evaluate(step) for step in steps]
+    if len(written) > 1:
+        reports.draw_steps(written[0][0].parent, [result for _, result in written])
     if cfg.with_fidelity:
         for step in steps:
             fidelity.evaluate(step)
 
 
-def evaluate(cfg: DictConfig) -> Path:
-    """Evaluate one step of a model, and its baselines beside it, on one task; returns the path of the JSON."""
+def evaluate(cfg: DictConfig) -> tuple[Path, Result]:
+    """Evaluate one step of a model, and its baselines beside it, on one task; returns the JSON's path and result."""
     check(cfg)
     options = RetrievalOptions(**plain(cfg.evaluation.retrieval))
     experiments = [open_experiment(cfg, name) for name in (cfg.model_name, *cfg.evaluation.baselines)]
@@ -45,9 +45,9 @@ def evaluate(cfg: DictConfig) -> Path:
     extra = {"paired": report["paired"], "samplers": rows.samplers}
     result = make_result("retrieval", cfg, first, report, extra)
     path = write_result(cfg.paths.results, result, report["queries"])
-    reports.draw(path, report, rows, first)
-    reports.publish(path)
-    return path
+    reports.draw(path, result, report, rows, first)
+    reports.publish(path, result)
+    return path, result
 
 
 def queries(cfg: DictConfig, experiments: list[Experiment], options: RetrievalOptions) -> Rows:

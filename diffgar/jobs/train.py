@@ -59,8 +59,8 @@ def run(cfg: DictConfig) -> None:
             train(cfg, folder)
             print(f"checkpoints  {folder}")
     if cfg.get("task"):
-        if trained and (result := results.known(cfg)):
-            reports.show(result)
+        if trained and (written := results.known(cfg)):
+            reports.show(*written)
         else:
             retrieval.evaluate(cfg)
 

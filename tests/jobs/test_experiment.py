@@ -5,6 +5,7 @@ from omegaconf import OmegaConf
 
 from diffgar.dataloading.store.card import StoreError
 from diffgar.jobs import experiment
+from diffgar.jobs.building import as_it_resolves
 
 
 @pytest.mark.parametrize(("embeddings", "found"), [(None, "is missing"), ([0.0, 1.0], "has 2 of 3 rows")])
@@ -27,3 +28,11 @@ def test_a_joint_pair_whose_text_store_has_no_embeddings_is_refused_by_file(monk
     ):
         experiment.open_stores(cfg, "d", OmegaConf.create(pair))
     assert experiment.open_stores(cfg, "d", OmegaConf.create(pair | {"joint": False}))[1].embeddings is None
+
+
+def test_a_value_that_this_machine_does_not_have_costs_no_result():
+    trained = OmegaConf.create(
+        {"weights": "${oc.env:NO_SUCH_PLACE}/a", "parts": [1, "${.0}"], "b": "${weights}", "c": "???"}
+    )
+    told = {"weights": "${oc.env:NO_SUCH_PLACE}/a", "parts": [1, 1], "b": "${weights}", "c": "???"}
+    assert as_it_resolves(trained) == told

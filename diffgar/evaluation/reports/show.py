@@ -4,7 +4,7 @@ A result is on disk before any of this: what cannot be drawn or logged is named 
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +14,7 @@ from diffgar.evaluation.metrics.ranks import top_k
 from diffgar.evaluation.reports.control import control_figure, control_table
 from diffgar.evaluation.reports.figures import curve_figure, rank_figure, recall_figure, tradeoff_figure
 from diffgar.evaluation.reports.maps import latent_maps
-from diffgar.evaluation.reports.results import Result, queries_path, read_result
+from diffgar.evaluation.reports.results import Result, queries_path
 from diffgar.evaluation.reports.table_styles import Table, render
 from diffgar.evaluation.reports.tables import fidelity_table, retrieval_table
 from diffgar.evaluation.reports.wandb_log import log, track
@@ -24,9 +24,8 @@ from diffgar.evaluation.systems import Rows
 QUALITY_DIVERSITY = ("intra_caption_diversity", "pooled_frechet")
 
 
-def show(path: Path) -> None:
+def show(path: Path, result: Result) -> None:
     """Print a result's table, what its queries were made with, and where its parts lie; draws figures that are gone."""
-    result = read_result(path)
     print("\n" + render(table_of(result)))
     for name, sampler in result.extra.get("samplers", {"": result.protocol["sampler"]}).items():
         count = sampler["num_samples"]
@@ -36,7 +35,7 @@ def show(path: Path) -> None:
         )
     print(f"JSON    {path}")
     if queries_path(path).is_file() and not path.with_suffix(".png").is_file():
-        draw_ranks(path, result)
+        draw_ranks(path, result, lambda: pd.read_parquet(queries_path(path)))
     if path.with_suffix(".png").is_file():
         print(f"figure  {path.with_suffix('.png')}")
 
@@ -47,10 +46,10 @@ def table_of(result: Result) -> Table:
     return tables[result.kind](result)
 
 
-def publish(path: Path) -> None:
+def publish(path: Path, result: Result) -> None:
     """Show a new result, and log it where its model's training was logged."""
-    show(path)
-    attempt(f"{path} could not be logged", lambda: track(path, table_of(read_result(path))))
+    show(path, result)
+    attempt(f"{path} could not be logged", lambda: track(path, result, table_of(result)))
 
 
 def attempt(what: str, act: Callable[[], object]) -> None:
@@ -61,10 +60,10 @@ def attempt(what: str, act: Callable[[], object]) -> None:
         logging.getLogger(__name__).warning("%s (%s: %s); the result itself is kept", what, type(error).__name__, error)
 
 
-def draw(path: Path, report: dict, rows: Rows, experiment: Experiment) -> None:
+def draw(path: Path, result: Result, report: dict, rows: Rows, experiment: Experiment) -> None:
     """Figures beside the JSON: recall against k, ranks, a map of the latents; and the worst captions as CSV."""
     base, name = path.with_suffix(""), experiment.model.row
-    draw_ranks(path, read_result(path))
+    draw_ranks(path, result, lambda: report["queries"])
     if name not in rows.queries or rows.queries[name].ndim != 3:
         return
     queries, index = rows.queries[name][0], rows.index[name]
@@ -79,29 +78,27 @@ def draw(path: Path, report: dict, rows: Rows, experiment: Experiment) -> None:
     attempt(f"{base}/map-pca.png was not drawn", lambda: latent_maps(base, index, queries, 0, first))
 
 
-def draw_ranks(path: Path, result: Result) -> None:
-    """Recall against k and the ranks, from the per-query ranks beside a result."""
+def draw_ranks(path: Path, result: Result, queries: Callable[[], pd.DataFrame]) -> None:
+    """Recall against k and the ranks, beside a result. queries: gives its table of ranks, by row, seed and query."""
     base, pool_size = path.with_suffix(""), result.protocol["pool_size"]
     for name, figure in ((base, recall_figure), (f"{base}-ranks", rank_figure)):
         attempt(
             f"{name}.png was not drawn",
-            lambda name=name, figure=figure: figure(name, pd.read_parquet(queries_path(path)), pool_size),
+            lambda name=name, figure=figure: figure(name, queries(), pool_size),
         )
 
 
-def draw_control(path: Path) -> None:
+def draw_control(path: Path, result: Result) -> None:
     """What is given up against what is gained, beside a control result."""
-    attempt(
-        f"{path.with_suffix('.png')} was not drawn", lambda: control_figure(path.with_suffix(""), read_result(path))
-    )
+    attempt(f"{path.with_suffix('.png')} was not drawn", lambda: control_figure(path.with_suffix(""), result))
 
 
-def draw_guidance(path: Path) -> None:
+def draw_guidance(path: Path, result: Result) -> None:
     """Quality (Fréchet distance) against diversity (within a caption), a point for each guidance scale."""
 
     def figure() -> None:
         points = []
-        for name, row in read_result(path).rows.items():
+        for name, row in result.rows.items():
             label, _, scale = name.partition(" ")
             values = {axis: row[metric]["mean"] for axis, metric in zip("xy", QUALITY_DIVERSITY, strict=True)}
             points.append(values | {"row": label, "label": scale})
@@ -111,20 +108,20 @@ def draw_guidance(path: Path) -> None:
     attempt(f"{path.with_suffix('.png')} was not drawn", figure)
 
 
-def draw_steps(paths: list[Path], metric: str = "R@10") -> None:
-    """The curve of a metric over the steps of one model."""
-    results, series = [read_result(path) for path in paths], {}
+def draw_steps(folder: Path, results: Sequence[Result], metric: str = "R@10") -> None:
+    """The curve of a metric over the steps of one model, in the folder of their results."""
+    series = {}
     for row in results[0].rows:
         found = [(result.step, result.rows[row][metric]) for result in results if row in result.rows]
         series[row] = pd.DataFrame([{"x": step, "y": value["mean"]} | _band(value) for step, value in found])
     name = "-".join(filter(None, ("steps", results[0].protocol["name"], results[0].tag)))
 
     def figure() -> None:
-        drawn = curve_figure(paths[0].with_name(name), series, "step", metric)[0]
+        drawn = curve_figure(folder / name, series, "step", metric)[0]
         log(results[0], {}, [drawn])
         print("figure ", drawn)
 
-    attempt(f"{paths[0].with_name(name)}.png was not drawn or logged", figure)
+    attempt(f"{folder / name}.png was not drawn or logged", figure)
 
 
 def _band(metric: Mapping) -> dict:

@@ -2,16 +2,15 @@
 
 from pathlib import Path
 
-from diffgar.evaluation.reports.results import Result, read_result
+from diffgar.evaluation.reports.results import Result
 from diffgar.evaluation.reports.table_styles import Table
 
 
-def track(path: Path, table: Table) -> None:
+def track(path: Path, result: Result, table: Table) -> None:
     """Log a result's numbers, its table and the figures beside it, if its model was trained with the W&B logger.
 
-    Numbers are named `<task>/<kind>/<row>/<metric>`.
+    path: of its JSON. Numbers are named `<task>/<kind>/<row>/<metric>`.
     """
-    result = read_result(path)
     figures = [path.with_suffix(".png"), path.with_name(f"{path.stem}-ranks.png")]
     figures += sorted(path.with_suffix("").glob("map-*.png"))
     log(result, numbers(result), [figure for figure in figures if figure.is_file()], table)

@@ -4,7 +4,6 @@ import json
 
 import pandas as pd
 import pytest
-from omegaconf import OmegaConf
 from pools import Captions, Latents, Oracle, evaluation
 from test_names import asked
 from test_results import config, result
@@ -15,7 +14,6 @@ from diffgar.evaluation.reports import show as reports
 from diffgar.evaluation.reports.results import queries_path, read_result, write_result
 from diffgar.evaluation.retrieval import RetrievalOptions, evaluate_retrieval
 from diffgar.evaluation.systems import make_rows
-from diffgar.jobs.building import resolved
 from diffgar.jobs.results import make_result
 
 
@@ -55,11 +53,6 @@ def test_a_variant_may_be_a_number(experiment, tmp_path, word, name):
     assert write_result(tmp_path, made).stem == f"retrieval-5-unique_tracks-seeds=0+1-{name}"
 
 
-def test_a_value_that_this_machine_does_not_have_costs_no_result():
-    trained = {"weights": "${oc.env:NO_SUCH_PLACE}/a", "parts": [1, "${.0}"], "b": "${weights}", "c": "???"}
-    assert resolved(OmegaConf.create(trained)) == trained | {"parts": [1, 1]}
-
-
 def test_a_model_name_may_be_a_number(experiment, tmp_path):
     made = evaluated(experiment, "model_name=20240101")[2]
     assert write_result(tmp_path, made).parent == tmp_path / "20240101" / "demo"
@@ -74,7 +67,7 @@ def test_a_figure_that_fails_is_named_in_a_warning_and_the_result_stays(experime
 
     for name in ("recall_figure", "latent_maps", "worst_captions"):
         monkeypatch.setattr(reports, name, fails)
-    reports.draw(path, report, rows, experiment)
+    reports.draw(path, made, report, rows, experiment)
     base = path.with_suffix("")
     for lost in (f"{base}.png was not drawn", f"{base}/map-pca.png was not drawn", f"{base}-worst.csv was not written"):
         assert f"{lost} (RuntimeError: no font); the result itself is kept" in caplog.text
@@ -88,7 +81,7 @@ def test_logging_that_fails_is_a_warning(tmp_path, monkeypatch, caplog, capsys):
         result(config=config(), sampler={"num_samples": 5, "solver": "S", "num_steps": 4, "guidance_scale": 3.0}),
     )
     monkeypatch.setattr(reports, "track", lambda *arguments: 1 / 0)
-    reports.publish(path)
+    reports.publish(path, read_result(path))
     assert f"{path} could not be logged (ZeroDivisionError" in caplog.text
     assert "5 samples per caption, S with 4 steps, guidance 3" in capsys.readouterr().out
 
@@ -97,7 +90,7 @@ def test_showing_a_result_draws_figures_that_are_gone(experiment, tmp_path, caps
     _, report, made = evaluated(experiment)
     path = write_result(tmp_path, made, report["queries"])
     assert not path.with_suffix(".png").exists()
-    reports.show(path)
+    reports.show(path, made)
     assert path.with_suffix(".png").is_file() and path.with_name(f"{path.stem}-ranks.png").is_file()
     assert f"figure  {path.with_suffix('.png')}" in capsys.readouterr().out
     pd.testing.assert_frame_equal(pd.read_parquet(queries_path(path)), report["queries"])
@@ -105,9 +98,8 @@ def test_showing_a_result_draws_figures_that_are_gone(experiment, tmp_path, caps
 
 def test_a_curve_over_steps_has_the_name_of_what_was_asked_for(tmp_path, capsys):
     made = [result(step=step, config=config(), split="validation") for step in (10, 20)]
-    paths = [write_result(tmp_path, each) for each in made]
-    reports.draw_steps(paths)
-    assert paths[0].with_name("steps-unique_tracks-validation.png").is_file()
+    reports.draw_steps(tmp_path, made)
+    assert (tmp_path / "steps-unique_tracks-validation.png").is_file()
 
 
 def test_models_that_generate_nothing_are_refused_what_needs_it(experiment):

@@ -21,7 +21,7 @@ def result(folder, logger: str):
     rows = {"gdr": dict.fromkeys(names, METRIC)}
     path = write_result(folder / "results", Result("retrieval", "m", "demo", 5, protocol, rows, config=config))
     recall_figure(path.with_suffix(""), pd.DataFrame({"row": "gdr", "seed": 0, "rank": range(1, 11)}), 10)
-    return path
+    return path, read_result(path)
 
 
 @pytest.fixture
@@ -31,8 +31,8 @@ def offline(monkeypatch):
 
 
 def test_numbers_table_and_figures_go_to_the_run(tmp_path, offline):
-    path = result(tmp_path, "pytorch_lightning.loggers.WandbLogger")
-    track(path, retrieval_table([read_result(path)]))
+    path, read = result(tmp_path, "pytorch_lightning.loggers.WandbLogger")
+    track(path, read, retrieval_table([read]))
     wandb.teardown()  # its own process writes the file; wait for it
     (run,) = (tmp_path / "wandb").glob("offline-run-*-m")
     logged = next(run.glob("*.wandb")).read_bytes()
@@ -42,6 +42,6 @@ def test_numbers_table_and_figures_go_to_the_run(tmp_path, offline):
 
 
 def test_nothing_goes_there_for_a_model_logged_elsewhere(tmp_path, offline):
-    path = result(tmp_path, "pytorch_lightning.loggers.CSVLogger")
-    track(path, retrieval_table([read_result(path)]))
+    path, read = result(tmp_path, "pytorch_lightning.loggers.CSVLogger")
+    track(path, read, retrieval_table([read]))
     assert not (tmp_path / "wandb").exists()

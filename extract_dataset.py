@@ -20,7 +20,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
 from omegaconf import DictConfig
 
-from diffgar import cli
+from diffgar import checks, cli
 from diffgar.dataloading.store.card import Card
 from diffgar.extraction.batches import Options
 from diffgar.extraction.given_latents import OwnLatents
@@ -42,6 +42,7 @@ def prepare(cfg: DictConfig) -> None:
 
 def extract(cfg: DictConfig, options: Options | None = None) -> None:
     """Write both stores of `cfg.data` by `cfg.encoder_pair`."""
+    checks.check_folders(cfg)
     dataset, options = instantiate(cfg.data), options or Options(**cfg.extraction)
     pair = EncoderPair(
         cfg.encoder_pair.name,
@@ -79,6 +80,7 @@ def what_it_holds(folder: Path) -> str:
 
 @cli.main("extract_features/demo/extract_demo")
 def main(cfg: DictConfig) -> None:
+    checks.check_number_of_devices(cfg.num_devices)
     prepare(cfg)
     if cfg.num_devices == 1:
         extract(cfg)

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 import pytorch_lightning as pl
-from hydra.utils import instantiate
+from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 import eval_retrieval
@@ -46,6 +46,7 @@ def run(cfg: DictConfig) -> Path | None:
     """Prepare (the demo alone), train what is not trained yet, evaluate."""
     cfg.model_name = checks.check_name(cfg.model_name)
     checks.check_values(cfg)
+    checks.check_publish(cfg, get_class)
     if cfg.get("task"):
         check_evaluation(cfg)
     folder = Path(cfg.paths.checkpoints) / cfg.model_name

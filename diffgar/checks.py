@@ -1,8 +1,11 @@
 """What is checked of a training's config before anything is prepared, so that no training ends in a refusal."""
 
+import math
 import os
 import re
+from collections.abc import Callable
 
+import torch
 from omegaconf import DictConfig, OmegaConf
 
 from diffgar.checkpoints import KEEP, choose_step, folder_of
@@ -10,8 +13,9 @@ from diffgar.dataloading.store.card import StoreError
 from diffgar.dataloading.store.reader import Store, TextStore
 from diffgar.errors import InputError
 from diffgar.evaluation import experiment as setting
-from diffgar.evaluation.queries import task_of
+from diffgar.evaluation.systems import refuse_absent
 
+LARGEST_SEED = 2**32 - 1
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 WHOLE_NUMBERS = {  # the least that each may be
     **dict.fromkeys(("trainer.max_steps", "trainer.val_check_interval", "trainer.accumulate_grad_batches"), 1),
@@ -42,12 +46,35 @@ def check_name(name: object) -> str:
     return name
 
 
+def check_folders(cfg: DictConfig) -> None:
+    """Raises ConfigError where a dataset's or an encoder's name names no folder of a store; numbers become texts."""
+    for key in ("data.name", "encoder_pair.audio_name", "encoder_pair.text_name"):
+        name = OmegaConf.select(cfg, key)
+        if isinstance(name, int) and not isinstance(name, bool):
+            OmegaConf.update(cfg, key, name := str(name))
+        if not isinstance(name, str) or not name or name in (".", "..") or "/" in name:
+            raise ConfigError(f"{key} is {name!r}; it names a folder of latents: give it one word without a slash")
+
+
+def check_number_of_devices(number: object) -> None:
+    """Raises ConfigError for a number of devices that no machine has."""
+    least = 1 if torch.cuda.is_available() else 0
+    if isinstance(number, bool) or not isinstance(number, int) or number == 0 or number < -least:
+        ways = "num_devices=1" + ", or -1 for all GPUs" * least
+        raise ConfigError(f"num_devices is {number!r}; it must be a whole number from 1 on: {ways}")
+
+
 def check_values(cfg: DictConfig) -> None:
     """Raises ConfigError naming the first value with which a training cannot run, and one that it can."""
     for name, least in WHOLE_NUMBERS.items():
         value = OmegaConf.select(cfg, name, default=least)
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise ConfigError(f"{name} is {value!r}; it must be a whole number from {least} on: {name}={max(least, 1)}")
+    if cfg.get("seed", 0) > LARGEST_SEED:
+        raise ConfigError(f"seed is {cfg.seed}; it must be at most {LARGEST_SEED}: seed=0")
+    rate = OmegaConf.select(cfg, "optimizer.lr", default=1.0)
+    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < math.inf:
+        raise ConfigError(f"optimizer.lr is {rate!r}; it must be a number above 0: optimizer.lr=0.0001")
     max_steps, warmup_steps = cfg.trainer.max_steps, cfg.lr_scheduler.warmup_steps
     if warmup_steps >= max_steps:
         raise ConfigError(
@@ -58,6 +85,16 @@ def check_values(cfg: DictConfig) -> None:
         raise ConfigError(f"keep is {keep!r}; choose of {', '.join(KEEP)}: keep=best")
     check_step(cfg.get("model_step", "best"), max_steps, cfg.trainer.val_check_interval)
     check_devices(cfg)
+
+
+def check_publish(cfg: DictConfig, class_of: Callable[[str], type]) -> None:
+    """Raises ConfigError for a file to publish by a training that publishes none.
+
+    class_of: finds a class by its name (hydra's get_class), handed in so that this module needs no Hydra.
+    """
+    target = OmegaConf.select(cfg, "module._target_")
+    if cfg.get("publish") and target and not hasattr(class_of(target), "publish"):
+        raise ConfigError(f"publish is {cfg.publish!r}, and {target} publishes nothing: publish=null")
 
 
 def check_step(step: object, max_steps: int, interval: int) -> None:
@@ -97,7 +134,9 @@ def check_task(cfg: DictConfig) -> None:
         ways = f"evaluate on the training data's own test split: task={cfg.data.name}; or {ways}"
     try:
         stores = setting.open_stores(cfg, task.dataset, cfg.encoder_pair)
-        task_of(task.name, *stores, task.split, task.protocol, task.where, cfg.evaluation.allow_missing)
+        opened = setting.open_task(cfg, *stores)
+        if task.attributes and cfg.evaluation.retrieval.direction == "text_to_audio":
+            refuse_absent(opened, stores[0], task.attributes)
         refuse_unlike(trained, stores)
     except ValueError as error:
         message = f"once trained, the model could not be evaluated on the task {task.name!r}: {error}; or {ways}"

@@ -36,6 +36,9 @@ def main(config_name: str, flags: tuple[str, ...] = ()) -> Callable:
             if {"--help", "-h"} & set(sys.argv[1:]):
                 print(usage(sys.modules[run.__module__].__doc__ or "", flags, config_name))
                 return
+            for stream in (sys.stdout, sys.stderr):
+                if hasattr(stream, "reconfigure"):
+                    stream.reconfigure(errors="replace")  # a terminal without ± costs a letter, not the program
             asked = os.environ.get(FULL)
             with errors_as_sentences(asked, config_name):
                 typed = read(sys.argv[1:], flags)

@@ -1,6 +1,8 @@
 """A training that could not run, or not be evaluated in the end, is refused before anything is prepared."""
 
 import pytest
+from hydra.utils import get_class
+from omegaconf import OmegaConf
 from scripts import composed
 from test_datamodule import make_stores
 
@@ -37,6 +39,9 @@ def test_names_that_would_break_paths_lists_or_the_command_line_are_refused(name
         ("batch_size=many", "batch_size is 'many'"),
         ("num_frames=0", "num_frames is 0"),
         ("seed=-1", "seed is -1"),
+        ("seed=4294967296", "seed is 4294967296; it must be at most 4294967295"),
+        ("optimizer.lr=-1", "optimizer.lr is -1; it must be a number above 0"),
+        ("optimizer.lr=nan", "optimizer.lr is nan; it must be a number above 0"),
         ("lr_scheduler.warmup_steps=600", "warmup_steps 600 leaves none of trainer.max_steps 600.*warmup_steps=60"),
         ("trainer.max_steps=50", "warmup_steps 100 leaves none of trainer.max_steps 50; use .*warmup_steps=5"),
         ("keep=some", "keep is 'some'; choose of all, best, last"),
@@ -65,6 +70,36 @@ def test_values_that_can_be_trained_with_pass(override):
 @pytest.mark.parametrize("leaf", [LEAF, "train_ldm/model/encoder_pair/demo/train_demo_encoder"])
 def test_the_leaves_pass(leaf):
     checks.check_values(composed(leaf))
+
+
+def test_a_training_that_publishes_nothing_is_asked_for_no_file():
+    checks.check_publish(composed(LEAF), get_class)
+    checks.check_publish(composed("train_ldm/model/encoder_pair/demo/train_demo_encoder", "publish=a.st"), get_class)
+    with pytest.raises(checks.ConfigError, match="publish is 'a.st', and diffgar.*Diffusion publishes nothing"):
+        checks.check_publish(composed(LEAF, "publish=a.st"), get_class)
+
+
+@pytest.mark.parametrize("name", [None, "", "a/b", "..", ["a"], True])
+@pytest.mark.parametrize("key", ["data.name", "encoder_pair.audio_name"])
+def test_a_name_that_is_no_folder_of_latents_is_refused(key, name):
+    cfg = composed("extract_dataset")
+    checks.check_folders(cfg)
+    OmegaConf.update(cfg, key, name)
+    with pytest.raises(checks.ConfigError, match=f"{key} is .*; it names a folder of latents"):
+        checks.check_folders(cfg)
+
+
+def test_a_number_as_a_name_of_a_dataset_is_a_text():
+    cfg = composed("extract_dataset", "data.name=12")
+    checks.check_folders(cfg)
+    assert cfg.data.name == "12"
+
+
+@pytest.mark.parametrize("number", [0, -7, True, "two", None])
+def test_a_number_of_devices_that_no_machine_has_is_refused(number):
+    checks.check_number_of_devices(2)
+    with pytest.raises(checks.ConfigError, match="num_devices is .*; it must be a whole number from 1 on"):
+        checks.check_number_of_devices(number)
 
 
 @pytest.mark.parametrize(
@@ -99,8 +134,13 @@ def latents(tmp_path):
 
 def config(latents, *overrides):
     names = [f"encoder_pair.{kind}_name=toy_{kind}" for kind in ("audio", "text")]
-    sizes = ["encoder_pair.latent_dim=6", "encoder_pair.text_dim=5", "task.split=validation"]
-    return composed(LEAF, *names, *sizes, f"paths.latents={latents}", *overrides)
+    sizes = [
+        "encoder_pair.latent_dim=6",
+        "encoder_pair.text_dim=5",
+        "encoder_pair.joint=false",
+        "task.split=validation",
+    ]
+    return composed(LEAF, *names, *sizes, "task.attributes=null", f"paths.latents={latents}", *overrides)
 
 
 def test_a_task_whose_stores_are_there_passes(latents):
@@ -118,6 +158,8 @@ def test_a_task_whose_stores_are_there_passes(latents):
         ("task.dataset=gone", "evaluate on the training data's own test split: task=demo; or train alone: ~task"),
         ("task.split=test", "no track is in split 'test'; .*; or train alone: ~task"),
         ("+task.where.genre=rock", "no column 'genre'"),
+        ("task.attributes=[colour]", "the stores have no column 'colour', the ground truth; .*task.attributes=null"),
+        ("encoder_pair.joint=true", "has 5 dimensions and the latents have 6: .*encoder_pair.joint=false"),
     ],
 )
 def test_a_task_that_the_model_could_not_be_evaluated_on_is_refused_with_the_ways_out(latents, override, message):

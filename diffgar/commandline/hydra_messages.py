@@ -112,7 +112,7 @@ def no_value(error: OmegaConfBaseException, composed: Callable) -> Found:
         if key and (CONFIG_ROOT / key).is_dir():
             there = sorted(path.stem for path in (CONFIG_ROOT / key).glob("*.yaml"))
             return "ConfigError", f"{key} is needed here, and was left out; say {key}= one of {', '.join(there)}"
-        return "ConfigError", f"{text}; the config lacks {key}: give it with +{key}=…"
+        return "ConfigError", f"the config has no {key}, which this script needs; is --config one of another script's?"
     return "ConfigError", f"{key}: {text}" if key else text
 
 
@@ -126,6 +126,10 @@ def not_made(error: InstantiationException) -> Found:
         return "ConfigError", f"{key}._target_ is {match[1]}, which cannot be imported ({cause_of(error)}); {remedy}"
     if isinstance(cause := error.__cause__, TypeError) and "argument" in str(cause) and is_hydras(cause):
         return "ConfigError", f"{key}: {cause}"
+    called = re.search(r"Error in call to target '([^']+)'", text)
+    refused = isinstance(cause, ValueError | TypeError) or type(cause).__name__ == "MisconfigurationException"
+    if called and refused and not called[1].startswith("diffgar."):  # of ours a traceback is wanted
+        return "ConfigError", f"{key}: {first_line(cause or error)}"
     return None
 
 

@@ -85,7 +85,8 @@ def system_sentence(error: BaseException) -> str | None:
     if error.errno in FULL:
         return (
             f"no space is left on the disk of {error.filename or 'what is being written'}; free some, or choose "
-            "another place (paths.data, paths.checkpoints); the same command goes on where it stopped"
+            "another place (paths.data, paths.checkpoints, paths.results, paths.logs); the same command goes on where "
+            "it stopped"
         )
     if error.errno in FORBIDDEN and error.filename:
         return f"{error.filename}: {error.strerror}; change its permissions, or choose another place (paths.…)"

@@ -21,6 +21,7 @@ def check_values(cfg: DictConfig, hydra: DictConfig) -> None:
     check_choices(cfg, hydra.runtime.choices)
     places = [Path(source.path) for source in hydra.runtime.config_sources if source.provider == "command-line"]
     parsed = OverridesParser.create().parse_overrides(list(hydra.overrides.task))
+    parsed = list({(item.key_or_group, item.is_delete()): item for item in parsed}.values())  # the last of each
     values = [item for item in parsed if not item.is_delete() and not item.is_add() and not item.is_force_add()]
     values = [item for item in values if isinstance(item.value(), dict) or not is_group(item.key_or_group, places)]
     if not values:
@@ -61,12 +62,18 @@ def expectation(default: object, value: object) -> str | None:
         return "true or false"
     if word and isinstance(default, numbers.Number):
         return "a number"
+    if isinstance(value, bool) and is_number(default):
+        return "a number"
     number = isinstance(value, numbers.Number) and not isinstance(value, bool)
     if number and isinstance(default, ListConfig):
         return "a list, [a,b],"
     if number and isinstance(default, DictConfig):
         return "a mapping, {name:value},"
     return None
+
+
+def is_number(default: object) -> bool:
+    return isinstance(default, numbers.Number) and not isinstance(default, bool)
 
 
 def is_whole(default: object) -> bool:

@@ -20,6 +20,7 @@ QUALITY = "HQ"
 RESAMPLER = f"soxr-{QUALITY.lower()}-{soxr.__version__}"  # goes on the store's card
 RATES = range(1000, 1_000_001)  # Hz; the resampler would make hours of a file that says 1 Hz
 SHORTEST = 0.01  # seconds; one sample may resample to none, and is no music
+LOUDEST = 256  # +48 dBFS: samples of -1 to 1 never come near it, integers that were written as floats do
 SILENCE = 10 ** (-90 / 20)  # -90 dBFS: under it lies only the last bit of sixteen
 
 
@@ -30,8 +31,8 @@ def blocks(
 
     A clip whose `end` lies beyond the file ends with the file. Joined, the blocks are bitwise the whole
     file resampled at once; where streams of several rates were joined in a file, each is resampled by itself.
-    Raises AudioError for a file that is missing, empty, truncated, not audio, under 10 ms, silent or not
-    finite; what only the end of the file tells (its length, silence) is raised after its last block.
+    Raises AudioError for a file that is missing, empty, truncated, not audio, under 10 ms, silent, not finite or
+    beyond all loudness; what only the end of the file tells (its length, silence) is raised after its last block.
     """
     path, peak, loudest, seconds = Path(path), 0.0, 0.0, 0.0
     resampler, before = None, None
@@ -41,6 +42,9 @@ def blocks(
         if not np.isfinite(block).all():
             raise AudioError(path, f"has NaN or infinite samples near {seconds:.1f} s", "render or convert it again")
         mono = mix(block)
+        if (found := float(np.abs(mono).max(initial=0.0))) > LOUDEST:
+            reason = f"has samples of {found:.3g}, where -1 to 1 is full scale: integers written as decimals"
+            raise AudioError(path, reason, "divide them by 32768 (16 bits) and write it again")
         peak = max(peak, float(np.abs(mono).max(initial=0.0)))
         if peak < SILENCE:
             loudest = max(loudest, float(np.abs(block).max(initial=0.0)))

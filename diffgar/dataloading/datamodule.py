@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from diffgar.dataloading.batches import LatentBatches
 from diffgar.dataloading.store.card import StoreError
+from diffgar.dataloading.store.moments import NOTHING_ELSE, common_mean
 from diffgar.dataloading.store.reader import Store, TextStore
 from diffgar.errors import InputError
 
@@ -108,6 +109,11 @@ class LatentDataModule(LightningDataModule):
         if card.mean is None:
             raise StoreError(
                 f"{self.audio.folder}: no train split, so no mean and std to train with; split the dataset"
+            )
+        if common_mean(card.mean, card.std) > NOTHING_ELSE:
+            raise StoreError(
+                f"{self.audio.folder}: the latents of all training tracks are the same, so that there is nothing to "
+                "learn; compute them again, and extract again"
             )
         return {
             "latent_mean": torch.tensor(card.mean),

@@ -23,6 +23,7 @@ from diffgar.demo.captions import caption, phrase, phrasings
 from diffgar.demo.music import ATTRIBUTES, compose, draw_attributes, draw_timing
 from diffgar.demo.sound import SAMPLE_RATE, render
 from diffgar.errors import InputError
+from diffgar.values import whole
 
 __all__ = [
     "ATTRIBUTES",
@@ -59,6 +60,8 @@ def write_collection(
     num_workers: processes; 0 renders in this one.
     """
     folder, sizes = Path(folder), dict(zip(SPLITS, (num_train, num_validation, num_test), strict=True))
+    for split, size in sizes.items():
+        whole(f"prepare.num_{split}", size)
     marker = {"collection": "diffgar demo", "version": COLLECTION_VERSION, "seed": seed}
     tracks = [(split, number) for split in SPLITS for number in range(sizes[split])]
     if (folder / MARKER).is_file():

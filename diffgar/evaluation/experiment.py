@@ -85,6 +85,12 @@ def open_stores(cfg: DictConfig, dataset: str, pair: DictConfig) -> tuple[Store,
             f"{text.folder / 'embeddings.npy'} {found}, and the pair {pair.name} is joint: the teacher's row needs it; "
             f"delete {text.folder} and {remedy}"
         )
+    elif text.embeddings.shape[1] != pair.latent_dim:
+        raise StoreError(
+            f"{text.folder / 'embeddings.npy'} has {text.embeddings.shape[1]} dimensions and the latents have "
+            f"{pair.latent_dim}: they share no space, and the pair {pair.name} is not joint; set "
+            "encoder_pair.joint=false"
+        )
     return audio, text
 
 

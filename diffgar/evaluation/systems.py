@@ -9,11 +9,13 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from diffgar.dataloading.store.reader import Store
 from diffgar.errors import InputError
 from diffgar.evaluation.experiment import Evaluation
 from diffgar.evaluation.metrics.attributes import attribute_codes, evaluate_attributes
 from diffgar.evaluation.queries import generated_queries, index_of, projected_index, projected_queries
 from diffgar.evaluation.retrieval import make_queries
+from diffgar.evaluation.tasks import RetrievalTask
 
 BANK = 1000  # training captions that a hubness correction is estimated on
 
@@ -108,14 +110,19 @@ def named_attributes(setting: Evaluation, attributes: Sequence[str] | None) -> t
             "task.attributes=[…], and in a column `named`, for each caption, those that it names, joined by |"
         )
     captions, tracks = setting.task.captions, setting.audio.rows
-    absent = [name for name in attributes if name not in tracks] + ["named"] * ("named" not in captions)
-    if absent:
-        raise InputError(
-            f"task {setting.task.name}: the stores have no column {absent[0]!r}, the ground truth; give it in the "
-            "dataset's table and extract again, or set task.attributes=null"
-        )
+    refuse_absent(setting.task, setting.audio, attributes)
     named = [set(str(words).split("|")) & set(attributes) for words in captions["named"]]
     return named, tracks.iloc[setting.track_rows][list(attributes)].reset_index(drop=True)
+
+
+def refuse_absent(task: RetrievalTask, audio: Store, attributes: Sequence[str]) -> None:
+    """Raises InputError where a task's stores lack one of the columns of ground truth."""
+    absent = [name for name in attributes if name not in audio.rows] + ["named"] * ("named" not in task.captions)
+    if absent:
+        raise InputError(
+            f"task {task.name}: the stores have no column {absent[0]!r}, the ground truth; give it in the "
+            "dataset's table and extract again, or set task.attributes=null"
+        )
 
 
 def attribute_rows(setting: Evaluation, rows: Rows, attributes: Sequence[str]) -> dict[str, dict]:

@@ -1,6 +1,9 @@
 """Retrieval on the validation split, for training to watch and to choose its best step by."""
 
+import torch
+
 from diffgar.dataloading.store.reader import Store, TextStore
+from diffgar.errors import InputError
 from diffgar.evaluation.metrics.ranks import ranks
 from diffgar.evaluation.metrics.recall import retrieval_metrics
 from diffgar.evaluation.queries import caption_rows, generated_latents, projected_queries, task_of, track_rows
@@ -14,7 +17,8 @@ class ValidationRetrieval:
 
     Called with the model; the same noise every time, so that checkpoints differ by their weights alone. `notes` are
     sentences for the user: tracks that are left out for want of latents, and a split too small to choose a step by.
-    Raises ValueError where the split has no caption of a track with latents.
+    Raises InputError for a model that makes no finite queries, and ValueError where the split has no caption of a track
+    with latents.
     """
 
     def __init__(self, audio: Store, text: TextStore, sampler, max_tracks: int = 1000):
@@ -41,5 +45,10 @@ class ValidationRetrieval:
             latents = generated_latents(model, self.sampler, self.text, self.rows, model.num_frames, seed=0)
             centre = model.centre.cpu()
             queries, index = make_queries(latents - centre), self.means - centre
+        if not torch.isfinite(queries).all():
+            raise InputError(
+                "the training has diverged: the model makes NaN or infinite queries; train anew, under another "
+                "model_name, with a lower optimizer.lr"
+            )
         metrics = retrieval_metrics(ranks(queries, index, self.targets), pool_size=len(index))
         return {name: metrics[name] for name in ("R@10", "MedR", "MRR")}

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from diffgar.dataloading.datasets.cells import written
 from diffgar.errors import InputError
 
 UNREADABLE = (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error)  # of numpy, pyarrow and zip files
@@ -85,7 +86,7 @@ class Table:
     @staticmethod
     def _rows_by_name(path: Path, names: list) -> dict[str, int]:
         rows: dict[str, int] = {}
-        for row, name in enumerate(names):
+        for row, name in enumerate(map(_named, names)):
             if rows.setdefault(str(name), row) != row:
                 raise LatentsError(
                     f"{path}: {name!r} stands in rows {rows[str(name)] + 1} and {row + 1}; keep one row a track"
@@ -107,6 +108,14 @@ class Table:
     def stamp(self, name: str) -> tuple[int, int]:
         """Size and time of the whole file."""
         return self.file_stamp
+
+
+def _named(cell: object) -> str:
+    """A name as the tracks' table has it: 7.0 is 7 there."""
+    try:
+        return written(cell)
+    except ValueError:
+        return str(cell)
 
 
 def stamp_of(path: Path) -> tuple[int, int]:

@@ -47,8 +47,19 @@ class Options:
             raise InputError(f"shard.index is {index}, but with shard.count {count} it must be 0 to {count - 1}")
         if self.precision not in PRECISIONS:
             raise InputError(f"unknown precision {self.precision!r}; choose one of {', '.join(PRECISIONS)}")
+        self.check_device()
         for name, least in (("batch_size", 1), ("shard_size", 1), ("num_workers", 0), ("max_failures", 0)):
             whole(f"extraction.{name}", getattr(self, name), least)
+
+    def check_device(self) -> None:
+        """Raises InputError for a device that torch does not know, or that is not there."""
+        try:
+            torch.empty(0, device=self.torch_device)
+        except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:  # of a CPU's torch, of a name
+            reason = str(error).splitlines()[0][:80]
+            raise InputError(
+                f"extraction.device is {self.device!r}, which cannot be used here ({reason}); choose auto, cpu or cuda"
+            ) from error
 
     @property
     def job(self) -> tuple[int, int]:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from diffgar.dataloading.datasets.tracks import Dataset
 from diffgar.dataloading.store.card import Card
+from diffgar.dataloading.store.moments import NOTHING_ELSE, common_mean
 from diffgar.extraction.batches import Options, WindowBatches, encode_tracks, framing_of
 from diffgar.extraction.decode_ahead import Decoder
 from diffgar.extraction.progress import Progress
@@ -53,14 +54,11 @@ def self_test(
     return _paired_against_shuffled(similarity, encoder_pair.name)
 
 
-def common_mean(card: Card) -> float:
-    """The length of the train latents' mean as a multiple of their standard deviation; 0 without a train split."""
-    return 0.0 if card.mean is None or card.std is None else float(np.linalg.norm(card.mean) / np.linalg.norm(card.std))
-
-
 def warn_of_common_mean(card: Card, folder: Path) -> None:
     """Say so where latents differ little beside what they have in common: their raw cosines are all near 1."""
-    if (multiple := common_mean(card)) > MUCH_IN_COMMON:
+    if (multiple := common_mean(card.mean, card.std)) > NOTHING_ELSE:
+        log.warning("%s: the latents of all tracks are the same: no model can be trained on them", folder)
+    elif multiple > MUCH_IN_COMMON:
         log.warning(
             "%s: the latents' common mean is %.1f times their standard deviation, so that raw cosines are all near 1; "
             "models of a pair that is not joint rank about that mean, and whatever else ranks them should too",

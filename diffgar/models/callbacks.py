@@ -55,10 +55,17 @@ class WholeFiles(TorchCheckpointIO):
             with partial.open("wb") as out:
                 torch.save(checkpoint, out)
             partial.replace(path)
-        except OSError as error:
+        except (OSError, RuntimeError) as error:
             partial.unlink(missing_ok=True)
+            if isinstance(error, RuntimeError) and "enforce fail" not in str(
+                error
+            ):  # torch's words for a write cut short
+                raise
+            reason = (
+                error.strerror if isinstance(error, OSError) else "no space is left on its disk, or it was cut short"
+            )
             raise CheckpointError(
-                f"{path} could not be written ({error.strerror}); the checkpoints before it are whole: make room, or "
+                f"{path} could not be written ({reason}); the checkpoints before it are whole: make room, or "
                 "keep fewer with keep=best, and the same command goes on from the last of them"
             ) from error
 

@@ -1,5 +1,6 @@
 """The command line: the documented commands become Hydra's words, once and for all, whatever characters they have."""
 
+import io
 import sys
 
 import pytest
@@ -221,6 +222,19 @@ def test_only_the_demo_is_made(monkeypatch, data, made):
     monkeypatch.setattr(extract_dataset, "instantiate", calls.append)
     extract_dataset.prepare(composed("extract_features/demo/extract_demo", f"data={data}"))
     assert bool(calls) == made
+
+
+def test_a_terminal_that_lacks_a_letter_costs_no_result(tmp_path, monkeypatch):
+    @cli.main("train_ldm/demo")
+    def entry(cfg):
+        print("57 ± 2")
+
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "argv", ["train_ldm.py", f"paths.logs={tmp_path}"])
+    entry()
+    out.flush()
+    assert out.buffer.getvalue() == b"57 ? 2\n"
 
 
 def test_help_is_the_scripts_own_and_short():

@@ -140,6 +140,8 @@ TAGGED = {
     "a tag and zeros": lambda content: id3v2(100) + bytes(70_000) + content,
     "ID3v1": lambda content: content + ID3V1,
     "APE": lambda content: content + ape(50_000),
+    "an APE footer alone that counts nothing": lambda content: content + b"APETAGEX" + bytes(24) + ID3V1,
+    "a piece of an APE tag": lambda content: content + b"APETAGEX",
     "APE and ID3v1": lambda content: content + ape(2000) + ID3V1,
     "zeros": lambda content: content + bytes(200_000),
     "Lyrics3": lambda content: content + b"LYRICSBEGIN" + b"la " * 900 + b"002711LYRICS200" + ID3V1,

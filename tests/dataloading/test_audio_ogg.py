@@ -89,6 +89,18 @@ def test_a_file_without_pages_in_its_middle_is_refused(tmp_path, whole):
         read(tmp_path, b"".join(pages[:4] + pages[8:]))
 
 
+@pytest.mark.parametrize("number", [2, 3])
+def test_a_page_of_which_a_part_is_gone_is_no_later_beginning(tmp_path, whole, number):
+    """Of the first page of sound no count of samples tells."""
+    pages = ogg_pages(write(tmp_path / "long.ogg", music(30, RATE), RATE, "OGG", whole.stem).read_bytes())
+    start = sum(map(len, pages[:number]))
+    content = b"".join(pages)
+    with pytest.raises(AudioError, match=r"is damaged: (its first page of sound|\d+ bytes between its pages)"):
+        read(tmp_path, content[: start + 500] + content[start + 900 :])
+    with pytest.raises(AudioError, match=r"is damaged: its first page|is truncated: \d+\.\d s of 30\.\d s"):
+        read(tmp_path, content[: start + 500] + b"\xaa" + content[start + 501 :])
+
+
 def test_a_recording_of_a_stream_that_had_begun_before_is_read(tmp_path, whole):
     """Positions in it count from the stream's beginning, hours before."""
     pages = ogg_pages(whole.read_bytes())

@@ -32,6 +32,13 @@ def test_channels_that_cancel_are_not_called_silent(tmp_path, channels):
     assert len(load(pcm(tmp_path / "faint.wav", wave), RATE)) == RATE
 
 
+@pytest.mark.parametrize("scale", [32767, -1e6])
+def test_integers_written_as_decimals_are_refused_and_loud_sound_is_not(tmp_path, scale):
+    with pytest.raises(AudioError, match=r"int\.wav: has samples of .*, where -1 to 1 is full scale: integers"):
+        load(pcm(tmp_path / "int.wav", scale * music(1, RATE)), RATE)
+    assert len(load(pcm(tmp_path / "loud.wav", 20 * music(1, RATE)), RATE)) == RATE
+
+
 def test_silence_in_all_channels_is_called_silence(tmp_path):
     with pytest.raises(AudioError, match="is silent"):
         load(pcm(tmp_path / "none.wav", np.zeros((RATE, 2))), RATE)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from diffgar.dataloading.datasets.cells import matches, matching, missing, shown, written
+from diffgar.dataloading.datasets.cells import blank, matches, matching, missing, shown, written
 from diffgar.dataloading.datasets.columns import keep
 
 NONE = [None, float("nan"), np.nan, np.float32("nan"), pd.NA, pd.NaT, np.ma.masked, decimal.Decimal("NaN")]
@@ -22,6 +22,11 @@ def test_a_missing_cell_is_one_whatever_its_type_and_matches_nothing(cell, wante
 @pytest.mark.parametrize("cell", ["", "nan", "None", 0, False, [], {}, [None], np.array([np.nan, 1])])
 def test_a_cell_that_holds_something_is_not_missing(cell):
     assert not missing(cell)
+
+
+@pytest.mark.parametrize("cell", ["", "  ", "\u00a0", "\u200b", "\ufeff \u2060", "\x07", None])
+def test_a_text_of_which_nothing_is_seen_is_blank(cell):
+    assert blank(cell) and not blank(f"{cell}a") and not blank("\U0001f469\u200d\U0001f3a4")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,8 @@
 """Batches are a function of seed and step: resuming, or more processes, changes none of them."""
 
+import dataclasses
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -82,6 +85,14 @@ def test_a_track_is_given_with_its_own_captions(stores):
         for t, r in zip(shuffled.tracks, shuffled.captions, strict=True)
     ]
     assert sum(own) < len(own) / 2
+
+
+def test_latents_that_are_all_the_same_are_nothing_to_train_on(stores):
+    card = dataclasses.replace(stores[0].card, mean=[1.0] * 6, std=[1e-4] * 6)
+    module = LatentDataModule.__new__(LatentDataModule)
+    module.audio, module.text, module.num_frames = SimpleNamespace(card=card, folder="here"), stores[1], 4
+    with pytest.raises(StoreError, match="here: the latents of all training tracks are the same, so that there is"):
+        module.constants()
 
 
 def test_a_split_that_is_not_there_is_refused_with_those_that_are(stores):

@@ -64,7 +64,7 @@ def test_an_unusual_word_stays_and_is_named_in_a_warning(caplog):
 
 @pytest.mark.parametrize("cell", ["", "  ", None, float("nan"), pd.NA])
 def test_a_blank_split_is_refused_by_row(cell):
-    with pytest.raises(DatasetError, match="row 2 has no split"):
+    with pytest.raises(DatasetError, match="row 2 is blank in column .split., "):
         dataset(splits.by_column(), split=["train", cell])
 
 

@@ -100,6 +100,10 @@ REFUSED = {
     "line 1 holds zero bytes, as UTF-16 without its mark": (HEADER + "0,a,slow\n").encode("utf-16-le"),
     "line 3 holds zero bytes, as a file .* not written to its end": HEADER + "0,a,slow\n" + "\0" * 40,
     "line 2: caption is 's.x00w', which holds a zero byte": HEADER + "0,a,s\0w\n",
+    "line 2 has 3 cells, the header has 2: it is 'sep=,', which names no columns; take that line out": "sep=,\n"
+    + HEADER,
+    "line 2 has 3 cells, the header has 1: it is '# mine', which names no columns": "# mine\n" + HEADER,
+    "line 2 has an empty caption": HEADER + "0,a,\u200b\x07\n",
     "holds no row": "",
     "table.csv: holds no row": HEADER,
     "line 2 has no track_id; give it one": HEADER + ",a,slow\n",

@@ -217,6 +217,9 @@ def test_audio_that_is_not_on_disk_is_refused_or_left_out_as_the_dataset_says(tm
     gone = read_dataset(table=table, **options, missing="skip").refuse_missing()
     assert [track.track_id for track in gone] == ["1e3"]
     assert "1 of 2 tracks" in caplog.text
+    (tmp_path / "7.mp3").unlink()
+    with pytest.raises(DatasetError, match="2 of 2 tracks is not on disk, .*check audio_root and path_template$"):
+        read_dataset(table=table, **options, missing="skip").refuse_missing()
 
 
 def test_a_mix_names_the_dataset_of_each_track_and_leaves_a_tables_own_columns_alone():
@@ -231,7 +234,8 @@ def test_a_mix_names_the_dataset_of_each_track_and_leaves_a_tables_own_columns_a
     assert list(both.tracks["weight"]) == ["heavy", *map(str, range(9))]
     assert list(both.tracks["dataset"]) == ["theirs"] + [None] * 9
     both.tracks.to_parquet(io.BytesIO())  # words and numbers in one column must not end an extraction
-    for weights in ({"large": 1}, {"small": 0}, {"small": "heavy"}, {"small": float("nan")}):
+    wrong = ({"large": 1}, {"small": 0}, {"small": "heavy"}, {"small": float("nan")}, {"small": float("inf")})
+    for weights in (*wrong, {"small": True}, [1], None):
         with pytest.raises(DatasetError, match="positive"):
             mix("both", {"small": read(small)}, weights)
 
@@ -301,6 +305,18 @@ def test_a_file_of_nearly_that_name_is_named(tmp_path, asked, there):
     if dataset.missing_audio():  # where the disk tells case apart
         with pytest.raises(DatasetError, match=f"{asked} .'{there}' is there: correct"):
             dataset.refuse_missing()
+
+
+def test_a_folder_and_a_dead_link_are_told_as_what_they_are(tmp_path):
+    (tmp_path / "a.wav").mkdir()
+    with pytest.raises(DatasetError, match=r"a\.wav \(a folder, not a file\); check"):
+        read_dataset("s", frame(path="a.wav"), str(tmp_path), COLUMNS, splits.by_name("test")).refuse_missing()
+    try:
+        (tmp_path / "b.wav").symlink_to("nowhere.wav")
+    except OSError:
+        pytest.skip("this system lets nobody make links")
+    with pytest.raises(DatasetError, match=r"b\.wav \(a link to what is not there\); check"):
+        read_dataset("s", frame(path="b.wav"), str(tmp_path), COLUMNS, splits.by_name("test")).refuse_missing()
 
 
 def test_a_folder_that_may_not_be_read_is_told(tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ from diffgar.demo import collection as demo
 from diffgar.demo import music as demo_music
 from diffgar.demo import sound as demo_sound
 from diffgar.demo.collection import ATTRIBUTES, phrase, track_rows, write_collection
+from diffgar.errors import InputError
 
 PLAIN = {name: values[0] for name, values in ATTRIBUTES.items()}
 
@@ -164,3 +165,8 @@ def test_the_mood_follows_from_mode_and_tempo():
     drawn = [demo_music.draw_attributes(np.random.default_rng(i)) for i in range(200)]
     assert all(d["mood"] == demo_music.MOODS[d["mode"], d["tempo"]] for d in drawn)
     assert {d["mood"] for d in drawn} == set(ATTRIBUTES["mood"])
+
+
+def test_a_collection_of_less_than_no_track_is_refused(tmp_path):
+    with pytest.raises(InputError, match="prepare.num_train is -3; give it a whole number of at least 0"):
+        write_collection(tmp_path / "demo", num_train=-3)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from test_datamodule import make_stores
 
+from diffgar.errors import InputError
 from diffgar.evaluation.validation import ValidationRetrieval
 
 
@@ -85,3 +86,11 @@ def test_queries_are_ranked_about_the_models_centre(tmp_path):
     plain, shifted = (ValidationRetrieval(audio, text, Sampler()) for _ in range(2))
     shifted.means = shifted.means + 10
     assert plain(Model(0)) == pytest.approx(shifted(Model(10)))
+
+
+def test_a_model_that_has_diverged_is_told_and_not_called_an_unreadable_track(tmp_path):
+    retrieval, _ = retrieve(tmp_path)
+    model = Oracle(*make_stores(tmp_path / "other", 20))
+    model.vectors = torch.full((len(retrieval.rows), 6), torch.nan)
+    with pytest.raises(InputError, match="the training has diverged: .* with a lower optimizer.lr"):
+        retrieval(model)

@@ -321,6 +321,15 @@ def test_a_mean_that_outweighs_the_spread_is_told(caplog):
     assert not caplog.text
     warn_of_common_mean(card(10.0), "here")
     assert "here: the latents' common mean is 7.1 times their standard deviation" in caplog.text
+    warn_of_common_mean(card(1e4), "here")
+    assert "here: the latents of all tracks are the same" in caplog.text
+
+
+@pytest.mark.parametrize("change", [{"device": "tpu"}, {"device": "cuda:99"}, {"max_failures": True}])
+def test_a_device_or_a_number_that_cannot_be_is_refused_before_anything_is_read(change):
+    name = next(iter(change))
+    with pytest.raises(ValueError, match=f"extraction.{name} is "):
+        Options(**change)
 
 
 def test_options_that_make_no_sense_are_refused():

@@ -119,6 +119,14 @@ def test_a_parquet_of_plain_lists_is_one_latent_a_track(tmp_path, kind):
     np.testing.assert_array_equal(store.frames, vectors)
 
 
+def test_a_parquets_names_are_written_as_the_tables_are_whatever_their_type(tmp_path):
+    vectors = [[float(i + 1)] * DIM for i in range(NUM_TRACKS)]
+    table = pa.table({"track_id": [float(i) for i in range(NUM_TRACKS)], "latents": vectors})
+    pq.write_table(table, tmp_path / "vectors.parquet")
+    own = OwnLatents(tmp_path / "vectors.parquet", DIM)
+    assert list(own.source.names) == [str(i) for i in range(NUM_TRACKS)]
+
+
 def test_a_column_of_the_table_can_name_the_arrays(tmp_path, one):
     files = [f"{i % 2}/song {i}é" for i in range(NUM_TRACKS)]
     path = as_folder(tmp_path / "named", dict(zip(files, arrays().values(), strict=True)))

@@ -93,8 +93,12 @@ def _composed(folder: str, part: str, listings: dict[str, dict[str, str]]) -> st
 
 
 def hint(path: str) -> str:
-    """Why a path may not be on disk, where its folder tells: another case, outer blanks, no right to look there."""
+    """Why a path may not be on disk, where its folder tells: a folder, a dead link, another case …"""
     folder, name = os.path.split(path)
+    if os.path.isdir(path):
+        return " (a folder, not a file)"
+    if os.path.islink(path):
+        return " (a link to what is not there)"
     try:
         entries = os.listdir(folder)
     except PermissionError:

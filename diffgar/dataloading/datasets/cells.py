@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -32,8 +33,12 @@ def missing(cell: object) -> bool:
 
 
 def blank(cell: object) -> bool:
-    """Whether a cell has no value, or is a text of nothing but blanks."""
-    return missing(cell) or (isinstance(cell, str) and not cell.strip())
+    """Whether a cell has no value, or is a text of nothing that is seen: blanks, zero-width and control characters."""
+    return missing(cell) or (isinstance(cell, str) and all(map(_unseen, cell)))
+
+
+def _unseen(letter: str) -> bool:
+    return letter.isspace() or unicodedata.category(letter) in ("Cc", "Cf")
 
 
 def spells_none(text: str) -> bool:

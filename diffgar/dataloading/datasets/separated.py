@@ -84,7 +84,7 @@ def _header(cells: list[str], line: int, separator: str) -> list[str]:
         raise DatasetError(f"line {line} holds zero bytes, as UTF-16 without its mark does; save the file as UTF-8")
     other = next((mark for mark in NAMES if mark != separator and mark in names[0]), None)
     if len(names) == 1 and other:
-        suffix = {"\t": "; call it .tsv", ",": "; call it .csv"}.get(other, f"; write it with {NAMES[separator]}")
+        suffix = {"\t": "; call it .tsv", ",": "; call it .csv"}.get(other, f"; put {NAMES[separator]} between them")
         raise DatasetError(f"line {line} is {shown(names[0])}: its cells are separated by {NAMES[other]}{suffix}")
     return names
 
@@ -94,6 +94,8 @@ def _misfit(cells: list[str], first: int, last: int, separator: str, names: list
     if any("\0" in cell for cell in cells):
         return f"{_lines(first, last)} holds zero bytes, as a file does that was not written to its end; fetch it again"
     found = f"{_lines(first, last)} has {len(cells)} cell{'s' * (len(cells) != 1)}, the header has {len(names)}"
+    if len(names) <= 2 and (names[0].startswith("#") or names[0].lower().startswith("sep=")):
+        return f"{found}: it is {shown(separator.join(names))}, which names no columns; take that line out"
     if more and not any(cell.strip() for cell in cells[len(names) :]):
         return f"{found}: it ends with {NAMES[separator]}; take it off, or name one more column in the header"
     remedy = REMEDY.format(separator=NAMES[separator])

@@ -74,7 +74,9 @@ def _texts(rows: pd.DataFrame, column: str, what: str) -> list[str]:
     texts = []
     for place, cell in zip(rows.index, _column(rows, column), strict=True):
         if blank(cell):
-            raise DatasetError(f"{place} has no {column}, which {what} are read from; give it one, or leave it out")
+            raise DatasetError(
+                f"{place} is blank in column {column!r}, which {what} are read from; fill it in, or leave the row out"
+            )
         texts.append(_text(cell, column, place))
     return texts
 
@@ -103,7 +105,8 @@ def by_hash(fractions: Mapping[str, float], by: str = "track_id", salt: str = ""
     together. A row whose `by` is blank is split as by track_id: blank artists are not one artist.
     """
     if abs(sum(fractions.values()) - 1) > 1e-6 or min(fractions.values()) < 0:
-        raise DatasetError(f"fractions {dict(fractions)} must be positive and sum to 1")
+        total = sum(fractions.values())
+        raise DatasetError(f"split.fractions {dict(fractions)} must be positive and sum to 1, not to {total:g}")
 
     def split_of(value: str) -> str:
         point = int.from_bytes(hashlib.sha256(f"{salt}{value}".encode()).digest()[:8], "big") / 2**64

@@ -88,14 +88,18 @@ class Dataset:
     def refuse_missing(self, known: Collection[str] = ()) -> list[Track]:
         """The tracks whose file is not on disk, to be left out; DatasetError unless `missing` is "skip".
 
+        Where none at all is on disk, `audio_root` is wrong: that is an error also for "skip".
+
         known: ids of tracks whose audio is needed no more.
         """
         gone = [track for track in self.missing_audio() if track.track_id not in known]
-        if gone and self.missing != "skip":
+        if gone and (self.missing != "skip" or len(gone) == len(self)):
             first = ", ".join(track.path + hint(track.path) for track in gone[:3])
             raise DatasetError(
                 f"{self.source or self.name}: the audio of {len(gone)} of {len(self)} tracks is not on disk, "
-                f"the first {first}; check audio_root and path_template, or set data.missing=skip"
+                f"the first {first}; check audio_root and path_template"
+                + ", or set data.missing=skip"
+                * (self.missing != "skip")
             )
         if gone:
             log.warning("%s: %d of %d tracks are not on disk and are left out", self.name, len(gone), len(self))
@@ -147,9 +151,9 @@ def mix(name: str, datasets: Mapping[str, Dataset], weights: Mapping[str, float]
 
     weights: how often training draws each dataset, by `_dataset`; checked here, used by the data module.
     """
-    positive = all(isinstance(weight, int | float) and weight > 0 for weight in weights.values())
-    if not datasets or set(datasets) != set(weights) or not positive:
-        raise DatasetError(f"mix {name!r}: weights {dict(weights)} must be positive, one for each of {list(datasets)}")
+    named = isinstance(weights, Mapping) and datasets and set(weights) == set(datasets)
+    if not named or not all(map(_is_weight, weights.values())):
+        raise DatasetError(f"mix {name!r}: weights {weights} must be positive, one for each of {list(datasets)}")
     tracks, captions = [], []
     for key, part in datasets.items():
         tracks.append(part.tracks.assign(track_id=key + "/" + part.tracks["track_id"], _dataset=key))
@@ -158,3 +162,7 @@ def mix(name: str, datasets: Mapping[str, Dataset], weights: Mapping[str, float]
     missing = "skip" if all(part.missing == "skip" for part in datasets.values()) else "refuse"
     all_tracks, all_captions = (joined(parts).reset_index(drop=True).apply(storable) for parts in (tracks, captions))
     return Dataset(name, all_tracks, all_captions, missing, name)
+
+
+def _is_weight(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf")

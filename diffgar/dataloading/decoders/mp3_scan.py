@@ -89,7 +89,7 @@ def scan(path: str, start: int, size: int, changed: int) -> list[Stream]:
 def _rest(file: BinaryIO, end: int, size: int) -> bytes:
     """The beginning of what follows the last frame."""
     file.seek(end)
-    return file.read(min(2**16, size - end))
+    return file.read(max(0, min(2**16, size - end)))  # a tag may promise more than is there
 
 
 def _walk(file: BinaryIO, position: int, size: int) -> tuple[list[Stream], int, int]:

@@ -86,7 +86,8 @@ def after_tags(file: BinaryIO, position: int) -> int:
             length = sum(byte << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True))
             position = _after_zeros(file, position + 10 + length + (10 if head[5] & 16 else 0))
         elif head[:8] == b"APETAGEX":
-            position += int.from_bytes(head[12:16], "little") + (32 if head[23] & 32 else 0)
+            is_header = len(head) == 32 and head[23] & 32  # else the footer, behind what it counts
+            position += 32 + (int.from_bytes(head[12:16], "little") if is_header else 0)
         elif head[:3] == b"TAG":
             position += 128
         elif head[:11] == b"LYRICSBEGIN":

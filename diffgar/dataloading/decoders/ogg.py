@@ -40,11 +40,12 @@ def links(file: BinaryIO, position: int, size: int) -> list[Link]:
     """The links of a chained OGG file that begins at `position`; bytes behind its last page do not count.
 
     A last page need not have the mark of an end: recorders leave it out. Raises OggFault for one that is not whole,
-    or that leaves a packet open.
+    or that leaves a packet open, for bytes between the pages of a link, and for a first page of sound that is damaged:
+    a decoder takes such a link for one that begins later. Of other lacking pages it tells by its count of samples.
     """
     found: list[Link] = []
     headers_only = True  # whether the pages so far are all first ones: several streams begin together
-    is_open = False
+    is_open, is_silent, junk = False, True, 0
     while True:
         file.seek(position)
         page = file.read(HEADER + 255)
@@ -52,7 +53,7 @@ def links(file: BinaryIO, position: int, size: int) -> list[Link]:
             after = _next_page(file, position, size)
             if after is None:
                 break
-            position = after
+            position, junk = after, junk + after - position
             continue
         table = page[HEADER : HEADER + page[26]] if len(page) >= HEADER else b""
         body = position + HEADER + len(table)
@@ -66,6 +67,13 @@ def links(file: BinaryIO, position: int, size: int) -> list[Link]:
         headers_only = bool(begins)
         if not found:
             raise OggFault("is damaged: it does not begin with the first page of a stream")
+        if junk and not begins:
+            raise OggFault(f"is damaged: {junk} bytes between its pages are none of OGG")
+        is_silent, junk = is_silent or bool(begins), 0
+        if is_silent and int.from_bytes(page[6:14], "little", signed=True) > 0:  # it counts the samples so far
+            is_silent = False
+            if not _is_intact(file, position, body + sum(table)):
+                raise OggFault("is damaged: its first page of sound does not fit its checksum")
         found[-1].last_page, found[-1].has_end = position, bool(page[5] & 4)
         position = found[-1].end = body + sum(table)
         is_open = bool(table) and table[-1] == 255 and not page[5] & 4
@@ -91,6 +99,14 @@ def _add_stream(file: BinaryIO, body: int, link: Link) -> None:
     head = file.read(8)
     link.streams += 1
     link.codec = link.codec or next((mark for mark in READ if head.startswith(mark)), None)
+
+
+def _is_intact(file: BinaryIO, start: int, end: int) -> bool:
+    """Whether a page has its right checksum."""
+    file.seek(start)
+    page = bytearray(file.read(end - start))
+    given, page[22:26] = bytes(page[22:26]), bytes(4)
+    return crc(bytes(page), 0x04C11DB7, 32).to_bytes(4, "little") == given
 
 
 def _next_page(file: BinaryIO, position: int, size: int) -> int | None:

@@ -112,5 +112,10 @@ class Card:
 def write_atomically(path: Path, content: bytes) -> None:
     """Write so that a kill leaves either the old file or the new one."""
     partial = path.with_name(f"{path.name}.{uuid4().hex}.part")  # jobs of several hosts may write it at once
-    partial.write_bytes(content)
+    try:
+        partial.write_bytes(content)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        error.filename = error.filename or str(path)  # a full disk does not say which
+        raise
     partial.replace(path)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+NOTHING_ELSE = 1000.0  # a common mean beyond which float16 holds no difference between latents
 FLOOR = 1e-4  # of the typical standard deviation: what a dimension that never varies is divided by
 
 
@@ -28,3 +29,8 @@ class Moments:
         variance = np.maximum(self.square / self.count - mean**2, 0)
         typical = np.sqrt(variance.mean()) or 1.0
         return mean.tolist(), np.sqrt(variance).clip(min=FLOOR * typical).tolist()
+
+
+def common_mean(mean: list[float] | None, std: list[float] | None) -> float:
+    """The length of the latents' mean as a multiple of their standard deviation; 0 of no latents."""
+    return 0.0 if mean is None or std is None else float(np.linalg.norm(mean) / np.linalg.norm(std))

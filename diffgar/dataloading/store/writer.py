@@ -11,9 +11,11 @@ table's order, so that the store does not depend on who wrote what. Jobs with ot
 """
 
 import json
+import os
 import shutil
 import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -56,8 +58,14 @@ class StoreWriter:
         self.todo: list[int] = []  # positions in the plan, in the order of the shards
         self.missing: set[int] = set()  # those of them that nothing held when this job began
         self.table = key_of(card.shard_size, self.ids, self.keys)
-        with self._lock():
+        writable = not self.folder.exists() or os.access(self.folder, os.W_OK)
+        with self._lock() if writable else nullcontext():
             self._catch_up()
+            if not self.finished and not writable:
+                raise StoreError(
+                    f"{self.folder} is not what this table asks for, and may not be written to; ask whoever owns it, "
+                    "or extract into a folder of your own: paths.latents=my_latents"
+                )
             if self.finished:
                 for leftover in self.writing.glob(f"{self.table}-*"):  # where a kill came just after the join
                     shutil.rmtree(leftover, ignore_errors=True)

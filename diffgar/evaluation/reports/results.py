@@ -183,5 +183,10 @@ def queries_path(path: str | Path) -> Path:
 
 def _replace(path: Path, write) -> None:
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    write(part)
+    try:
+        write(part)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        error.filename = error.filename or str(path)  # a full disk does not say which
+        raise
     os.replace(part, path)

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pandas as pd
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from diffgar import checkpoints
 from diffgar.dataloading.store.card import StoreError
@@ -59,7 +60,23 @@ def make_result(kind: str, cfg: DictConfig, setting: Evaluation, report: dict, e
 
 def full_config(cfg: DictConfig, trained: DictConfig) -> dict:
     """The trained model's config, resolved, with the evaluation's own parts over it."""
-    return OmegaConf.to_container(trained, resolve=True) | OmegaConf.to_container(cfg, resolve=True)
+    return resolved(trained) | resolved(cfg)
+
+
+def resolved(node: object) -> object:
+    """A config as plain values; one that has no value here, as of a variable of another machine, as it is written."""
+    if OmegaConf.is_dict(node):
+        return {name: resolved(_value(node, name)) for name in node}
+    if OmegaConf.is_list(node):
+        return [resolved(_value(node, place)) for place in range(len(node))]
+    return node
+
+
+def _value(node: DictConfig | ListConfig, name: str | int) -> object:
+    try:
+        return node[name]
+    except OmegaConfBaseException:
+        return OmegaConf.to_container(node, resolve=False)[name]
 
 
 def known(cfg: DictConfig) -> Path | None:

@@ -1,5 +1,6 @@
 """The latent store: what is written is read, and what is damaged or another's is refused by name."""
 
+import errno
 import subprocess
 import sys
 import time
@@ -10,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
-from diffgar.dataloading.store.card import Card, StoreError
+from diffgar.dataloading.store.card import Card, StoreError, write_atomically
 from diffgar.dataloading.store.half import FEWEST
 from diffgar.dataloading.store.memory import available_memory
 from diffgar.dataloading.store.moments import Moments
@@ -206,6 +207,17 @@ def test_values_that_float16_cannot_hold_are_refused(tmp_path, values, message):
     writer = StoreWriter(tmp_path, card(), plan(1))
     with pytest.raises(StoreError, match=message):
         writer.write_shard(0, {"track0": values})
+
+
+def test_a_full_disk_is_told_with_the_file_and_leaves_no_part_of_it(tmp_path, monkeypatch):
+    def full(path, content):
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left on device: .*card.json"):
+        write_atomically(tmp_path / "card.json", b"{}")
+    assert not list(tmp_path.iterdir())
 
 
 def test_small_latents_on_a_large_offset_are_refused_once_enough_tracks_tell_how_they_differ(tmp_path):

@@ -1,5 +1,6 @@
 """Several jobs write one store, at their own times and with their own tables: no row is another's, and none is lost."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -170,3 +171,11 @@ def test_leftovers_of_a_deletion_that_was_killed_are_not_taken_for_shards_of_the
     (tmp_path / "leftover.npz").replace(generation / "000001.npz")
     write(tmp_path)
     assert len(held(tmp_path)) == 10 and not (tmp_path / "writing").exists()
+
+
+def test_a_store_that_may_not_be_written_to_is_read_where_it_is_finished_and_refused_where_not(tmp_path, monkeypatch):
+    write(tmp_path)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert StoreWriter(tmp_path, card(), plan()).finish()
+    with pytest.raises(StoreError, match="may not be written to; ask whoever owns it, or extract into"):
+        StoreWriter(tmp_path, card(), plan(11))

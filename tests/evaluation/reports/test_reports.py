@@ -55,6 +55,16 @@ def test_a_variant_may_be_a_number(setting, tmp_path, word, name):
     assert write_result(tmp_path, made).stem == f"retrieval-5-unique_tracks-seeds=0+1-{name}"
 
 
+def test_a_value_that_this_machine_does_not_have_costs_no_result():
+    trained = OmegaConf.create(
+        {"weights": "${oc.env:NO_SUCH_PLACE}/a", "parts": [1, "${.0}"], "b": "${weights}", "c": "???"}
+    )
+    told = reports.full_config(OmegaConf.create({"model_step": 3}), trained)
+    assert told == {"weights": "${oc.env:NO_SUCH_PLACE}/a", "parts": [1, 1], "b": "${weights}", "c": "???"} | {
+        "model_step": 3
+    }
+
+
 def test_a_model_name_may_be_a_number(setting, tmp_path):
     made = evaluated(setting, "model_name=20240101")[2]
     assert write_result(tmp_path, made).parent == tmp_path / "20240101" / "demo"

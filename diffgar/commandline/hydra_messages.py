@@ -129,7 +129,7 @@ def not_made(error: InstantiationException) -> Found:
     called = re.search(r"Error in call to target '([^']+)'", text)
     refused = isinstance(cause, ValueError | TypeError) or type(cause).__name__ == "MisconfigurationException"
     if called and refused and not called[1].startswith("diffgar."):  # of ours a traceback is wanted
-        return "ConfigError", f"{key}: {first_line(cause)}"
+        return "ConfigError", f"{key}: {first_line(cause or error)}"
     return None
 
 

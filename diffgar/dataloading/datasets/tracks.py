@@ -160,8 +160,8 @@ def mix(name: str, datasets: Mapping[str, Dataset], weights: Mapping[str, float]
         ids = {column: key + "/" + part.captions[column] for column in ("caption_id", "track_id")}
         captions.append(part.captions.assign(**ids))
     missing = "skip" if all(part.missing == "skip" for part in datasets.values()) else "refuse"
-    frames = [joined(parts).reset_index(drop=True).apply(storable) for parts in (tracks, captions)]
-    return Dataset(name, *frames, missing, name)
+    all_tracks, all_captions = (joined(parts).reset_index(drop=True).apply(storable) for parts in (tracks, captions))
+    return Dataset(name, all_tracks, all_captions, missing, name)
 
 
 def _is_weight(value: object) -> bool:

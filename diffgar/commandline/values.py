@@ -10,15 +10,17 @@ from diffgar.commandline import CommandError, ConfigError
 from diffgar.commandline.composing import compose, is_group
 
 WORDS_FOR_NUMBERS = ("auto",)
+FROM_ENVIRONMENT = ("data", "weights")  # the folders of config/paths/default.yaml that variables move
 
 
 def check_values(cfg: DictConfig, hydra: DictConfig) -> None:
     """Raise CommandError for a value of another kind than the one it replaces, with its key and what was expected.
 
-    Raises ConfigError for a chosen file without keys.
+    Raises ConfigError for a chosen file without keys, and for a folder of `paths` without a name.
     A number that is written as 1e3 becomes whole where a whole one is expected. `hydra` is Hydra's own config.
     """
     check_choices(cfg, hydra.runtime.choices)
+    check_paths(cfg)
     places = [Path(source.path) for source in hydra.runtime.config_sources if source.provider == "command-line"]
     parsed = OverridesParser.create().parse_overrides(list(hydra.overrides.task))
     parsed = list({(item.key_or_group, item.is_delete()): item for item in parsed}.values())  # the last of each
@@ -42,6 +44,17 @@ def check_choices(cfg: DictConfig, choices: DictConfig) -> None:
             raise ConfigError(f"{file} {found}; it needs lines of key: value, as the others there have")
 
 
+def check_paths(cfg: DictConfig) -> None:
+    """Raise ConfigError for a folder that is empty, wherever that was said: `${paths.data}/demo` would be `/demo`."""
+    for name, value in (cfg.get("paths") or {}).items():
+        if value is None or is_blank(value):
+            variable = f" or the environment variable GDR_{name.upper()}" if name in FROM_ENVIRONMENT else ""
+            raise ConfigError(
+                f"paths.{name} is {value!r}, and has to name a folder: give one with paths.{name}=FOLDER{variable}; "
+                "the default is used where none is given"
+            )
+
+
 def check(cfg: DictConfig, before: DictConfig, key: str, typed: str) -> None:
     """Check one key, and all below it."""
     default, value = (OmegaConf.select(config, key, throw_on_resolution_failure=False) for config in (before, cfg))
@@ -57,13 +70,16 @@ def check(cfg: DictConfig, before: DictConfig, key: str, typed: str) -> None:
 
 def expectation(default: object, value: object) -> str | None:
     """What a value should have been, if it can be of no use where the default is."""
-    word = isinstance(value, str) and any(map(str.isalpha, value)) and value not in WORDS_FOR_NUMBERS
+    word = isinstance(value, str) and (any(map(str.isalpha, value)) or is_blank(value))
+    word = word and value not in WORDS_FOR_NUMBERS
     if word and isinstance(default, bool):
         return "true or false"
     if word and isinstance(default, numbers.Number):
         return "a number"
     if isinstance(value, bool) and is_number(default):
         return "a number"
+    if is_blank(value) and isinstance(default, str) and not is_blank(default):
+        return "a text that is not empty"
     number = isinstance(value, numbers.Number) and not isinstance(value, bool)
     if number and isinstance(default, ListConfig):
         return "a list, [a,b],"
@@ -74,6 +90,10 @@ def expectation(default: object, value: object) -> str | None:
 
 def is_number(default: object) -> bool:
     return isinstance(default, numbers.Number) and not isinstance(default, bool)
+
+
+def is_blank(value: object) -> bool:
+    return isinstance(value, str) and not value.strip()
 
 
 def is_whole(default: object) -> bool:

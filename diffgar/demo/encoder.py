@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from diffgar.demo.towers import DIM, AudioTower, Block, LogMel
 from diffgar.models.encoders.base import AudioEncoder, TextEncoder
 from diffgar.models.encoders.pretrained.recognise import refuse_others
-from diffgar.models.encoders.pretrained.weights import RANDOM, WeightsError, find_checkpoint, load_strict
+from diffgar.models.encoders.pretrained.tensor_files import WeightsError
+from diffgar.models.encoders.pretrained.weights import RANDOM, find_checkpoint, load_strict
 from diffgar.text_states import TextStates
 
 WEIGHTS = Path(__file__).with_suffix(".safetensors")

@@ -10,15 +10,18 @@ from diffgar.commandline import CommandError, ConfigError
 from diffgar.commandline.composing import compose, is_group
 
 WORDS_FOR_NUMBERS = ("auto",)
+VARIABLES = {"paths.data": "GDR_DATA", "paths.weights": "GDR_WEIGHTS"}  # as in config/paths/default.yaml
+NAMES = ("data.name", "encoder_pair.audio_name", "encoder_pair.text_name")  # of the folders in paths.latents
 
 
 def check_values(cfg: DictConfig, hydra: DictConfig) -> None:
     """Raise CommandError for a value of another kind than the one it replaces, with its key and what was expected.
 
-    Raises ConfigError for a chosen file without keys.
+    Raises ConfigError for a chosen file without keys, and for a folder without a name.
     A number that is written as 1e3 becomes whole where a whole one is expected. `hydra` is Hydra's own config.
     """
     check_choices(cfg, hydra.runtime.choices)
+    check_folders(cfg)
     places = [Path(source.path) for source in hydra.runtime.config_sources if source.provider == "command-line"]
     parsed = OverridesParser.create().parse_overrides(list(hydra.overrides.task))
     values = [item for item in parsed if not item.is_delete() and not item.is_add() and not item.is_force_add()]
@@ -40,6 +43,19 @@ def check_choices(cfg: DictConfig, choices: DictConfig) -> None:
             raise ConfigError(f"{group}/{choice}.yaml {found}; it needs lines of key: value, as the others there have")
 
 
+def check_folders(cfg: DictConfig) -> None:
+    """Raise ConfigError for a folder without a name, wherever that was said: `${paths.data}/demo` would be `/demo`."""
+    folders = {f"paths.{name}": value for name, value in (cfg.get("paths") or {}).items()}
+    folders |= {key: OmegaConf.select(cfg, key, default="absent", throw_on_resolution_failure=False) for key in NAMES}
+    for key, value in folders.items():
+        if value is None or is_blank(value):
+            variable = f" or the environment variable {VARIABLES[key]}" if key in VARIABLES else ""
+            raise ConfigError(
+                f"{key} is {value!r}, and has to name a folder: give one with {key}=FOLDER{variable}; "
+                "the default is used where none is given"
+            )
+
+
 def check(cfg: DictConfig, before: DictConfig, key: str, typed: str) -> None:
     """Check one key, and all below it."""
     default, value = (OmegaConf.select(config, key, throw_on_resolution_failure=False) for config in (before, cfg))
@@ -55,7 +71,8 @@ def check(cfg: DictConfig, before: DictConfig, key: str, typed: str) -> None:
 
 def expectation(default, value) -> str | None:
     """What a value should have been, if it can be of no use where the default is."""
-    word = isinstance(value, str) and any(map(str.isalpha, value)) and value not in WORDS_FOR_NUMBERS
+    word = isinstance(value, str) and (any(map(str.isalpha, value)) or is_blank(value))
+    word = word and value not in WORDS_FOR_NUMBERS
     if word and isinstance(default, bool):
         return "true or false"
     if word and isinstance(default, numbers.Number):
@@ -66,6 +83,10 @@ def expectation(default, value) -> str | None:
     if number and isinstance(default, DictConfig):
         return "a mapping, {name:value},"
     return None
+
+
+def is_blank(value) -> bool:
+    return isinstance(value, str) and not value.strip()
 
 
 def is_whole(default) -> bool:

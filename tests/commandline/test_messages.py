@@ -79,6 +79,11 @@ def nothing(cfg) -> None:
         (["trainer.enable_progress_bar=off"], "true or false is expected for trainer.enable_progress_bar"),
         (["evaluation.seeds=3"], "a list, [a,b], is expected for evaluation.seeds (the config has [0, 1, 2]), not 3"),
         (["optimizer={lr: fast}"], "a number is expected for optimizer.lr (the config has 0.001), not 'fast'"),
+        (["batch_size="], "batch_size=: a number is expected for batch_size (the config has 96), not ''"),
+        (["data.name="], "ConfigError: data.name is '', and has to name a folder"),
+        (["paths.data="], "ConfigError: paths.data is '', and has to name a folder: give one with paths.data=FOLDER"),
+        (["paths.data=${oc.decode:null}"], "paths.data is None, and has to name a folder"),
+        (["paths.results=null"], "paths.results is None, and has to name a folder: give one with paths.results=FOLDER"),
         (["columns=3", "seed=1,2"], "seed=1,2 has a comma: say -m for one run each, seed=[1,2] for a list"),
         (["données=1"], "'données=1' cannot be read as key=value"),
         (["+seed=2"], "An item is already at 'seed'"),
@@ -94,6 +99,13 @@ def test_what_hydra_refuses_is_told_with_what_to_type(told, words, message):
     code, lines = told(nothing, *words)
     assert code == 1 and len(lines) == 1, lines
     assert says(lines[0], message), lines[0]
+
+
+def test_an_environment_variable_that_is_empty_names_no_folder(told, monkeypatch):
+    monkeypatch.setenv("GDR_DATA", "")
+    code, lines = told(nothing)
+    assert code == 1 and len(lines) == 1, lines
+    assert says(lines[0], "paths.data is '', .* paths.data=FOLDER or the environment variable GDR_DATA"), lines[0]
 
 
 @pytest.mark.parametrize(

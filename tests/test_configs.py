@@ -42,12 +42,19 @@ def test_a_choice_composes_in_its_script(path):
 
 
 @pytest.mark.parametrize("path", LEAVES, ids=str)
-def test_a_leaf_is_short_and_its_second_line_runs_it(path):
+def test_a_leaf_only_chooses_is_short_and_its_second_line_runs_it(path):
     lines = (CONFIG / path).read_text(encoding="utf-8").splitlines()
     script = "extract_dataset" if path.parts[0] == "extract_features" else "train_ldm"
     assert lines[0] == "# @package _global_"
     assert lines[1] == f"# python {script}.py --config config/{path}"
     assert len(lines) <= 15
+    assert not [line for line in lines if "_target_" in line]
+
+
+def test_a_file_begins_with_what_it_is():
+    for path in ALL:
+        lines = (CONFIG / path).read_text(encoding="utf-8").splitlines()
+        assert lines[lines[0] == "# @package _global_"].startswith("# "), path
 
 
 @pytest.mark.parametrize("path", [p for p in LEAVES if p.name.startswith("train_ldm_")], ids=str)

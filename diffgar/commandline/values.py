@@ -10,17 +10,18 @@ from diffgar.commandline import CommandError, ConfigError
 from diffgar.commandline.composing import compose, is_group
 
 WORDS_FOR_NUMBERS = ("auto",)
-FROM_ENVIRONMENT = ("data", "weights")  # the folders of config/paths/default.yaml that variables move
+VARIABLES = {"paths.data": "GDR_DATA", "paths.weights": "GDR_WEIGHTS"}  # as in config/paths/default.yaml
+NAMES = ("data.name", "encoder_pair.audio_name", "encoder_pair.text_name")  # of the folders in paths.latents
 
 
 def check_values(cfg: DictConfig, hydra: DictConfig) -> None:
     """Raise CommandError for a value of another kind than the one it replaces, with its key and what was expected.
 
-    Raises ConfigError for a chosen file without keys, and for a folder of `paths` without a name.
+    Raises ConfigError for a chosen file without keys, and for a folder without a name.
     A number that is written as 1e3 becomes whole where a whole one is expected. `hydra` is Hydra's own config.
     """
     check_choices(cfg, hydra.runtime.choices)
-    check_paths(cfg)
+    check_folders(cfg)
     places = [Path(source.path) for source in hydra.runtime.config_sources if source.provider == "command-line"]
     parsed = OverridesParser.create().parse_overrides(list(hydra.overrides.task))
     parsed = list({(item.key_or_group, item.is_delete()): item for item in parsed}.values())  # the last of each
@@ -28,10 +29,10 @@ def check_values(cfg: DictConfig, hydra: DictConfig) -> None:
     values = [item for item in values if isinstance(item.value(), dict) or not is_group(item.key_or_group, places)]
     if not values:
         return
-    kept = [str(item.input_line) for item in parsed if item not in values]
+    kept = [item.input_line for item in parsed if item not in values]
     before = compose(hydra.job.config_name, [*hydra.overrides.hydra, *kept], places)
     for item in values:
-        check(cfg, before, item.key_or_group, str(item.input_line))
+        check(cfg, before, item.key_or_group, item.input_line)
 
 
 def check_choices(cfg: DictConfig, choices: DictConfig) -> None:
@@ -44,13 +45,15 @@ def check_choices(cfg: DictConfig, choices: DictConfig) -> None:
             raise ConfigError(f"{file} {found}; it needs lines of key: value, as the others there have")
 
 
-def check_paths(cfg: DictConfig) -> None:
-    """Raise ConfigError for a folder that is empty, wherever that was said: `${paths.data}/demo` would be `/demo`."""
-    for name, value in (cfg.get("paths") or {}).items():
+def check_folders(cfg: DictConfig) -> None:
+    """Raise ConfigError for a folder without a name, wherever that was said: `${paths.data}/demo` would be `/demo`."""
+    folders = {f"paths.{name}": value for name, value in (cfg.get("paths") or {}).items()}
+    folders |= {key: OmegaConf.select(cfg, key, default="absent", throw_on_resolution_failure=False) for key in NAMES}
+    for key, value in folders.items():
         if value is None or is_blank(value):
-            variable = f" or the environment variable GDR_{name.upper()}" if name in FROM_ENVIRONMENT else ""
+            variable = f" or the environment variable {VARIABLES[key]}" if key in VARIABLES else ""
             raise ConfigError(
-                f"paths.{name} is {value!r}, and has to name a folder: give one with paths.{name}=FOLDER{variable}; "
+                f"{key} is {value!r}, and has to name a folder: give one with {key}=FOLDER{variable}; "
                 "the default is used where none is given"
             )
 
@@ -60,7 +63,7 @@ def check(cfg: DictConfig, before: DictConfig, key: str, typed: str) -> None:
     default, value = (OmegaConf.select(config, key, throw_on_resolution_failure=False) for config in (before, cfg))
     if isinstance(default, DictConfig) and isinstance(value, DictConfig):
         for name in value:
-            check(cfg, before, f"{key}." + str(name), typed)
+            check(cfg, before, f"{key}.{name}", typed)
     elif expected := expectation(default, value):
         shown = OmegaConf.to_container(default) if OmegaConf.is_config(default) else default
         raise CommandError(f"{typed}: {expected} is expected for {key} (the config has {shown}), not {value!r}")
@@ -78,9 +81,7 @@ def expectation(default: object, value: object) -> str | None:
         return "a number"
     if isinstance(value, bool) and is_number(default):
         return "a number"
-    if is_blank(value) and isinstance(default, str) and not is_blank(default):
-        return "a text that is not empty"
-    number = isinstance(value, numbers.Number) and not isinstance(value, bool)
+    number = is_number(value)
     if number and isinstance(default, ListConfig):
         return "a list, [a,b],"
     if number and isinstance(default, DictConfig):
@@ -88,13 +89,13 @@ def expectation(default: object, value: object) -> str | None:
     return None
 
 
-def is_number(default: object) -> bool:
-    return isinstance(default, numbers.Number) and not isinstance(default, bool)
+def is_number(value: object) -> bool:
+    return isinstance(value, numbers.Number) and not isinstance(value, bool)
 
 
 def is_blank(value: object) -> bool:
     return isinstance(value, str) and not value.strip()
 
 
-def is_whole(default: object) -> bool:
-    return isinstance(default, int) and not isinstance(default, bool)
+def is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -75,14 +75,12 @@ def nothing(cfg) -> None:
             ["trainer.max_steps=abc"],
             "trainer.max_steps=abc: a number is expected for .* (the config has 600), not 'abc'",
         ),
-        (["seed=1", "seed=x"], "seed=x: a number is expected for seed (the config has 0), not 'x'"),
-        (["batch_size=true"], "batch_size=true: a number is expected for batch_size"),
         (["seed=x"], "seed=x: a number is expected for seed (the config has 0)"),
         (["trainer.enable_progress_bar=off"], "true or false is expected for trainer.enable_progress_bar"),
         (["evaluation.seeds=3"], "a list, [a,b], is expected for evaluation.seeds (the config has [0, 1, 2]), not 3"),
         (["optimizer={lr: fast}"], "a number is expected for optimizer.lr (the config has 0.001), not 'fast'"),
         (["batch_size="], "batch_size=: a number is expected for batch_size (the config has 96), not ''"),
-        (["data.name="], "data.name=: a text that is not empty is expected for data.name (the config has demo)"),
+        (["data.name="], "ConfigError: data.name is '', and has to name a folder"),
         (["paths.data="], "ConfigError: paths.data is '', and has to name a folder: give one with paths.data=FOLDER"),
         (["paths.data=${oc.decode:null}"], "paths.data is None, and has to name a folder"),
         (["paths.results=null"], "paths.results is None, and has to name a folder: give one with paths.results=FOLDER"),
@@ -205,28 +203,15 @@ def test_what_the_system_refuses_is_one_line_with_the_place(told, tmp_path):
         ("my_encoders.Mine", "a._target_ is my_encoders.Mine, which cannot be imported .*PYTHONPATH"),
         (
             "diffgar.dataloading.datasets.splits.by_nme",
-            "a._target_ is diffgar.*splits.by_nme, which cannot",
+            "a._target_ is diffgar.dataloading.datasets.splits.by_nme, which cannot",
         ),
         ("diffgar.dataloading.datasets.splits.by_hash", "ConfigError: a: .*unexpected keyword argument 'odd'"),
-        ("pytorch_lightning.Trainer", "ConfigError: a: .*unexpected keyword argument 'odd'"),
     ],
 )
 def test_a_target_that_cannot_be_made_is_told_with_its_key(told, target, message):
     code, lines = told(lambda cfg: instantiate({"a": {"_target_": target, "odd": 1}}))
     assert code == 1 and len(lines) == 1, lines
     assert says(lines[0], message), lines[0]
-
-
-@pytest.mark.parametrize(("key", "value"), [("precision", "8bit"), ("devices", 0), ("accelerator", "abacus")])
-def test_what_lightning_refuses_is_told_with_its_key(told, key, value):
-    code, lines = told(lambda cfg: instantiate({"trainer": {"_target_": "pytorch_lightning.Trainer", key: value}}))
-    assert code == 1 and len(lines) == 1 and lines[0].startswith("ConfigError: trainer: "), lines
-    assert str(value) in lines[0]
-
-
-def test_a_config_of_another_script_is_told(told):
-    line = "ConfigError: the config has no tables, which this script needs; is --config one of another script's?"
-    assert told(lambda cfg: cfg.tables) == (1, [line])
 
 
 def test_all_is_shown_to_those_who_ask_for_it(told, monkeypatch):

@@ -212,8 +212,8 @@ def test_every_pair_takes_random_weights_and_its_names_and_widths_are_its_encode
     monkeypatch.setattr("diffgar.models.encoders.t5.load_tokenizer", lambda *args: None)
     monkeypatch.setattr("diffgar.models.encoders.clap.load_tokenizer", lambda *args: None)
     monkeypatch.setattr("diffgar.models.encoders.muscall.load_tokenizer", lambda *args: None)
-    keys = [key for key in ("weights", "text_weights") if f"\n{key}:" in (CONFIG / f"{pair}.yaml").read_text()]
     with initialize_config_dir(str(CONFIG.parent), version_base="1.3"):
+        keys = {"weights", "text_weights"} & compose("extract_dataset", [f"encoder_pair={pair}"]).encoder_pair.keys()
         cfg = compose("extract_dataset", [f"encoder_pair={pair}", *(f"encoder_pair.{key}=random" for key in keys)])
     cfg = cfg.encoder_pair
     with torch.device("meta"):

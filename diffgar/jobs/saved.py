@@ -31,11 +31,12 @@ NOT_THE_MODEL = {  # may change on resume: a group, or a value of one
 
 def read_config(path: Path) -> DictConfig:
     """The config of a trained model. Raises CheckpointError where it is missing, empty or damaged."""
+    config, reason = None, "it has no module"
     try:
-        config, reason = OmegaConf.load(path), "it has no module"
+        config = OmegaConf.load(path)
     except (OSError, yaml.YAMLError) as error:
-        config, reason = None, str(error).splitlines()[0]
-    if not OmegaConf.is_dict(config) or "module" not in config:
+        reason = str(error).splitlines()[0]
+    if not isinstance(config, DictConfig) or "module" not in config:
         raise CheckpointError(f"{path} cannot be read ({reason}); copy the model's folder again, or delete it")
     return config
 

@@ -71,6 +71,7 @@ def compare(old: DictConfig, new: DictConfig) -> list[str]:
 
 
 def differences(old: dict[str, object], new: dict[str, object]) -> list[str]:
+    """Each dotted name whose values differ, with both, leaving out what does not change the model."""
     names = [n for n in sorted(old | new) if not NOT_THE_MODEL & {n.split(".")[0], ".".join(n.split(".")[:2])}]
     return [f"{name}: {old.get(name)} there, {new.get(name)} here" for name in names if old.get(name) != new.get(name)]
 

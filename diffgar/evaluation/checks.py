@@ -8,7 +8,15 @@ SAMPLES = ("mean", "set")
 POOLINGS = ("mean", "best_frame")
 
 
-def check_evaluation(model_name: str, *, baselines, guidance, variant, with_fidelity=None, **how) -> None:
+def check_evaluation(
+    model_name: str,
+    *,
+    baselines: object,
+    guidance: object,
+    variant: object,
+    with_fidelity: object = None,
+    **how: object,
+) -> None:
     """Refuse (InputError) what no evaluation can do. The values are those of the config's `evaluation`, unchecked.
 
     with_fidelity: None where it is not asked. how: seeds, samples, pooling and allow_missing, of every evaluation.
@@ -26,7 +34,7 @@ def check_evaluation(model_name: str, *, baselines, guidance, variant, with_fide
         switch("with_fidelity", with_fidelity)
 
 
-def check_queries(seeds, samples, pooling, allow_missing) -> None:
+def check_queries(seeds: object, samples: object, pooling: object, allow_missing: object) -> None:
     """Refuse (InputError) values that no queries can be made with."""
     seeds = listed("evaluation.seeds", seeds, "[0,1,2]")
     for seed in seeds:

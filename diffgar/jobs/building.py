@@ -51,4 +51,5 @@ def _value(node: DictConfig | ListConfig, name: Any) -> Any:
     try:
         return node[name]
     except OmegaConfBaseException:
-        return OmegaConf.to_container(node, resolve=False)[name]
+        written: Any = OmegaConf.to_container(node, resolve=False)
+        return written[name]

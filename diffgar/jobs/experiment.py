@@ -1,6 +1,5 @@
 """An experiment opened from a config: one model at a step, with its stores, task and sampler, checked together."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
@@ -58,8 +57,8 @@ def open_experiment(cfg: DictConfig, model_name: str) -> Experiment:
     seen = seen_tracks(
         folder, cfg.task.dataset, list(task.track_ids), None if hashes is None else list(hashes.iloc[here])
     )
-    config, stores = as_it_resolves(trained), (audio.hold(), text.hold())
-    return Experiment(model_name, model, step, config, sampler, as_trained, *stores, task, seen)
+    config = as_it_resolves(trained)
+    return Experiment(model_name, model, step, config, sampler, as_trained, audio.hold(), text.hold(), task, seen)
 
 
 def open_stores(cfg: DictConfig, dataset: str, pair: DictConfig) -> tuple[Store, TextStore]:
@@ -94,7 +93,7 @@ def open_task(cfg: DictConfig, audio: Store, text: TextStore) -> RetrievalTask:
     """The task that a config names, on two stores."""
     asked = cfg.task
     where = plain(asked.get("where")) or {}
-    if not isinstance(where, Mapping):
+    if not isinstance(where, dict):
         raise InputError(f"task.where is {where!r}; give it columns and their values: task.where={{genre: rock}}")
     missing = cfg.evaluation.allow_missing
     return task_of(str(asked.name), audio, text, asked.split, asked.protocol, where, missing)

@@ -44,6 +44,7 @@ def prepare(cfg: DictConfig) -> None:
 
 
 def options_of(cfg: DictConfig) -> Options:
+    """How `cfg.extraction` asks to extract."""
     return Options(**plain(cfg.extraction))
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 from tqdm import tqdm
 
+from diffgar.evaluation.experiment import Experiment
 from diffgar.evaluation.reports import show as reports
 from diffgar.evaluation.reports.results import Result, write_result
 from diffgar.evaluation.reports.table_files import render_tables
@@ -12,7 +13,7 @@ from diffgar.evaluation.retrieval import RetrievalOptions, evaluate_retrieval
 from diffgar.evaluation.systems import Rows, attribute_rows, audio_to_text, make_rows, named_attributes
 from diffgar.jobs import fidelity
 from diffgar.jobs.building import plain
-from diffgar.jobs.experiment import Experiment, check, open_experiment, steps_to_evaluate
+from diffgar.jobs.experiment import check, open_experiment, steps_to_evaluate
 from diffgar.jobs.results import make_result
 
 

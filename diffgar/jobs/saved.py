@@ -31,11 +31,12 @@ NOT_THE_MODEL = {  # may change on resume: a group, or a value of one
 
 def read_config(path: Path) -> DictConfig:
     """The config of a trained model. Raises CheckpointError where it is missing, empty or damaged."""
+    config, reason = None, "it has no module"
     try:
-        config, reason = OmegaConf.load(path), "it has no module"
+        config = OmegaConf.load(path)
     except (OSError, yaml.YAMLError) as error:
-        config, reason = None, str(error).splitlines()[0]
-    if not OmegaConf.is_dict(config) or "module" not in config:
+        reason = str(error).splitlines()[0]
+    if not isinstance(config, DictConfig) or "module" not in config:
         raise CheckpointError(f"{path} cannot be read ({reason}); copy the model's folder again, or delete it")
     return config
 
@@ -70,6 +71,7 @@ def compare(old: DictConfig, new: DictConfig) -> list[str]:
 
 
 def differences(old: dict[str, object], new: dict[str, object]) -> list[str]:
+    """Each dotted name whose values differ, with both, leaving out what does not change the model."""
     names = [n for n in sorted(old | new) if not NOT_THE_MODEL & {n.split(".")[0], ".".join(n.split(".")[:2])}]
     return [f"{name}: {old.get(name)} there, {new.get(name)} here" for name in names if old.get(name) != new.get(name)]
 

@@ -97,8 +97,9 @@ def train(cfg: DictConfig, folder: Path) -> None:
 def identify(cfg: DictConfig, folder: Path, datamodule: LatentDataModule) -> None:
     """Keep what the model is trained on; refuse other latents than those that it, or its teacher, was trained on."""
     audio, text = datamodule.audio, datamodule.text
-    teacher = (saved.teacher_of(cfg) or [None])[0]
-    for trained in filter(None, (checkpoints.steps_of(folder) and folder, teacher)):
+    teacher, _ = saved.teacher_of(cfg) or (None, None)
+    begun = folder if checkpoints.steps_of(folder) else None
+    for trained in filter(None, (begun, teacher)):
         pair = saved.read_config(trained / "config.yaml").encoder_pair.name
         identity.refuse_other_latents(trained, audio.card, text.card, pair)
         identity.refuse_changed_tracks(trained, audio)

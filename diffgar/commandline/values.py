@@ -29,10 +29,10 @@ def check_values(cfg: DictConfig, hydra: DictConfig) -> None:
     values = [item for item in values if isinstance(item.value(), dict) or not is_group(item.key_or_group, places)]
     if not values:
         return
-    kept = [item.input_line for item in parsed if item not in values]
+    kept = [str(item.input_line) for item in parsed if item not in values]
     before = compose(hydra.job.config_name, [*hydra.overrides.hydra, *kept], places)
     for item in values:
-        check(cfg, before, item.key_or_group, item.input_line)
+        check(cfg, before, item.key_or_group, str(item.input_line))
 
 
 def check_choices(cfg: DictConfig, choices: DictConfig) -> None:
@@ -47,7 +47,7 @@ def check_choices(cfg: DictConfig, choices: DictConfig) -> None:
 
 def check_folders(cfg: DictConfig) -> None:
     """Raise ConfigError for a folder without a name, wherever that was said: `${paths.data}/demo` would be `/demo`."""
-    folders = {f"paths.{name}": value for name, value in (cfg.get("paths") or {}).items()}
+    folders = {f"paths.{name!s}": value for name, value in (cfg.get("paths") or {}).items()}
     folders |= {key: OmegaConf.select(cfg, key, default="absent", throw_on_resolution_failure=False) for key in NAMES}
     for key, value in folders.items():
         if value is None or is_blank(value):
@@ -63,7 +63,7 @@ def check(cfg: DictConfig, before: DictConfig, key: str, typed: str) -> None:
     default, value = (OmegaConf.select(config, key, throw_on_resolution_failure=False) for config in (before, cfg))
     if isinstance(default, DictConfig) and isinstance(value, DictConfig):
         for name in value:
-            check(cfg, before, f"{key}.{name}", typed)
+            check(cfg, before, f"{key}.{name!s}", typed)
     elif expected := expectation(default, value):
         shown = OmegaConf.to_container(default) if OmegaConf.is_config(default) else default
         raise CommandError(f"{typed}: {expected} is expected for {key} (the config has {shown}), not {value!r}")

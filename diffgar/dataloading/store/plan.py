@@ -7,7 +7,7 @@ import pandas as pd
 
 from diffgar.dataloading.datasets.cells import storable
 from diffgar.dataloading.datasets.tables import joined
-from diffgar.dataloading.store.join import COMPUTED
+from diffgar.dataloading.store.sources import COMPUTED
 
 
 def with_gone_rows(plan: pd.DataFrame, folder: Path) -> pd.DataFrame:

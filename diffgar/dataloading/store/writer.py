@@ -13,22 +13,19 @@ table's order, so that the store does not depend on who wrote what. Jobs with ot
 import json
 import os
 import shutil
-import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from filelock import FileLock
 
 from diffgar.dataloading.store.card import Card, StoreError, write_atomically
-from diffgar.dataloading.store.half import MOST_ROUNDING, fault_of, rounding_of
 from diffgar.dataloading.store.held import Held, Shard
 from diffgar.dataloading.store.join import READY, install, join
 from diffgar.dataloading.store.keys import key_of
+from diffgar.dataloading.store.pack import packed
 from diffgar.dataloading.store.plan import table_hash, with_gone_rows
 
 
@@ -180,49 +177,18 @@ class StoreWriter:
         Raises StoreError for a row that is neither, and for values that float16 cannot hold.
         """
         keys = {self.ids[i]: self.keys[i] for i in self.rows_of(shard)}
-        left_out = {item["row_id"] for item in skipped}
-        kept = [row_id for row_id in keys if row_id not in left_out]
-        if missing := [row_id for row_id in kept if row_id not in frames]:
-            raise StoreError(f"{self.folder}: shard {shard} has neither latents nor a reason for {missing[0]!r}")
-        blocks = [self._checked(row_id, frames[row_id]) for row_id in kept]
-        self._refuse_rounded([frames[row_id] for row_id in kept])
-        flat = np.concatenate(blocks) if blocks else np.zeros((0, self.card.dim), np.float16)
-        content: dict[str, Any] = {"frames": flat, "lengths": np.array([len(b) for b in blocks], dtype=np.int64)}
-        if embeddings is not None:
-            content["embeddings"] = np.stack([embeddings[row_id] for row_id in kept]).astype(np.float32)
-        meta: dict[str, Any] = {
-            "kept": kept,
-            "keys": [keys[row_id] for row_id in kept],
-            "extra": extra or {},
-            "counts": counts or {},
-        }
-        meta["skipped"] = [item | {"_key": keys[item["row_id"]]} for item in skipped]
-        meta["crc32"] = zlib.crc32(flat.data)
-        content["meta"] = np.frombuffer(json.dumps(meta).encode(), dtype=np.uint8)
-        buffer = BytesIO()
-        np.savez(buffer, **content)
+        missing = keys.keys() - frames.keys() - {item["row_id"] for item in skipped}
+        if missing:
+            raise StoreError(f"{self.folder}: shard {shard} has neither latents nor a reason for {min(missing)!r}")
+        content = packed(keys, frames, skipped, embeddings, {"extra": extra or {}, "counts": counts or {}}, self.card)
         try:
-            write_atomically(self._path(shard), buffer.getvalue())
+            write_atomically(self._path(shard), content)
         except FileNotFoundError:  # a job that has joined took the empty folder for a killed one's
             if self.finished:
                 return
             with self._lock():
                 self._write_plan()
-                write_atomically(self._path(shard), buffer.getvalue())
-
-    def _checked(self, row_id: str, latents: np.ndarray) -> np.ndarray:
-        if latents.ndim != 2 or latents.shape[1] != self.card.dim or len(latents) == 0:
-            raise StoreError(f"{row_id!r}: latents of shape {latents.shape}, expected (frames, {self.card.dim})")
-        if fault := fault_of(latents):
-            raise StoreError(f"{self.folder}: {row_id!r} {fault}; check its audio and the encoder's weights")
-        return np.asarray(latents, dtype=np.float16)
-
-    def _refuse_rounded(self, latents: list[np.ndarray]) -> None:
-        if latents and (share := rounding_of(latents)) > MOST_ROUNDING:
-            raise StoreError(
-                f"{self.folder}: the store's float16 would move these latents by {share:.0%} of their standard "
-                "deviation; subtract their common mean, or scale them to about 1, before they are stored"
-            )
+                write_atomically(self._path(shard), content)
 
     def finish(self) -> bool:
         """Join the shards once all are there; True if the store is complete. Safe to call from every job."""

@@ -253,6 +253,8 @@ import diffgar.interrupts
 from diffgar import cli
 from diffgar.demo import collection as demo
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in a shell's background ignores it
+
 @cli.main("extract_dataset")
 def main(cfg):
     made = demo.tqdm

@@ -158,7 +158,7 @@ def test_m4a_is_decoded_or_names_the_package_that_would(tmp_path):
     try:
         import av
     except ImportError:
-        path.write_bytes(b"anything")
+        path.write_bytes(b"\0\0\0\x20ftypM4A \0\0\0\0M4A mp42isom\0\0\0\0" + bytes(1000))
         with pytest.raises(AudioError, match=r"tone\.m4a: .*PyAV.*; pip install av"):
             load(path, 16000)
         return

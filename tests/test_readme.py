@@ -19,6 +19,7 @@ from scripts import invoke, places
 from diffgar.cli import to_hydra
 from diffgar.commandline.composing import compose, register_tasks
 from diffgar.evaluation.control import methods
+from diffgar.evaluation.control.answers import Avoided
 from diffgar.text_states import TextStates
 
 DOCS = ROOT / "docs"
@@ -198,7 +199,7 @@ def test_the_steering_method_that_is_shown_removes_what_points_along_the_value(m
     names = dict(vars(methods))
     exec(blocks(DOCS / "your_steering_method.md", "python")[0], names)
     plain, avoided = (F.normalize(torch.randn(2, 3, 8), dim=-1) for _ in range(2))
-    bench = SimpleNamespace(plain=lambda pairs: plain, avoided=lambda negatives: avoided)
-    answers = {w: names["Projection"]().answer(bench, None, None, {"weight": w}).queries for w in (0, 1)}
+    bench = SimpleNamespace(plain=lambda: plain, avoided=lambda: Avoided(avoided.unsqueeze(0), torch.ones(1)))
+    answers = {w: names["Projection"]().answer(bench, {"weight": w}).queries for w in (0, 1)}
     torch.testing.assert_close(answers[0], plain)
     torch.testing.assert_close((answers[1] * avoided).sum(dim=-1), torch.zeros(2, 3), atol=1e-5, rtol=0)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from diffgar.dataloading.store.card import StoreError
 from diffgar.dataloading.store.reader import Store, TextStore
 from diffgar.errors import InputError
 from diffgar.evaluation.tasks import RetrievalTask
+from diffgar.models.diffusion.guidance import Negative
 from diffgar.models.diffusion.noise_keys import seed_of
 from diffgar.models.encoders.base import pool
 from diffgar.text_states import TextStates
@@ -101,17 +103,23 @@ def caption_rows(text: TextStore, task: RetrievalTask) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Steer:
-    """What to avoid: captions (Q), one for each query, how much, and in which form."""
+    """What to avoid, each negative with a caption for each query (Q) and its weight, and in which form."""
 
-    text: TextStates
-    weight: float = 1.0
+    negatives: Sequence[Negative]
     form: str = "compose"
+
+
+class TextSource(Protocol):
+    """Where captions' text states come from by their numbers: a text store, by its rows, or what stands for one."""
+
+    def padded(self, rows: np.ndarray, /) -> TextStates:
+        """The captions with these numbers (B), padded to the longest of them."""
 
 
 def generated_latents(
     model,
     sampler,
-    text: TextStore,
+    text: TextSource,
     rows: np.ndarray,
     num_frames: int,
     seed: int,
@@ -131,8 +139,9 @@ def generated_latents(
         generators = [sample_generator(purpose, seed, row, k) for row in part for k in range(num_samples)]
         avoided = {}
         if steer is not None:
-            negative = steer.text.select(np.repeat(np.arange(start, start + len(part)), num_samples))
-            avoided = {"negatives": [(negative, steer.weight)], "form": steer.form}
+            chosen = np.repeat(np.arange(start, start + len(part)), num_samples)
+            negatives = [(negative.select(chosen), weight) for negative, weight in steer.negatives]
+            avoided = {"negatives": negatives, "form": steer.form}
         latents = model.generate(sampler, captions, generators, num_frames, **avoided)  # (B * K, T, D)
         batches.append(latents.unflatten(0, (len(part), num_samples)).cpu())
         progress(len(part))
@@ -147,7 +156,7 @@ def sample_generator(purpose: str, *numbers: int) -> torch.Generator:
 def generated_queries(
     model,
     sampler,
-    text: TextStore,
+    text: TextSource,
     rows: np.ndarray,
     num_frames: int,
     seeds: Sequence[int],

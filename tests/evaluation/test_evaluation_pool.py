@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from pools import Captions, Latents, Oracle, evaluation
 
 from diffgar.errors import InputError
-from diffgar.evaluation.control.bench import Bench
 from diffgar.evaluation.control.methods import METHODS
+from diffgar.evaluation.control.pair_bench import Generator, PairBench
 from diffgar.evaluation.control.pairs import Pairs
 from diffgar.evaluation.queries import index_of, task_of
 from diffgar.evaluation.retrieval import RetrievalOptions, evaluate_retrieval, make_queries
@@ -102,10 +102,11 @@ def test_queries_subtract_and_penalise_what_differs_not_what_all_latents_share()
     for mean in (torch.zeros(8), 50 * torch.ones(8)):
         vectors = F.normalize(torch.randn(20, 8, generator=torch.Generator().manual_seed(0)), dim=-1)
         setting = evaluation(Latents(vectors + mean), Captions(list(range(20))), Oracle(vectors + mean, mean, 0.0))
-        bench = Bench(setting, index_of(setting.audio, setting.task, mean), [0], lambda done: None)
-        pairs, negatives = Pairs(torch.tensor([0, 1, 2]), [], torch.zeros(3, 20, dtype=torch.bool)), Avoided()
-        subtracted = METHODS["query_arithmetic"].answer(bench, pairs, negatives, {"weight": 0.5})
-        penalised = METHODS["query_penalty"].answer(bench, pairs, negatives, {"penalty": 1.0})
+        generate, index = Generator(setting, [0], lambda done: None), index_of(setting.audio, setting.task, mean)
+        pairs = Pairs(torch.tensor([0, 1, 2]), [], torch.zeros(3, 20, dtype=torch.bool))
+        bench = PairBench(generate, index, pairs, Avoided())
+        subtracted = METHODS["query_arithmetic"].answer(bench, {"weight": 0.5})
+        penalised = METHODS["query_penalty"].answer(bench, {"penalty": 1.0})
         answers.append((subtracted.queries, *penalised.penalties))
     for found, expected in zip(*answers, strict=True):
         torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-3)

@@ -1,6 +1,6 @@
 """What a steering method answers with: queries, and the penalties that tracks are ranked with."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -21,18 +21,42 @@ class Answer:
     penalties: Iterable[Tensor] | None = None
 
 
-def subtracted(queries: Tensor, avoided: Tensor, weight: float) -> Answer:
-    """Unit queries (S, P, D) from which a weight of unit vectors, (S, P, D) or (P, D), is subtracted."""
-    return Answer(F.normalize(queries - weight * avoided, dim=-1))
+@dataclass(frozen=True)
+class Avoided:
+    """What queries are steered away from: M unit vectors for each of P captions, and how much each counts.
+
+    vectors (M, S, P, D), with S sampling seeds, or 1 where all seeds share them; weights (M,).
+    """
+
+    vectors: Tensor
+    weights: Tensor
+
+    def summed(self) -> Tensor:
+        """The weighted sum of the vectors, (S, P, D)."""
+        return torch.einsum("m,mspd->spd", self.weights.to(self.vectors), self.vectors)
+
+    def of_seed(self, seed: int) -> Iterator[tuple[Tensor, float]]:
+        """Each negative's vectors (P, D) of the seed with this number, and its weight."""
+        last = self.vectors.shape[1] - 1
+        return zip(self.vectors[:, min(seed, last)], self.weights.tolist(), strict=True)
 
 
-def penalised(index: Tensor, queries: Tensor, avoided: Tensor, penalty: float) -> Answer:
-    """Queries (S, P, D) with `hinge_penalty` on the tracks (N, D) near to `avoided`, (S, P, D) or (P, D).
+def subtracted(queries: Tensor, avoided: Avoided, weight: float) -> Answer:
+    """Unit queries (S, P, D) from which a weight of what is to be avoided is subtracted."""
+    return Answer(F.normalize(queries - weight * avoided.summed(), dim=-1))
+
+
+def penalised(index: Tensor, queries: Tensor, avoided: Avoided, penalty: float) -> Answer:
+    """Queries (S, P, D) with `hinge_penalty` on the tracks (N, D) near to what is to be avoided; penalties add up.
 
     The penalties, each as large as the pool, are made one seed at a time, when they are needed.
     """
-    both = zip(queries, avoided.expand(len(queries), -1, -1), strict=True)
-    return Answer(queries, (hinge_penalty(*each, index, penalty) for each in both))
+    return Answer(queries, (_penalty(sample, avoided, seed, index, penalty) for seed, sample in enumerate(queries)))
+
+
+def _penalty(queries: Tensor, avoided: Avoided, seed: int, index: Tensor, penalty: float) -> Tensor:
+    each = [hinge_penalty(queries, vectors, index, penalty * weight) for vectors, weight in avoided.of_seed(seed)]
+    return torch.stack(each).sum(dim=0)
 
 
 def dropping(tracks: Tensor) -> Tensor:

@@ -1,90 +1,57 @@
-"""What all steering methods work with: one model, the index it is measured on, and what it generates for the pairs."""
+"""What a steering method works with: captions that it answers, what they avoid, and the tracks that are ranked."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
-from diffgar.evaluation.control.pairs import Pairs
-from diffgar.evaluation.control.phrasings import Negatives
-from diffgar.evaluation.experiment import Experiment
-from diffgar.evaluation.queries import Steer, generated_queries
-from diffgar.evaluation.retrieval import make_queries
+from diffgar.errors import InputError
+from diffgar.evaluation.control.answers import Avoided
 
 
-@dataclass(eq=False)
-class Bench:
-    """A trained model, the index (N, D) of its task, and S sampling seeds.
+class Bench(ABC):
+    """P captions with their negatives, under one model, and an index (N, D) of the tracks that are ranked.
 
-    What was generated for some pairs is kept, because several methods start from the same queries.
+    An evaluation's is `PairBench`, a search's `CaptionBench`. What was generated is kept, because several methods start
+    from the same queries.
     """
 
-    setting: Experiment
     index: Tensor
-    seeds: Sequence[int]
-    progress: Callable
-    kept: dict[Hashable, Tensor] = field(init=False, default_factory=dict)
 
-    def generate(
-        self, rows: np.ndarray, steer: Steer | None = None, seeds: Sequence[int] | None = None, text=None, **guidance
-    ) -> Tensor:
-        """Queries (S, P, D) for rows of the text store, or of another `text`; guidance: fields of the sampler."""
-        setting = self.setting
-        return generated_queries(
-            setting.model,
-            replace(setting.sampler, **guidance),
-            setting.text if text is None else text,
-            rows,
-            setting.model.num_frames,
-            self.seeds if seeds is None else seeds,
-            partial(make_queries, centre=setting.model.centre),
-            steer,
-            self.progress,
-        )
+    def __init__(self) -> None:
+        self._kept: dict[Hashable, Any] = {}
 
-    def plain(self, pairs: Pairs) -> Tensor:
+    @abstractmethod
+    def plain(self) -> Tensor:
         """The queries (S, P, D) without steering, by the sampler as it is."""
-        return self._once(("plain", pairs), lambda: self.generate(self._captions(pairs)))
 
-    def guided(
-        self,
-        pairs: Pairs,
-        negatives: Negatives,
-        form: str,
-        guidance: float,
-        negative: float,
-        interval: Sequence[float] = (),
-    ) -> Tensor:
+    @abstractmethod
+    def guided(self, form: str, guidance: float, negative: float, interval: Sequence[float] = ()) -> Tensor:
         """The queries (S, P, D) that are guided away from the negatives while they are sampled.
 
-        form: `compose` or `replace`. guidance: the guidance scale; negative: the weight of the negative; interval: the
+        form: `compose` or `replace`. guidance: the guidance scale; negative: the weight of the negatives; interval: the
         share of the noise range where guidance acts, by default the sampler's own.
         """
-        asked: dict[str, Any] = {"guidance_scale": guidance} | ({"interval": tuple(interval)} if interval else {})
-        return self._once(
-            ("guided", pairs, negatives, form, guidance, negative, tuple(interval)),
-            lambda: self.generate(self._captions(pairs), negatives.steer(negative, form), **asked),
-        )
 
-    def avoided(self, negatives: Negatives) -> Tensor:
-        """The queries (S, P, D) that are generated for the attribute values alone, by the sampler as it is."""
-        return self._once(
-            ("avoided", negatives),
-            lambda: negatives.of_pairs(self.generate(negatives.positions, text=negatives)),
-        )
+    @abstractmethod
+    def avoided(self) -> Avoided:
+        """The queries that are generated for the negatives alone, by the sampler as it is."""
 
-    def teacher(self, pairs: Pairs) -> Tensor:
+    @abstractmethod
+    def avoided_text(self) -> Avoided:
+        """The negatives' own embeddings, in a joint pair."""
+
+    @abstractmethod
+    def teacher(self) -> Tensor:
         """The captions' own embeddings, (S, P, D), in a joint pair."""
-        return self.setting.text.embeddings[self._captions(pairs)].expand(len(self.seeds), -1, -1)
 
-    def _captions(self, pairs: Pairs) -> np.ndarray:
-        """Where the pairs' captions stand in the text store, (P,)."""
-        return self.setting.rows[pairs.caption_index.numpy()]
+    def has(self) -> Tensor:
+        """The tracks that have what each caption avoids, (P, N) bool. Raises InputError without ground truth."""
+        raise InputError("truth_filter needs the ground truth of an evaluation; choose another steering method")
 
-    def _once(self, key: Hashable, make: Callable[[], Tensor]) -> Tensor:
-        if key not in self.kept:
-            self.kept[key] = make()
-        return self.kept[key]
+    def once(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """What `make` makes, made the first time that it is asked for under this key."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        return self._kept[key]

@@ -15,17 +15,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from diffgar.evaluation.control.editor import Editor
 from diffgar.evaluation.control.edits import choose_edits, edit_metrics
 from diffgar.evaluation.control.phrasings import Phrasings, as_written
 from diffgar.evaluation.control.systems import SteeringSystem
 from diffgar.evaluation.experiment import Experiment
-from diffgar.evaluation.queries import index_of, sample_generator
+from diffgar.evaluation.queries import index_of
 from diffgar.evaluation.systems import named_attributes
-from diffgar.models.diffusion.guidance import Negative
-from diffgar.models.diffusion.inversion import Denoise, edit, invert, inverted_timesteps
-from diffgar.models.diffusion.sampling import sample
 from diffgar.models.encoders.base import TextEncoder, pool
-from diffgar.text_states import TextStates
 from diffgar.values import listed, number, one_of, whole
 
 STARTS = ("track", "query")
@@ -75,7 +72,9 @@ class InversionEditing:
         ]
         with torch.inference_mode():
             states = [text_encoder.encode(side) for side in captions]
-        editor = Editor.of_tracks(setting, replace(setting.sampler, num_steps=self.num_steps), edits.tracks)
+        rows = setting.track_rows[edits.tracks]
+        crops, mask = setting.audio.gather(rows, np.zeros_like(rows), setting.model.num_frames)  # their beginnings
+        editor = Editor(setting.model, replace(setting.sampler, num_steps=self.num_steps), crops.float(), mask)
         if self.start == "query":
             editor = editor.of_queries(states[0], max(seeds) + 1)  # not the noise of the new prompt's queries
         index = index_of(setting.audio, setting.task, setting.model.centre)
@@ -99,7 +98,7 @@ class InversionEditing:
             },
         }
 
-    def _answers(self, editor: "Editor", states, seeds, progress: Callable) -> list[tuple[SteeringSystem, Tensor]]:
+    def _answers(self, editor: Editor, states, seeds, progress: Callable) -> list[tuple[SteeringSystem, Tensor]]:
         """Every method at every strength, the plain one first, and its queries (S, P, D)."""
         source, target, replaced = states
         plain = pool(editor.latents, editor.mask, editor.model.centre)  # (P, D)
@@ -124,58 +123,3 @@ class InversionEditing:
             found += [(SteeringSystem(name, strength), q[None]) for name, q in zip(ways, edited, strict=True)]
             progress(len(plain))
         return found
-
-
-class Editor:
-    """A model with latents (P, T, D) on it, in the encoder's scale, and their mask (P, T), to invert and to edit."""
-
-    def __init__(self, setting: Experiment, sampler, latents: Tensor, mask: Tensor):
-        self.setting, self.model, self.sampler = setting, setting.model, sampler
-        self.latents, self.mask, self.valid = latents, mask, mask.to(self.model.device)
-        self.solver = sampler.start(self.model.noise_scheduler)
-
-    @classmethod
-    def of_tracks(cls, setting: Experiment, sampler, tracks: np.ndarray) -> "Editor":
-        """The beginnings of real tracks."""
-        rows = setting.track_rows[tracks]
-        crops, mask = setting.audio.gather(rows, np.zeros_like(rows), setting.model.num_frames)
-        return cls(setting, sampler, crops.float(), mask)
-
-    def of_queries(self, states, seed: int) -> "Editor":
-        """The same editor on generated latents."""
-        latents = self.generate(states, seed)
-        return Editor(self.setting, self.sampler, latents, torch.ones(latents.shape[:2], dtype=torch.bool))
-
-    def denoiser(self, states: TextStates, scale: float | None = None, negatives: Sequence[Negative] = ()) -> Denoise:
-        """The denoiser for text states, at guidance `scale` or the sampler's."""
-        sampler = self.sampler if scale is None else replace(self.sampler, guidance_scale=scale)
-        caption, null = self.model.on_device(states), self.model.null_states(len(self.latents))
-        avoided = [(self.model.on_device(negative), weight) for negative, weight in negatives]
-        parts = self.model.backbone, self.model.noise_scheduler, caption, null
-        return sampler.denoiser(*parts, negatives=avoided, mask=self.valid)
-
-    def clean(self) -> Tensor:
-        """The latents (P, T, D) in the model's scale, zero at padding."""
-        return self.model.normalise(self.latents.to(self.model.device)) * self.valid.unsqueeze(-1)
-
-    @torch.no_grad()
-    def edit(self, source: Denoise, targets: list[Denoise], num_inverted: int, num_iterations: int) -> list[Tensor]:
-        """For each target the edited latents, pooled to unit queries (P, D)."""
-        edited = edit(source, targets, self.solver, self.clean(), num_inverted, num_iterations, self.valid)
-        latents = [self.model.denormalise(latents).cpu() for latents in edited]
-        return [pool(each, self.mask, self.model.centre) for each in latents]
-
-    def generate(self, states, seed: int) -> Tensor:
-        """Latents (P, T, D) from noise."""
-        generators = [sample_generator("edit", seed, i) for i in range(len(self.latents))]
-        return self.model.generate(self.sampler, states, generators, self.setting.model.num_frames).cpu()
-
-    @torch.no_grad()
-    def round_trips(self, states, scale: float, num_iterations: int) -> dict[str, float]:
-        """Relative error of inverting and generating again under the same caption, plain DDIM's and the exact one's."""
-        denoise, clean, errors = self.denoiser(states, scale), self.clean(), {}
-        for name, iterations in (("plain", 1), ("exact", num_iterations)):
-            noisy = invert(denoise, self.solver, clean, None, iterations, self.valid)
-            again = sample(denoise, self.solver, noisy, inverted_timesteps(self.solver, None))
-            errors[name] = float((again - clean)[self.valid].norm() / clean[self.valid].norm())
-        return errors

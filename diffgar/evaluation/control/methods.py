@@ -1,4 +1,4 @@
-"""Steering methods: each answers the same (caption, attribute value) pairs with queries that suppress the value.
+"""Steering methods: each answers captions with queries that suppress what the captions' negatives name.
 
 A new method is one class here and one entry under `methods` in config/control/negative.yaml.
 """
@@ -10,8 +10,6 @@ from typing import Any, ClassVar
 
 from diffgar.evaluation.control.answers import Answer, dropping, penalised, subtracted
 from diffgar.evaluation.control.bench import Bench
-from diffgar.evaluation.control.pairs import Pairs
-from diffgar.evaluation.control.phrasings import Negatives
 
 Strength = Mapping[str, Any]
 
@@ -31,8 +29,8 @@ class SteeringMethod(ABC):
     starts_from_plain: ClassVar[bool] = True
 
     @abstractmethod
-    def answer(self, bench: Bench, pairs: Pairs, negatives: Negatives, strength: Strength) -> Answer:
-        """The queries (S, P, D) for all pairs at one strength, and what each track's cosine loses, if anything."""
+    def answer(self, bench: Bench, strength: Strength) -> Answer:
+        """The queries (S, P, D) for the bench's captions at one strength, and what each track's cosine loses."""
 
 
 METHODS: dict[str, SteeringMethod] = {}
@@ -49,8 +47,8 @@ class Plain(SteeringMethod):
 
     name, starts_from_plain = "plain", False
 
-    def answer(self, bench: Bench, pairs: Pairs, negatives: Negatives, strength: Strength) -> Answer:
-        return Answer(bench.plain(pairs))
+    def answer(self, bench: Bench, strength: Strength) -> Answer:
+        return Answer(bench.plain())
 
 
 class TruthFilter(SteeringMethod):
@@ -58,8 +56,8 @@ class TruthFilter(SteeringMethod):
 
     name, starts_from_plain = "truth_filter", False
 
-    def answer(self, bench: Bench, pairs: Pairs, negatives: Negatives, strength: Strength) -> Answer:
-        return Answer(bench.plain(pairs), repeat(dropping(pairs.has)))
+    def answer(self, bench: Bench, strength: Strength) -> Answer:
+        return Answer(bench.plain(), repeat(dropping(bench.has())))
 
 
 REFERENCES: tuple[SteeringMethod, ...] = (Plain(), TruthFilter())  # in every table, first
@@ -71,8 +69,8 @@ class Replace(SteeringMethod):
 
     name, example = "replace", {"guidance": 2}
 
-    def answer(self, bench: Bench, pairs: Pairs, negatives: Negatives, strength: Strength) -> Answer:
-        return Answer(bench.guided(pairs, negatives, "replace", strength["guidance"], negative=1.0))
+    def answer(self, bench: Bench, strength: Strength) -> Answer:
+        return Answer(bench.guided("replace", strength["guidance"], negative=1.0))
 
 
 @registered
@@ -81,8 +79,8 @@ class Compose(SteeringMethod):
 
     name, example = "compose", {"guidance": 2, "negative": 0.5}
 
-    def answer(self, bench: Bench, pairs: Pairs, negatives: Negatives, strength: Strength) -> Answer:
-        return Answer(bench.guided(pairs, negatives, "compose", **strength))
+    def answer(self, bench: Bench, strength: Strength) -> Answer:
+        return Answer(bench.guided("compose", **strength))
 
 
 @registered
@@ -98,8 +96,8 @@ class QueryArithmetic(SteeringMethod):
 
     name, example = "query_arithmetic", {"weight": 0.5}
 
-    def answer(self, bench: Bench, pairs: Pairs, negatives: Negatives, strength: Strength) -> Answer:
-        return subtracted(bench.plain(pairs), bench.avoided(negatives), **strength)
+    def answer(self, bench: Bench, strength: Strength) -> Answer:
+        return subtracted(bench.plain(), bench.avoided(), **strength)
 
 
 @registered
@@ -108,8 +106,8 @@ class QueryPenalty(SteeringMethod):
 
     name, example = "query_penalty", {"penalty": 1}
 
-    def answer(self, bench: Bench, pairs: Pairs, negatives: Negatives, strength: Strength) -> Answer:
-        return penalised(bench.index, bench.plain(pairs), bench.avoided(negatives), **strength)
+    def answer(self, bench: Bench, strength: Strength) -> Answer:
+        return penalised(bench.index, bench.plain(), bench.avoided(), **strength)
 
 
 @registered
@@ -118,9 +116,9 @@ class ComposePenalty(SteeringMethod):
 
     name, example = "compose_penalty", {"penalty": 1, **ComposeWithin.example}
 
-    def answer(self, bench: Bench, pairs: Pairs, negatives: Negatives, strength: Strength) -> Answer:
-        composed = bench.guided(pairs, negatives, "compose", *(strength[name] for name in ComposeWithin.example))
-        return penalised(bench.index, composed, bench.avoided(negatives), strength["penalty"])
+    def answer(self, bench: Bench, strength: Strength) -> Answer:
+        composed = bench.guided("compose", *(strength[name] for name in ComposeWithin.example))
+        return penalised(bench.index, composed, bench.avoided(), strength["penalty"])
 
 
 @registered
@@ -129,8 +127,8 @@ class TextArithmetic(SteeringMethod):
 
     name, example, needs_joint = "text_arithmetic", {"weight": 0.5}, True
 
-    def answer(self, bench: Bench, pairs: Pairs, negatives: Negatives, strength: Strength) -> Answer:
-        return subtracted(bench.plain(pairs), negatives.embeddings, **strength)
+    def answer(self, bench: Bench, strength: Strength) -> Answer:
+        return subtracted(bench.plain(), bench.avoided_text(), **strength)
 
 
 @registered
@@ -139,8 +137,8 @@ class TextPenalty(SteeringMethod):
 
     name, example, needs_joint = "text_penalty", {"penalty": 1}, True
 
-    def answer(self, bench: Bench, pairs: Pairs, negatives: Negatives, strength: Strength) -> Answer:
-        return penalised(bench.index, bench.plain(pairs), negatives.embeddings, **strength)
+    def answer(self, bench: Bench, strength: Strength) -> Answer:
+        return penalised(bench.index, bench.plain(), bench.avoided_text(), **strength)
 
 
 @registered
@@ -149,9 +147,9 @@ class ComposeTextPenalty(SteeringMethod):
 
     name, example, needs_joint = "compose_text_penalty", ComposePenalty.example, True
 
-    def answer(self, bench: Bench, pairs: Pairs, negatives: Negatives, strength: Strength) -> Answer:
-        composed = bench.guided(pairs, negatives, "compose", *(strength[name] for name in ComposeWithin.example))
-        return penalised(bench.index, composed, negatives.embeddings, strength["penalty"])
+    def answer(self, bench: Bench, strength: Strength) -> Answer:
+        composed = bench.guided("compose", *(strength[name] for name in ComposeWithin.example))
+        return penalised(bench.index, composed, bench.avoided_text(), strength["penalty"])
 
 
 @registered
@@ -160,8 +158,8 @@ class TeacherArithmetic(SteeringMethod):
 
     name, example, needs_joint, starts_from_plain = "teacher_arithmetic", {"weight": 0.5}, True, False
 
-    def answer(self, bench: Bench, pairs: Pairs, negatives: Negatives, strength: Strength) -> Answer:
-        return subtracted(bench.teacher(pairs), negatives.embeddings, **strength)
+    def answer(self, bench: Bench, strength: Strength) -> Answer:
+        return subtracted(bench.teacher(), bench.avoided_text(), **strength)
 
 
 @registered
@@ -170,8 +168,8 @@ class TeacherPenalty(SteeringMethod):
 
     name, example, needs_joint, starts_from_plain = "teacher_penalty", {"penalty": 1}, True, False
 
-    def answer(self, bench: Bench, pairs: Pairs, negatives: Negatives, strength: Strength) -> Answer:
-        return penalised(bench.index, bench.teacher(pairs), negatives.embeddings, **strength)
+    def answer(self, bench: Bench, strength: Strength) -> Answer:
+        return penalised(bench.index, bench.teacher(), bench.avoided_text(), **strength)
 
 
 @registered
@@ -180,7 +178,7 @@ class TeacherFilter(SteeringMethod):
 
     name, example, needs_joint = "teacher_filter", {"share": 0.1}, True
 
-    def answer(self, bench: Bench, pairs: Pairs, negatives: Negatives, strength: Strength) -> Answer:
-        scores = negatives.embeddings @ bench.index.T  # (P, N)
+    def answer(self, bench: Bench, strength: Strength) -> Answer:
+        scores = (bench.avoided_text().vectors[:, 0] @ bench.index.T).amax(dim=0)  # (P, N)
         least = scores.quantile(1 - strength["share"], dim=1, keepdim=True)
-        return Answer(bench.plain(pairs), repeat(dropping(scores >= least)))
+        return Answer(bench.plain(), repeat(dropping(scores >= least)))

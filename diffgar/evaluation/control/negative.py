@@ -3,11 +3,13 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import pandas as pd
 import torch
+from torch import Tensor
 
-from diffgar.evaluation.control.bench import Bench
 from diffgar.evaluation.control.measures import evaluate_control
 from diffgar.evaluation.control.methods import METHODS, REFERENCES, SteeringMethod, Strength
+from diffgar.evaluation.control.pair_bench import Generator, PairBench
 from diffgar.evaluation.control.pairs import Pairs, choose_pairs
 from diffgar.evaluation.control.phrasings import Negatives, Phrasings
 from diffgar.evaluation.control.systems import SteeringSystem, read_strength, written
@@ -56,14 +58,15 @@ class NegativeSteering:
         """{"protocol", "rows", "extra"}: row → metric; in extra the method and strength of each row, and the pairs."""
         named, attributes = named_attributes(setting, self.attributes)
         index = index_of(setting.audio, setting.task, setting.model.centre)
-        bench = Bench(setting, index, seeds, progress)
-        pairs = choose(bench, named, attributes, self.max_captions)
+        generate = Generator(setting, seeds, progress)
+        pairs = choose(generate, index, named, attributes, self.max_captions)
         negatives = Negatives.of(pairs.values, self.phrasings, text_encoder)
+        bench = PairBench(generate, index, pairs, negatives)
         systems = list(self.systems(setting.joint))
         answers = (
-            (system.row, method.answer(bench, pairs, negatives, system.strength)) for method, system in systems
+            (system.row, method.answer(bench, system.strength)) for method, system in systems
         )  # one at a time: their penalties are large
-        vectors = (bench.teacher(pairs)[0], negatives.embeddings) if setting.joint else None
+        vectors = (bench.teacher()[0], negatives.embeddings) if setting.joint else None
         targets = setting.task.targets[pairs.caption_index]
         listing = setting.task.captions.iloc[pairs.caption_index.tolist()][["caption_id", "caption"]]
         listing = listing.assign(negative=[negatives.captions[first] for first in negatives.first()])
@@ -77,15 +80,17 @@ class NegativeSteering:
         }
 
 
-def choose(bench: Bench, named: Sequence[set[str]], attributes, max_captions: int) -> Pairs:
+def choose(
+    generate: Generator, index: Tensor, named: Sequence[set[str]], attributes: pd.DataFrame, max_captions: int
+) -> Pairs:
     """Pairs of `max_captions` captions, evenly spread; captions where no value is over-represented have none.
 
     Pairs are selected with a separate sampling seed, so no method (`plain` included) is scored on the samples that
     selected its pairs.
     """
-    setting = bench.setting
+    setting = generate.setting
     every = torch.linspace(0, len(named) - 1, min(max_captions, len(named))).long()
-    apart = bench.generate(setting.rows[every.numpy()], seeds=[max(bench.seeds) + 1])
-    top = top_k(apart[0], bench.index, k=10)[1]
+    apart = generate(setting.rows[every.numpy()], seeds=[max(generate.seeds) + 1])
+    top = top_k(apart[0], index, k=10)[1]
     pairs = choose_pairs(top, setting.task.targets[every], [named[i] for i in every.tolist()], attributes)
     return replace(pairs, caption_index=every[pairs.caption_index])

@@ -69,7 +69,7 @@ class Negatives:
 
     def steer(self, weight: float, form: str) -> Steer:
         """Guidance away from the first phrasing of each pair's value."""
-        return Steer(self.states.select(self.first()), weight, form)
+        return Steer([(self.states.select(self.first()), weight)], form)
 
 
 def as_written(attribute: str, value: str) -> list[str]:

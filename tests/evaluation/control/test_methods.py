@@ -6,9 +6,9 @@ from pools import Captions, Latents, Oracle, evaluation
 
 from diffgar.errors import InputError
 from diffgar.evaluation.control.answers import Answer
-from diffgar.evaluation.control.bench import Bench
 from diffgar.evaluation.control.methods import METHODS, REFERENCES, SteeringMethod, registered
 from diffgar.evaluation.control.negative import NegativeSteering
+from diffgar.evaluation.control.pair_bench import Generator, PairBench
 from diffgar.evaluation.control.pairs import Pairs
 from diffgar.evaluation.control.systems import SteeringSystem, labels_along
 from diffgar.evaluation.queries import index_of
@@ -53,8 +53,8 @@ def test_a_new_method_is_one_class_and_one_entry(monkeypatch):
 
         name, example = "opposite", {"weight": 1}
 
-        def answer(self, bench, pairs, negatives, strength):
-            return Answer(-strength["weight"] * bench.plain(pairs))
+        def answer(self, bench, strength):
+            return Answer(-strength["weight"] * bench.plain())
 
     assert list(systems(opposite=[{"weight": 2}])) == ["plain", "truth_filter", "opposite 2"]
     with pytest.raises(InputError, match=r"opposite is {}; give each strength by its names, such as .*\[{weight: 1}\]"):
@@ -81,11 +81,11 @@ def test_a_figure_reads_methods_and_strengths_from_their_fields_and_not_from_nam
 def test_what_several_methods_start_from_is_generated_once():
     vectors, made = torch.randn(20, 8, generator=torch.Generator().manual_seed(0)), []
     setting = evaluation(Latents(vectors), Captions(list(range(20))), Oracle(vectors, torch.zeros(8)))
-    bench = Bench(setting, index_of(setting.audio, setting.task), [0, 1], made.append)
-    pairs = Pairs(torch.tensor([3, 5]), [], torch.zeros(2, 20, dtype=torch.bool))
-    assert torch.equal(bench.plain(pairs), bench.plain(pairs)) and sum(made) == 2 * 2  # captions times seeds
-    other = Pairs(torch.tensor([7, 8]), [], torch.zeros(2, 20, dtype=torch.bool))
-    assert not torch.equal(bench.plain(other), bench.plain(pairs)) and sum(made) == 2 * 4
+    generate, index = Generator(setting, [0, 1], made.append), index_of(setting.audio, setting.task)
+    several = [Pairs(torch.tensor(captions), [], torch.zeros(2, 20, dtype=torch.bool)) for captions in ([3, 5], [7, 8])]
+    first, second = (PairBench(generate, index, pairs, None) for pairs in several)
+    assert torch.equal(first.plain(), first.plain()) and sum(made) == 2 * 2  # captions times seeds
+    assert not torch.equal(second.plain(), first.plain()) and sum(made) == 2 * 4
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,114 @@
+"""A collection that can be searched: its tracks, their latents, and what made them."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from diffgar.dataloading.store.reader import Store
+from diffgar.search.errors import SearchError
+from diffgar.search.hits import Hit, Hits
+from diffgar.search.moments import SMOOTH_SECONDS, best_moment, timeline
+from diffgar.search.negatives import Phrasebook, tags_of
+from diffgar.search.places import means_of
+
+if TYPE_CHECKING:
+    from diffgar.retriever import Retriever
+
+
+class Library:
+    """The tracks of an audio store, as one model searches them. `Retriever.index` makes it.
+
+    captions: track id → its captions, for tracks that have any; nothing is ranked by them, but they are shown, and a
+    short negative is spelt out by them. Raises SearchError for a store whose latents are not the model's.
+    """
+
+    def __init__(self, retriever: "Retriever", store: Store, captions: Mapping[str, Sequence[str]] | None = None):
+        self.retriever, self.store, self.captions = retriever, store, dict(captions or {})
+        retriever.refuse_other_latents(store.card, store.folder)
+        self.rows = np.flatnonzero((store.rows["split"] != "").to_numpy())  # "": the collection has it no more
+        self.tracks = store.rows.iloc[self.rows].reset_index(drop=True)
+
+    def __len__(self) -> int:
+        return len(self.tracks)
+
+    def __repr__(self) -> str:
+        left_out = f", {len(self.skipped)} files left out (see .skipped)" if len(self.skipped) else ""
+        return f"<Library of {len(self)} tracks in {self.store.folder}{left_out}>"
+
+    @property
+    def skipped(self) -> pd.DataFrame:
+        """The files that could not be read: `row_id`, `path` and `reason` of each."""
+        path = self.store.folder / "skipped.csv"
+        return pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=["row_id", "path", "reason"])
+
+    @cached_property
+    def index(self) -> Tensor:
+        """The tracks as unit vectors (N, D), in the space of the model's queries."""
+        return self.retriever.to_vectors(means_of(self.store)[torch.from_numpy(self.rows)])
+
+    @cached_property
+    def phrasebook(self) -> Phrasebook:
+        """What the collection's captions and tags call things; without captions, what the training's did."""
+        captions = [caption for several in self.captions.values() for caption in several]
+        return Phrasebook(captions or self.retriever.opened.training_captions, tags_of(self.tracks))
+
+    @cached_property
+    def positions(self) -> dict[str, int]:
+        """Track id → where it stands in `tracks` and `index`."""
+        return {track_id: position for position, track_id in enumerate(self.tracks["row_id"])}
+
+    def position_of(self, track_id: str) -> int:
+        """Where a track stands. Raises SearchError for an id that is not in the library."""
+        if track_id not in self.positions:
+            first = ", ".join(map(repr, list(self.positions)[:3]))
+            raise SearchError(f"no track {track_id!r} among the {len(self)} of the library; they are {first}, …")
+        return self.positions[track_id]
+
+    def search(self, caption: str | Sequence[str] | None = None, *, k: int = 10, **asked: Any) -> "Hits | list[Hits]":
+        """The k tracks that fit best; see `Retriever.search`, which this calls with itself as the library."""
+        return self.retriever.search(self, caption, k=k, **asked)
+
+    def timeline(self, hit: Hit | str, query: Hits | Tensor | str) -> np.ndarray:
+        """The cosine (T,) of a query with each moment of a track, one every `seconds_per_frame` from its start.
+
+        hit: a hit, or a track id. query: the hits it is of, a vector (D,), or a caption.
+        """
+        position = hit.position if isinstance(hit, Hit) else self.position_of(hit)
+        if isinstance(query, str):
+            query = self.retriever.encode_query(query)
+        vector = query.query if isinstance(query, Hits) else query
+        return timeline(self.frames(position), vector, self.retriever.to_vectors, self.frames_per_moment)
+
+    def moment(self, position: int, query: Tensor) -> float:
+        """Where in its file the best moment of a track begins, in seconds, for a query (D,)."""
+        similarity = timeline(self.frames(position), query, self.retriever.to_vectors, self.frames_per_moment)
+        start = float(self.tracks["start_s"].fillna(0).iloc[position]) if "start_s" in self.tracks else 0.0
+        return start + best_moment(similarity, self.frames_per_moment) * self.seconds_per_frame
+
+    def frames(self, position: int) -> Tensor:
+        """The latents (T, D) float32 of a track."""
+        return torch.from_numpy(self.store.row(int(self.rows[position])).astype(np.float32))
+
+    @property
+    def seconds_per_frame(self) -> float:
+        """The time from one frame of latents to the next; 1 where the store does not say."""
+        return float(self.store.card.hop_seconds or 1.0)
+
+    @property
+    def frames_per_moment(self) -> int:
+        """How many frames a moment averages."""
+        return max(1, round(SMOOTH_SECONDS / self.seconds_per_frame))
+
+    def caption_of(self, track_id: str) -> str | None:
+        """The first caption of a track, or None."""
+        return next(iter(self.captions.get(track_id, ())), None)
+
+    def path_of(self, position: int) -> Path:
+        """The audio file of a track."""
+        return Path(self.tracks["path"].iloc[position])

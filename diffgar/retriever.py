@@ -1,0 +1,144 @@
+"""The Python door: a trained model that encodes captions and audio, indexes collections and searches them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from diffgar.checkpoints import CheckpointError, is_trained
+from diffgar.dataloading.store.card import Card
+from diffgar.dataloading.store.reader import Store
+from diffgar.jobs.opened import Opened, open_trained
+from diffgar.library import Library
+from diffgar.models.baselines import ContrastiveHeads
+from diffgar.models.encoders.base import pool
+from diffgar.search.asking import Asking
+from diffgar.search.bench import Asker, CaptionBench, CaptionSource
+from diffgar.search.encoding import encode_audio
+from diffgar.search.errors import SearchError
+from diffgar.search.hits import Hits
+from diffgar.search.indexing import OPTIONS, captions_beside, check_latents, open_source
+from diffgar.search.negatives import read_negatives
+from diffgar.search.question import Question
+from diffgar.search.steering import vector_steering_of
+
+
+class Retriever:
+    """A trained model, asked in words.
+
+        retriever = Retriever.from_pretrained("checkpoints/demo")
+        library = retriever.index("~/music")
+        for hit in library.search("a calm piano piece", negative="drums", k=10):
+            print(hit.rank, hit.percentile, hit.track_id, hit.path, hit.seconds)
+
+    It works with every encoder pair and every kind of model; what a kind lacks (contrastive heads and regressions are
+    not guided) is said where it is asked for.
+    """
+
+    def __init__(self, opened: Opened):
+        self.opened = opened
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path, step: int | str = "best") -> "Retriever":
+        """A training folder, a folder of `save_pretrained`, or the id of one on the Hugging Face hub.
+
+        step: of a training folder, a number, `best` (by validation) or `last`. Raises CheckpointError for a model that
+        is not there, damaged, or of another version.
+        """
+        folder = Path(name).expanduser()
+        if is_trained(folder):
+            return cls(open_trained(folder, step))
+        raise CheckpointError(f"{name}: no trained model in this folder; train one with train_ldm.py, or name another")
+
+    def encode_query(
+        self,
+        captions: str | Sequence[str],
+        negatives: str | Sequence[str] | Mapping[str, float] | None = None,
+        **asked: Any,
+    ) -> Tensor:
+        """Unit vectors (Q, D) of captions, or (D,) of one, on the CPU, to be compared with `encode_document`'s.
+
+        negatives: what to avoid, as in `search`; a vector alone is steered by another method than a search, which can
+        also penalise tracks (`query_arithmetic` is usual). asked: fields of `Question`, such as seed or num_steps.
+        """
+        question = Question(negative=negatives, **asked)
+        several = [captions] if isinstance(captions, str) else list(captions)
+        asker = Asker(self.opened, replace(self.opened.sampler, **question.sampling()), question.seed)
+        source = CaptionSource(self.opened, several, question.numbers)
+        bench = CaptionBench(asker, source, read_negatives(question.negative))
+        queries = bench.plain()[0]
+        if bench.negatives:
+            steering = vector_steering_of(self.opened, question)
+            answer = steering.answer(bench)
+            if answer.penalties is not None:
+                raise SearchError(
+                    f"{steering.name} penalises tracks, which a vector cannot; choose query_arithmetic or compose"
+                )
+            queries = answer.queries[0]
+        return queries[0] if isinstance(captions, str) else queries
+
+    def encode_document(self, paths: str | Path | Sequence[str | Path], num_workers: int = 0) -> Tensor:
+        """Unit vectors (N, D) of audio files, or (D,) of one, on the CPU. num_workers: processes that decode ahead."""
+        several = [paths] if isinstance(paths, str | Path) else list(paths)
+        means = torch.stack([frames.mean(dim=0) for frames in encode_audio(self.opened, several, num_workers)])
+        vectors = self.to_vectors(means)
+        return vectors[0] if isinstance(paths, str | Path) else vectors
+
+    def similarity(self, queries: Tensor, documents: Tensor) -> Tensor:
+        """The cosine (Q, N) of queries (Q, D), or (D,), and documents (N, D)."""
+        both = [torch.nn.functional.normalize(torch.atleast_2d(each), dim=-1) for each in (queries, documents)]
+        return both[0] @ both[1].T
+
+    def index(self, source: str | Path, root: str | Path | None = None, num_workers: int = 2) -> Library:
+        """A library of a folder of audio, of a dataset's YAML file, or of a latent store that is there.
+
+        New and changed files are encoded, those that are gone are dropped; a kill loses at most 64 tracks of the work.
+        Files that cannot be read are left out: `Library.skipped`. root: where the latents of a folder are kept, by
+        default in the user's cache (GDR_LIBRARIES). Raises SearchError for a store of another encoder.
+        """
+        options = replace(OPTIONS, num_workers=num_workers, device=str(self.opened.device))
+        store, captions = open_source(self.opened, Path(source), None if root is None else Path(root), options)
+        return Library(self, store, captions)
+
+    def trained_library(self) -> Library:
+        """The collection that the model was trained on, as its latent store has it. Raises StoreError without that."""
+        folder = self.opened.stores["audio"]
+        store = Store(folder, f"run extract_dataset.py data={folder.parent.name}, or index a folder of audio")
+        return Library(self, store, captions_beside(folder))
+
+    def search(
+        self, library: Library, caption: str | Sequence[str] | None = None, *, k: int = 10, **asked: Any
+    ) -> Hits | list[Hits]:
+        """The k tracks of a library that fit best: `Hits` of one caption, or a list of them.
+
+        asked: the fields of `Question`: like, edit, negative, method, seed and more. Raises SearchError for a library
+        of another model, and for a question that cannot be asked of this one.
+        """
+        if library.retriever.opened is not self.opened:
+            raise SearchError(
+                f"the library was indexed by {library.retriever.opened.name}, and {self.opened.name} asks; index it "
+                "with this model: retriever.index(…)"
+            )
+        if k < 1:
+            raise SearchError(f"k is {k}; ask for at least one track")
+        question = Question(**asked)
+        if (caption is None) == (question.like is None):
+            raise SearchError("give a caption or like=, a track to search by, and not both; edit= changes either")
+        captions = [caption] if isinstance(caption, str) else None if caption is None else list(caption)
+        found = Asking(self.opened, library, captions, question).hits(k)
+        return found if captions is not None and not isinstance(caption, str) else found[0]
+
+    def to_vectors(self, means: Tensor) -> Tensor:
+        """Mean latents (N, D) of tracks, or of parts of them, to unit vectors (N, D) in the space of the queries."""
+        model = self.opened.model
+        if isinstance(model, ContrastiveHeads):
+            with torch.inference_mode():
+                return model.embed_audio(means).cpu()
+        return pool(means.unsqueeze(1), centre=model.centre.cpu())
+
+    def refuse_other_latents(self, card: Card, folder: Path) -> None:
+        """Raises SearchError for a store whose latents are not those that the model was trained on."""
+        check_latents(card.encoding(), self.opened.latents["audio"], folder, self.opened.name)

@@ -1,0 +1,105 @@
+"""From a question to ranked tracks: start from a query, edit it, steer it, rank the library."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from diffgar.evaluation.control.answers import Answer
+from diffgar.jobs.opened import Opened
+from diffgar.search.bench import Asker, CaptionBench, CaptionSource, SearchBench, VectorBench
+from diffgar.search.edits import Edit, between, read_edit
+from diffgar.search.hits import Hit, Hits
+from diffgar.search.likeness import Likeness, inverted
+from diffgar.search.negatives import Negative, read_negatives
+from diffgar.search.question import Question
+from diffgar.search.steering import Steering, steering_of
+
+if TYPE_CHECKING:
+    from diffgar.library import Library
+
+
+@dataclass(frozen=True, eq=False)
+class Asking:
+    """A question by one model to one library: captions (P), or what `question.like` names (P is 1)."""
+
+    opened: Opened
+    library: "Library"
+    captions: Sequence[str] | None
+    question: Question
+
+    def hits(self, k: int) -> list[Hits]:
+        """The k best tracks for each of the P queries."""
+        like = None if self.question.like is None else Likeness.of(self.library, self.question.like)
+        edit = Edit(None, ()) if self.question.edit is None else read_edit(self.question.edit)
+        negatives = self.negatives(edit)
+        bench = self.bench(like, edit, negatives)
+        steering = steering_of(self.opened, self.question, isinstance(bench, CaptionBench)) if negatives else None
+        answer = Answer(bench.plain()) if steering is None else steering.answer(bench)
+        penalties = torch.zeros(bench.size, 1) if answer.penalties is None else next(iter(answer.penalties))  # (P, N)
+        asked, own = self.described(like, negatives, steering), None if like is None else like.position
+        captions = self.captions if self.captions is not None else [None]
+        return [
+            self.ranked(query, penalty, k, own, {"caption": caption} | asked)
+            for query, penalty, caption in zip(answer.queries[0], penalties, captions, strict=True)
+        ]
+
+    def negatives(self, edit: Edit) -> list[Negative]:
+        """What is to be avoided, with what an edit takes away; short ones spelt out as the collection does."""
+        found = read_negatives(self.question.negative) + [Negative(typed) for typed in edit.unwanted]
+        if not self.question.expand:
+            return found
+        return [replace(negative, phrasings=self.library.phrasebook.expand(negative.typed)) for negative in found]
+
+    def bench(self, like: Likeness | None, edit: Edit, negatives: list[Negative]) -> SearchBench:
+        """The queries to start from, edited, and what they are to be steered away from."""
+        question, index = self.question, self.library.index
+        asker = Asker(self.opened, replace(self.opened.sampler, **question.sampling()), question.seed)
+        if like is None:
+            captions = CaptionSource(self.opened, self.captions or [], question.numbers)
+            bench: SearchBench = CaptionBench(asker, captions, negatives, index)
+        else:
+            bench = VectorBench(asker, like.vector, negatives, index)
+        if edit.wanted is None:
+            return bench
+        if question.editing == "inversion":
+            edited = inverted(self.opened, like, edit.wanted, question.edit_strength)
+        else:
+            target = asker.queries(CaptionSource(self.opened, [edit.wanted]))[0]  # (1, D)
+            edited = between(bench.plain()[0], target, question.edit_strength)
+        return VectorBench(asker, edited, negatives, index)
+
+    def ranked(self, query: Tensor, penalty: Tensor, k: int, own: int | None, asked: dict[str, Any]) -> Hits:
+        """The best tracks for a query (D,), less a penalty (N,) or (1,). own: the position of a track to leave out."""
+        cosines = self.library.index @ F.normalize(query, dim=-1)  # (N,)
+        scores = cosines - penalty
+        if own is not None:
+            scores[own] = -torch.inf
+        count = int(scores.isfinite().sum())
+        values, positions = scores.topk(min(k, count))
+        hits = [
+            self.hit(rank, count, position, float(cosines[position]), score, query)
+            for rank, (score, position) in enumerate(zip(values.tolist(), positions.tolist(), strict=True), start=1)
+        ]
+        return Hits(tuple(hits), query, asked)
+
+    def hit(self, rank: int, count: int, position: int, cosine: float, score: float, query: Tensor) -> Hit:
+        """The hit at a rank among `count` tracks."""
+        library, track_id = self.library, self.library.tracks["row_id"].iloc[position]
+        percentile = 100.0 * (count - rank) / (count - 1) if count > 1 else 100.0
+        path, moment = str(library.path_of(position)), library.moment(position, query)
+        return Hit(rank, percentile, track_id, path, moment, library.caption_of(track_id), cosine, score, position)
+
+    def described(self, like: Likeness | None, negatives: list[Negative], steering: Steering | None) -> dict[str, Any]:
+        """What was asked and how it was answered, as `Hits.asked` has it."""
+        question = self.question
+        asked: dict[str, Any] = {"like": None if like is None else like.name, "edit": question.edit}
+        if question.edit is not None:
+            asked |= {"edit_strength": question.edit_strength, "editing": question.editing}
+        asked["negatives"] = [negative.describe() for negative in negatives]
+        if steering is not None:
+            asked |= {"method": steering.name, "strength": dict(steering.strength)}
+        return asked | {"seed": question.seed} | question.sampling()

@@ -1,0 +1,163 @@
+"""The benches of a search: queries to start from, generated for captions or given, and what they avoid."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from hashlib import blake2b
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from diffgar.evaluation.control.answers import Avoided
+from diffgar.evaluation.control.bench import Bench
+from diffgar.evaluation.queries import Steer, generated_queries
+from diffgar.evaluation.retrieval import make_queries
+from diffgar.jobs.opened import Opened
+from diffgar.models.baselines import ContrastiveHeads
+from diffgar.models.diffusion.sampling import Sampler
+from diffgar.search.encoding import encode_captions
+from diffgar.search.errors import SearchError
+from diffgar.search.negatives import Negative
+from diffgar.text_states import TextStates
+
+
+class CaptionSource:
+    """Captions (Q) in the place of a text store: each has a number, which its noise follows.
+
+    numbers: by default a hash of each caption, so that the same caption has the same query in any batch.
+    """
+
+    purpose: ClassVar[str] = "caption"
+
+    def __init__(self, opened: Opened, captions: Sequence[str], numbers: Sequence[int] | None = None):
+        self.captions, self.states = list(captions), encode_captions(opened, captions)
+        self.numbers = np.array([number_of(each) for each in captions] if numbers is None else numbers)
+        self.positions = {number: position for position, number in enumerate(self.numbers.tolist())}
+
+    def padded(self, numbers: np.ndarray) -> TextStates:
+        """The text states of the captions with these numbers, as a text store gives those of its rows."""
+        return self.states.select(np.array([self.positions[number] for number in numbers.tolist()]))
+
+    def embeddings(self) -> Tensor:
+        """The captions' own embeddings (Q, D), in a joint pair."""
+        if self.states.embedding is None:
+            raise SearchError("captions have no embeddings in the space of the tracks: the encoder pair is not joint")
+        return self.states.embedding
+
+
+@dataclass(frozen=True)
+class Asker:
+    """A model with the sampler and the seed that its queries are made by."""
+
+    opened: Opened
+    sampler: Sampler
+    seed: int = 0
+
+    def queries(self, source: CaptionSource, steer: Steer | None = None, **guidance: Any) -> Tensor:
+        """Queries (1, Q, D) of captions by the model, whatever its kind; guidance: fields of the sampler."""
+        model = self.opened.model
+        if isinstance(model, ContrastiveHeads):
+            with torch.inference_mode():
+                return model.embed_text(source.states.to(dtype=torch.float32)).cpu().unsqueeze(0)
+        to_queries, sampler = partial(make_queries, centre=model.centre), replace(self.sampler, **guidance)
+        seeds, frames = [self.seed], model.num_frames
+        return generated_queries(model, sampler, source, source.numbers, frames, seeds, to_queries, steer)
+
+
+class SearchBench(Bench):
+    """P queries that avoid the same M negatives; index (N, D): the tracks that are ranked."""
+
+    def __init__(self, asker: Asker, negatives: Sequence[Negative], index: Tensor | None = None):
+        super().__init__()
+        self.asker, self.negatives = asker, list(negatives)
+        self.index = torch.empty(0) if index is None else index
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """How many queries, P."""
+
+    def phrasings(self) -> CaptionSource:
+        """The captions of all negatives, encoded once."""
+        captions = [caption for negative in self.negatives for caption in negative.captions]
+        return self.once("phrasings", lambda: CaptionSource(self.asker.opened, captions))
+
+    def avoided(self) -> Avoided:
+        return self.once("avoided", lambda: self._by_negative(self.asker.queries(self.phrasings())[0]))
+
+    def avoided_text(self) -> Avoided:
+        return self._by_negative(self.phrasings().embeddings())
+
+    def _by_negative(self, vectors: Tensor) -> Avoided:
+        """From the vectors of all phrasings one per negative, the mean of its own, the same for all queries."""
+        parts = vectors.split([len(negative.captions) for negative in self.negatives])
+        means = torch.stack([F.normalize(part.mean(dim=0), dim=-1) for part in parts])  # (M, D)
+        weights = torch.tensor([negative.weight for negative in self.negatives])
+        return Avoided(means[:, None, None].expand(-1, 1, self.size, -1), weights)
+
+
+class CaptionBench(SearchBench):
+    """Queries that the model generates for captions."""
+
+    def __init__(
+        self, asker: Asker, captions: CaptionSource, negatives: Sequence[Negative], index: Tensor | None = None
+    ):
+        super().__init__(asker, negatives, index)
+        self.captions = captions
+
+    @property
+    def size(self) -> int:
+        return len(self.captions.numbers)
+
+    def plain(self) -> Tensor:
+        return self.once("plain", lambda: self.asker.queries(self.captions))
+
+    def guided(self, form: str, guidance: float, negative: float, interval: Sequence[float] = ()) -> Tensor:
+        asked: dict[str, Any] = {"guidance_scale": guidance} | ({"interval": tuple(interval)} if interval else {})
+        steer = Steer([(text, negative * weight) for text, weight in self._first_phrasings()], form)
+        return self.asker.queries(self.captions, steer, **asked)
+
+    def teacher(self) -> Tensor:
+        return self.captions.embeddings().unsqueeze(0)
+
+    def _first_phrasings(self) -> list[tuple[TextStates, float]]:
+        """The first phrasing of each negative, for all captions, and its weight."""
+        firsts = np.cumsum([0, *(len(negative.captions) for negative in self.negatives)])[:-1]
+        states = self.phrasings().states
+        return [
+            (states.select(np.full(self.size, first)), negative.weight)
+            for first, negative in zip(firsts, self.negatives, strict=True)
+        ]
+
+
+class VectorBench(SearchBench):
+    """Queries (P, D) that are given: a track's, or edited ones. Nothing is sampled for them, so nothing is guided."""
+
+    def __init__(self, asker: Asker, queries: Tensor, negatives: Sequence[Negative], index: Tensor | None = None):
+        super().__init__(asker, negatives, index)
+        self.given = queries
+
+    @property
+    def size(self) -> int:
+        return len(self.given)
+
+    def plain(self) -> Tensor:
+        return self.given.unsqueeze(0)
+
+    def guided(self, form: str, guidance: float, negative: float, interval: Sequence[float] = ()) -> Tensor:
+        raise SearchError(
+            "guidance steers what is sampled for a caption, and this query is a track's or an edited one; choose "
+            "method='query_penalty' or 'query_arithmetic'"
+        )
+
+    def teacher(self) -> Tensor:
+        raise SearchError("the teacher's query is a caption's, and here is none; choose method='query_penalty'")
+
+
+def number_of(caption: str) -> int:
+    """A number below 2^63 that tells a caption from others."""
+    return int.from_bytes(blake2b(caption.encode(), digest_size=8).digest()) >> 1

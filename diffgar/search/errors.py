@@ -1,0 +1,7 @@
+"""What a search refuses."""
+
+from diffgar.errors import InputError
+
+
+class SearchError(InputError):
+    """A library that cannot be opened, or a question that cannot be asked of it. The message has the remedy."""

@@ -1,0 +1,65 @@
+"""The track that a search starts from: one of the library, or an audio file; and its edit by inversion."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from diffgar.evaluation.control.editor import Editor
+from diffgar.jobs.opened import Opened
+from diffgar.models.baselines import Regression
+from diffgar.models.ldm import LatentDiffusion
+from diffgar.search.encoding import encode_audio, encode_captions
+from diffgar.search.errors import SearchError
+from diffgar.search.hits import Hit
+
+if TYPE_CHECKING:
+    from diffgar.library import Library
+
+INVERSION_STEPS = 50
+
+
+@dataclass(frozen=True, eq=False)
+class Likeness:
+    """A track to search by: its latents (T, D), its unit vector (1, D), and where it stands if the library has it."""
+
+    name: str
+    frames: Tensor
+    vector: Tensor
+    position: int | None = None
+    caption: str | None = None
+
+    @classmethod
+    def of(cls, library: "Library", like: str | Path | Hit) -> "Likeness":
+        """A hit, a track id, or else an audio file. Raises SearchError for a file that cannot be read."""
+        track_id = like.track_id if isinstance(like, Hit) else str(like)
+        if track_id in library.positions:
+            position = library.positions[track_id]
+            vector = library.index[position].unsqueeze(0)
+            return cls(track_id, library.frames(position), vector, position, library.caption_of(track_id))
+        frames = encode_audio(library.retriever.opened, [track_id])[0]
+        return cls(track_id, frames, library.retriever.to_vectors(frames.mean(dim=0, keepdim=True)))
+
+
+def inverted(opened: Opened, like: Likeness | None, wanted: str, strength: float) -> Tensor:
+    """The query (1, D) of a track's first frames, inverted under its caption and generated again under another.
+
+    strength: the share of the steps that are inverted; 0 leaves the track as it is. A track without a caption is
+    inverted under the empty one. Raises SearchError for a caption's query, and for a model that samples nothing.
+    """
+    model = opened.model
+    if like is None:
+        raise SearchError("editing='inversion' edits a track: give like=; a caption's query is interpolated")
+    if not isinstance(model, LatentDiffusion) or isinstance(model, Regression):
+        raise SearchError(f"{opened.name} ({model.row}) samples nothing to invert; use editing='interpolation'")
+    count = round(strength * INVERSION_STEPS)
+    if not count:
+        return like.vector
+    frames = like.frames[: model.num_frames].unsqueeze(0)  # (1, T, D)
+    mask = torch.ones(frames.shape[:2], dtype=torch.bool)
+    editor = Editor(model, replace(opened.sampler, num_steps=INVERSION_STEPS), frames, mask)
+    source = encode_captions(opened, [like.caption]) if like.caption else model.null_states(1)
+    target = encode_captions(opened, [wanted])
+    return editor.edit(editor.denoiser(source, 1.0), [editor.denoiser(target)], count, num_iterations=5)[0]

@@ -1,0 +1,124 @@
+"""What a search avoids: negatives with weights, and the phrasings that a short word stands for.
+
+A model steers by what captions say, and hardly any caption says "drums" alone: of a short word, the phrases that the
+collection's captions and tags have it in are its phrasings (`expand`).
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from diffgar.search.errors import SearchError
+from diffgar.values import is_number
+
+OURS = ("row_id", "track_id", "path", "split", "artist", "start_s", "end_s")  # columns of a store that are no tags
+MOST = 8  # phrasings of a word
+SHORT = 2  # words; a longer negative says what it means
+BREAKS = re.compile(r"[,.;:!?()]|\b(?:with|and|featuring|features|in|on the|over|by|for|plus)\b")
+ABSENT = re.compile(r"\b(?:no|without|lacks|lacking)\b")
+ARTICLES = re.compile(r"^(?:a|an|the|this|some|its)\s+")
+
+
+@dataclass(frozen=True)
+class Negative:
+    """Something to avoid: as it was typed, how much it counts (1 is usual), and the phrasings it is steered by."""
+
+    typed: str
+    weight: float = 1.0
+    phrasings: tuple[str, ...] = ()
+
+    def describe(self) -> dict[str, Any]:
+        """As `Hits.asked` has it."""
+        return {"typed": self.typed, "weight": self.weight, "phrasings": list(self.captions)}
+
+    @property
+    def captions(self) -> tuple[str, ...]:
+        """The captions that say it, the first being what guidance steers away from."""
+        return self.phrasings or (self.typed,)
+
+
+def read_negatives(asked: str | Sequence[str] | Mapping[str, float] | None) -> list[Negative]:
+    """One negative, several, or several with weights, as `Negative`.
+
+    "drums", ["drums", "vocals"] and {"drums": 1, "vocals": 0.5} are all right. Raises SearchError for anything else.
+    """
+    if asked is None:
+        return []
+    named = {asked: 1.0} if isinstance(asked, str) else asked
+    weights = dict(named) if isinstance(named, Mapping) else dict.fromkeys(named, 1.0)
+    for typed, weight in weights.items():
+        if not isinstance(typed, str) or not typed.strip():
+            raise SearchError(f"a negative is {typed!r}; say what to avoid: negative='drums'")
+        if not is_number(weight) or weight <= 0:
+            raise SearchError(f"negative {typed!r} weighs {weight!r}; give it a number above 0, 1 being usual")
+    return [Negative(typed.strip(), float(weight)) for typed, weight in weights.items()]
+
+
+class Phrasebook:
+    """What a collection calls things: the phrases of its captions, and the values of its tags.
+
+    tags: column → its values, such as {"drums": ["rock", "jazz"]}: the values of a column of that very name are
+    phrasings of it, "rock drums".
+    """
+
+    def __init__(self, captions: Iterable[str], tags: Mapping[str, Sequence[str]] | None = None):
+        self.phrases = Counter(phrase for caption in captions for phrase in phrases_of(caption))
+        self.tags = dict(tags or {})
+
+    def expand(self, typed: str) -> tuple[str, ...]:
+        """The phrasings of a short negative, the most usual first; none where it says enough, or nothing has it.
+
+        "drums" becomes ("rock drums, jazz drums, …", "rock drums", "jazz drums", …): all of them in one caption, then
+        each. A phrase that captions use as it is typed stays as it is.
+        """
+        words = typed.lower().split()
+        if not 0 < len(words) <= SHORT:
+            return ()
+        stems = [stem(word) for word in words]
+        holding = {p: n for p, n in self.phrases.items() if is_part(stems, [stem(word) for word in p.split()])}
+        own = sum(n for phrase, n in holding.items() if [stem(word) for word in phrase.split()] == stems)
+        if own > sum(holding.values()) / 2:
+            return ()  # usually said just so
+        usual = [phrase for phrase, _ in sorted(holding.items(), key=lambda item: (-item[1], item[0]))]
+        tagged = [value if stems[-1] in map(stem, value.split()) else f"{value} {typed}" for value in self._tags(stems)]
+        found = list(dict.fromkeys([*tagged, *usual]))[:MOST]
+        return (", ".join(found), *found) if found else ()
+
+    def _tags(self, stems: list[str]) -> list[str]:
+        return [v for name, values in self.tags.items() if [stem(name)] == stems for v in values if v != "none"]
+
+
+def phrases_of(caption: str) -> list[str]:
+    """The phrases of a caption that say what is there.
+
+    "A slow piece with jazz drums, no bass." has "slow piece" and "jazz drums".
+    """
+    parts = (ARTICLES.sub("", part.strip()) for part in BREAKS.split(caption.lower()) if not ABSENT.search(part))
+    return [" ".join(part.split()) for part in parts if part]
+
+
+def tags_of(tracks: pd.DataFrame, most: int = 50) -> dict[str, list[str]]:
+    """The columns of a table of tracks that are tags: those of text with 2 to `most` values; the usual values first."""
+    tags = {}
+    for name, column in tracks.items():
+        texts = column.dropna()
+        if name in OURS or str(name).startswith("_") or not texts.map(lambda value: isinstance(value, str)).all():
+            continue
+        if 1 < texts.nunique() <= most:
+            tags[str(name)] = list(texts.value_counts().index)
+    return tags
+
+
+def stem(word: str) -> str:
+    """A word without its plural s: drums and drum are one."""
+    word = word.lower().strip("'\"-")
+    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
+
+
+def is_part(part: list[str], whole: list[str]) -> bool:
+    """Whether the words of one stand in the other, one after the other."""
+    return any(whole[i : i + len(part)] == part for i in range(len(whole) - len(part) + 1))

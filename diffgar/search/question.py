@@ -1,0 +1,56 @@
+"""What can be asked of a library, in one place."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from diffgar.search.edits import checked_strength
+from diffgar.search.errors import SearchError
+from diffgar.search.hits import Hit
+from diffgar.values import one_of
+
+EDITINGS = ("interpolation", "inversion")
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question to a library; what is None is left to the model and to what measured best for it.
+
+    like: an audio file, a track id of the library, or a hit, in the place of a caption. edit: "the same with strings,
+    but without drums", of the caption or of `like`; edit_strength: from 0, as it was, to 1, the edit alone. editing:
+    `interpolation` between the two queries, or `inversion` of the latents (DDIM), which stays nearer to a track.
+
+    negative: what to avoid, a string, several, or several with weights. expand: spell out a short negative by what the
+    collection's captions and tags call it. method, strength: another steering method of
+    `diffgar.evaluation.control.methods` and its strength, such as "compose" and {"guidance": 2, "negative": 0.75}.
+
+    seed: of the sampling; the same seed gives the same hits. numbers: which noise each caption has, by default that of
+    its words; an evaluation numbers captions by their row in the text store. guidance_scale, num_steps, num_samples:
+    of the sampler, by default those that the model was trained with.
+    """
+
+    like: str | Path | Hit | None = None
+    edit: str | None = None
+    edit_strength: float = 0.5
+    editing: str = "interpolation"
+    negative: str | Sequence[str] | Mapping[str, float] | None = None
+    expand: bool = True
+    method: str | None = None
+    strength: Mapping[str, Any] | None = None
+    seed: int = 0
+    numbers: Sequence[int] | None = None
+    guidance_scale: float | None = None
+    num_steps: int | None = None
+    num_samples: int | None = None
+
+    def __post_init__(self) -> None:
+        one_of("editing", self.editing, EDITINGS)
+        checked_strength(self.edit_strength)
+        if self.strength is not None and self.method is None:
+            raise SearchError("a strength is of a method; name it: method='compose'")
+
+    def sampling(self) -> dict[str, Any]:
+        """The settings of the sampler that are asked for."""
+        names = ("guidance_scale", "num_steps", "num_samples")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}

@@ -1,5 +1,6 @@
 """A collection that can be searched: its tracks, their latents, and what made them."""
 
+import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -46,7 +47,8 @@ class Library:
 
     def __repr__(self) -> str:
         left_out = f", {len(self.skipped)} files left out (see .skipped)" if len(self.skipped) else ""
-        return f"<Library of {len(self)} tracks in {self.store.folder}{left_out}>"
+        made_by = f"{self.retriever.opened.name}@{self.retriever.opened.step}"
+        return f"<Library of {len(self)} tracks in {self.store.folder}, asked by {made_by}{left_out}>"
 
     def only(self, **values: str | Sequence[str]) -> "Library":
         """The tracks that have these values in these columns of `tracks`: library.only(split="test").
@@ -83,6 +85,13 @@ class Library:
     def positions(self) -> dict[str, int]:
         """Track id → where it stands in `tracks` and `index`."""
         return {track_id: position for position, track_id in enumerate(self.tracks["row_id"])}
+
+    @cached_property
+    def positions_by_file(self) -> dict[str, int]:
+        """Absolute path → where its track stands, of files that are one track."""
+        paths = self.tracks["path"].map(os.path.abspath)
+        alone = ~paths.duplicated(keep=False)
+        return {path: int(position) for position, path in paths[alone].items()}
 
     def position_of(self, track_id: str) -> int:
         """Where a track stands. Raises SearchError for an id that is not in the library."""

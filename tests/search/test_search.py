@@ -1,6 +1,8 @@
 """Searching a library: what a question finds, whatever the kind of model."""
 
+import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -58,6 +60,7 @@ def test_a_track_of_the_library_leaves_itself_out_and_a_copy_of_its_file_finds_i
     library = retriever_of(kind).trained_library()
     track_id = library.tracks["row_id"].iloc[7]
     assert track_id not in ids(library.search(like=track_id, k=1000))
+    assert track_id not in ids(library.search(like=library.path_of(7), k=1000))  # the same file, by its path
     copy = tmp_path / "unknown.flac"
     shutil.copyfile(library.path_of(7), copy)
     best = library.search(like=copy, k=1)[0]
@@ -119,9 +122,19 @@ def test_what_was_asked_is_told(library):
     assert "electronic drums" in asked["negatives"][0]["phrasings"]
 
 
+def test_hits_are_written_as_tables_and_playlists(library, tmp_path, monkeypatch):
+    hits = library.search(CAPTIONS[0], k=3)
+    assert list(hits.to_pandas()["track_id"]) == ids(hits)
+    assert json.loads(hits.to_json())["hits"][1]["track_id"] == hits[1].track_id
+    lines = hits.to_m3u().splitlines()
+    assert lines[0] == "#EXTM3U" and all(Path(line).is_absolute() and Path(line).is_file() for line in lines[2::2])
+    assert [hit.rank for hit in hits[1:]] == [2, 3] and not library.only(row_id="test-00003").search("x")[1:]
+
+
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
+        ({"caption": ["x", "y"], "numbers": [1, 1]}, "give each one of its own"),
         ({}, "give a caption or like="),
         ({"caption": "x", "like": "test-00003"}, "not both"),
         ({"caption": "  "}, "say what the music is like"),

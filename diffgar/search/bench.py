@@ -38,7 +38,8 @@ class CaptionSource:
         self.captions, self.states = list(captions), encode_captions(opened, captions)
         self.numbers = np.array([number_of(each) for each in captions] if numbers is None else numbers)
         self.positions = {number: position for position, number in enumerate(self.numbers.tolist())}
-        if len(self.numbers) != len(self.captions) or len(self.positions) != len(set(self.captions)):
+        told_apart = len(self.positions) == len(set(zip(self.numbers.tolist(), self.captions, strict=False)))
+        if len(self.numbers) != len(self.captions) or not told_apart:
             raise SearchError(f"{len(self.captions)} captions have the numbers {numbers}; give each one of its own")
 
     def padded(self, numbers: np.ndarray) -> TextStates:

@@ -1,0 +1,43 @@
+"""The picture of docs/steering.md: some methods of `eval_retrieval.py control=negative`, drawn from its result.
+
+python -m benchmarks.steering_figure [--result JSON] [--methods plain replace …] [--out docs/steering]
+"""
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from diffgar.evaluation.reports.control import control_figure
+from diffgar.evaluation.reports.results import read_result
+
+RESULTS = Path("results/demo/demo")
+NAME = "control-*-unique_tracks-negative.json"
+METHODS = ("plain", "replace", "compose", "query_arithmetic", "query_penalty")  # those that need no joint space
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--result", type=Path, help=f"its JSON; the newest {RESULTS / NAME} without it")
+    parser.add_argument("--methods", nargs="+", default=METHODS)
+    parser.add_argument("--out", type=Path, default=Path("docs/steering"), help="written as .png and .pdf")
+    args = parser.parse_args()
+    path = args.result or newest()
+    result = read_result(path)
+    systems = {row: system for row, system in result.extra["systems"].items() if system["method"] in args.methods}
+    chosen = replace(result, extra=result.extra | {"systems": systems})
+    written = control_figure(args.out, chosen)
+    print(
+        json.dumps({"result": str(path), "rows": list(systems), "written": [str(file) for file in written]}, indent=1)
+    )
+
+
+def newest() -> Path:
+    found = sorted(RESULTS.glob(NAME), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise SystemExit(f"no {RESULTS / NAME}: run python eval_retrieval.py control=negative")
+    return found[-1]
+
+
+if __name__ == "__main__":
+    main()

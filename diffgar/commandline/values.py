@@ -92,12 +92,15 @@ def expectation(default: object, value: object) -> str | None:
 
 
 def is_number(value: object) -> bool:
+    """Whether a value is a number; true and false are none."""
     return isinstance(value, numbers.Number) and not isinstance(value, bool)
 
 
 def is_blank(value: object) -> bool:
+    """Whether a value is a text without a letter in it, such as that of `key=`."""
     return isinstance(value, str) and not value.strip()
 
 
 def is_whole(value: object) -> bool:
+    """Whether a value is a whole number; true and false are none."""
     return isinstance(value, int) and not isinstance(value, bool)

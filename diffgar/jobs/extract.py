@@ -27,19 +27,23 @@ def run(cfg: DictConfig) -> None:
     """Make the collection where it is the demo's, then extract it, on `num_devices` devices of this host."""
     checks.check_number_of_devices(cfg.num_devices)
     checks.check_folders(cfg)
-    if checks.is_first_process():
+    announce = checks.is_first_process()
+    if announce and plan.makes_collection(cfg):
         plan.show_extraction(cfg)
+        announce = False
     prepare(cfg)
     if cfg.num_devices == 1:
-        if extract(cfg):
-            next_commands.show(next_commands.after_extraction(cfg))
+        extract(cfg, announce=announce)
+        next_commands.show(next_commands.after_extraction(cfg))
         return
     quiet_lightning()
     fabric = Fabric(devices=cfg.num_devices, strategy=DDPStrategy(timeout=PATIENCE))
     fabric.launch()  # starts the script again, once for each further device
-    extract(cfg, options_of(cfg).share(fabric.global_rank, fabric.world_size, fabric.device))
+    extract(cfg, options_of(cfg).share(fabric.global_rank, fabric.world_size, fabric.device), announce)
     fabric.barrier()
     fabric.print(f"all {fabric.world_size} devices have finished")
+    if fabric.is_global_zero:
+        next_commands.show(next_commands.after_extraction(cfg))
 
 
 def prepare(cfg: DictConfig) -> None:
@@ -53,14 +57,16 @@ def options_of(cfg: DictConfig) -> Options:
     return Options(**plain(cfg.extraction))
 
 
-def extract(cfg: DictConfig, options: Options | None = None) -> bool:
-    """Write both stores of `cfg.data` by `cfg.encoder_pair`; True when they are complete, False while other jobs work.
+def extract(cfg: DictConfig, options: Options | None = None, announce: bool = False) -> None:
+    """Write both stores of `cfg.data` by `cfg.encoder_pair`, or this job's part of them.
 
-    options: by default those of `cfg.extraction`.
+    options: by default those of `cfg.extraction`. announce: print the plan once the dataset and the encoders are open.
     """
     checks.check_folders(cfg)
     dataset, options = build(cfg.data), options or options_of(cfg)
     pair, hop = open_pair(cfg), cfg.encoder_pair.hop_seconds
+    if announce:
+        plan.show_extraction(cfg)
     folder, encoder = Path(cfg.paths.latents) / dataset.name, pair.audio_encoder
     stores = {"audio": folder / cfg.encoder_pair.audio_name, "text": folder / cfg.encoder_pair.text_name}
     if isinstance(encoder, OwnLatents):
@@ -75,7 +81,6 @@ def extract(cfg: DictConfig, options: Options | None = None) -> bool:
         print(f"{kind} latents of {dataset.name}: {store}, {what_it_holds(store) if complete else UNFINISHED}")
     if complete and not pair.joint:
         warn_of_common_mean(Card.load(stores["audio"]), stores["audio"])
-    return complete
 
 
 def open_pair(cfg: DictConfig) -> EncoderPair:

@@ -38,10 +38,13 @@ def after_training(cfg: DictConfig) -> list[Command]:
 
 
 def after_extraction(cfg: DictConfig) -> list[Command]:
-    """Training on the dataset where it has a train split; else the evaluation of a model on it."""
-    rows = Path(cfg.paths.latents) / cfg.data.name / cfg.encoder_pair.audio_name / "rows.parquet"
+    """Training on the dataset where it has a train split, else evaluating a model on it; none of unfinished stores."""
+    folder = Path(cfg.paths.latents) / cfg.data.name
+    stores = [folder / cfg.encoder_pair.audio_name, folder / cfg.encoder_pair.text_name]
+    if not all((store / "rows.parquet").is_file() for store in stores):
+        return []
     data = choice("data") or cfg.data.name
-    if "train" not in set(pd.read_parquet(rows, columns=["split"])["split"]):
+    if "train" not in set(pd.read_parquet(stores[0] / "rows.parquet", columns=["split"])["split"]):
         words = ["--task", data, "--model_name", "NAME"]
         return [(typed("eval_retrieval.py", *words), "evaluate a model, NAME, on it")]
     pair = choice("encoder_pair") or cfg.encoder_pair.name

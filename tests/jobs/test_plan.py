@@ -12,6 +12,7 @@ from diffgar.commandline.composing import compose
 from diffgar.jobs import next_commands, plan
 
 DEMO = "train_ldm/model/encoder_pair/demo/unet/train_ldm_sample_pred_small"
+STORES = ["encoder_pair.audio_name=audio", "encoder_pair.text_name=text"]  # as `make_stores` names them
 EXTRACTION = "extract_features/demo/extract_demo"
 
 
@@ -103,7 +104,7 @@ def test_after_the_training_of_an_encoder_nothing_is_suggested():
     ],
 )
 def test_after_an_extraction_a_training_on_it_can_be_typed_or_an_evaluation(tmp_path, splits, pair, part):
-    cfg = config(tmp_path, "data=musiccaps", f"encoder_pair={pair}", "encoder_pair.audio_name=audio", name=EXTRACTION)
+    cfg = config(tmp_path, "data=musiccaps", f"encoder_pair={pair}", *STORES, name=EXTRACTION)
     audio, _ = make_stores(tmp_path / "latents/musiccaps", 2)
     audio.rows.assign(split=splits).to_parquet(audio.folder / "rows.parquet")
     ((command, _),) = next_commands.after_extraction(cfg)
@@ -111,6 +112,7 @@ def test_after_an_extraction_a_training_on_it_can_be_typed_or_an_evaluation(tmp_
 
 
 def test_the_demos_next_command_after_its_extraction_is_the_main_job(tmp_path):
-    audio, _ = make_stores(tmp_path / "latents/demo", 20)
-    cfg = config(tmp_path, "encoder_pair.audio_name=audio", name=EXTRACTION)
+    cfg = config(tmp_path, *STORES, name=EXTRACTION)
+    assert next_commands.after_extraction(cfg) == []  # other jobs have not finished
+    make_stores(tmp_path / "latents/demo", 20)
     assert next_commands.after_extraction(cfg) == [("python train_ldm.py", "train on it")]

@@ -12,7 +12,7 @@ SOURCES = sorted((ROOT / "diffgar").rglob("*.py")) + sorted(ROOT.glob("*.py"))
 SCRIPTS = sorted(ROOT.glob("*.py"))
 CONFIGS = {"cli.py", "commandline", "jobs"}  # the rooms of diffgar/ that see a config
 LIGHTNING = {"callbacks.py", "latent_module.py", "ema.py", "datamodule.py", "training.py", "windows.py"}
-TRAINERS = {"train.py", "extract.py"}  # of jobs/: what Lightning runs
+TRAINERS = {"train.py", "validation.py", "extract.py"}  # of jobs/: what Lightning runs
 
 METRICS_MAY_IMPORT = ("diffgar.evaluation.metrics", "diffgar.errors", "diffgar.values")
 
@@ -59,6 +59,21 @@ def test_ctrl_c_is_one_line_from_a_scripts_first_import_on(path):
     assert tops[0].names[0].name == "diffgar.interrupts"
     program = "import sys, diffgar.interrupts; assert not {'hydra', 'torch', 'numpy'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
+def test_a_mistyped_word_is_refused_before_the_heavy_imports(path):
+    program = f"""
+import sys, {path.stem}
+sys.argv[1:] = ["--taks", "demo"]
+try:
+    {path.stem}.main()
+finally:
+    assert not {{"torch", "pandas", "pytorch_lightning"}} & set(sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr.startswith("CommandError: no flag --taks;"), done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_importing_the_package_is_light():

@@ -41,6 +41,7 @@ class ContrastiveTowers(ClipsGradients, LightningModule):
         self.train()  # encoders come in evaluation mode
 
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
+        """InfoNCE between captions and the pooled windows of their tracks."""
         features = masked_bands(batch["features"].flatten(0, 1), self.max_mask)  # (B·K, F, M)
         latents = self.audio_encoder.tower(features).unflatten(0, batch["features"].shape[:2])  # (B, K, D)
         text = embedding_of(self.text_encoder, batch["captions"])  # (B, D)
@@ -56,14 +57,17 @@ class ContrastiveTowers(ClipsGradients, LightningModule):
             self.best = metrics["R@10"], {key: value.detach().clone() for key, value in self.state_dict().items()}
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
+        """The optimiser, and its learning-rate schedule by optimiser step."""
         optimizer = self.make_optimizer(self.parameters())
         lr_scheduler = self.make_lr_scheduler(optimizer)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": lr_scheduler, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict) -> None:
+        """Keep the best state so far in the checkpoint, so that a resumed training knows it."""
         checkpoint["best"] = self.best
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
+        """Take the best state so far from the checkpoint."""
         self.best = checkpoint["best"]
 
     def publish(self, path: str | Path) -> dict[str, float]:

@@ -105,4 +105,11 @@ def steps_to_evaluate(cfg: DictConfig) -> list[DictConfig]:
         return [cfg]
     folder = checkpoints.folder_of(cfg.paths.checkpoints, str(cfg.model_name))
     steps = checkpoints.steps_of(folder) or [checkpoints.choose_step(folder, "last")]  # which refuses a folder of none
-    return [OmegaConf.merge(cfg, {"model_step": step}) for step in steps]
+    return [at_step(cfg, step) for step in steps]
+
+
+def at_step(cfg: DictConfig, step: int) -> DictConfig:
+    """The same config with another `model_step`."""
+    changed = cfg.copy()
+    changed.model_step = step
+    return changed

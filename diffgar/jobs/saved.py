@@ -25,7 +25,7 @@ NOT_THE_MODEL = {  # may change on resume: a group, or a value of one
     *("paths", "logger", "evaluation", "extraction", "task", "sampler", "model_step", "publish", "keep"),
     *("datamodule.num_workers", "prepare.num_workers", "encoder_pair.weights"),
     *(f"trainer.{name}" for name in ("accelerator", "devices", "num_nodes", "strategy")),
-    *(f"trainer.{name}" for name in ("enable_progress_bar", "log_every_n_steps")),
+    *(f"trainer.{name}" for name in ("enable_progress_bar", "enable_model_summary", "log_every_n_steps")),
 }
 
 

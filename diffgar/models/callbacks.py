@@ -76,7 +76,7 @@ class WholeFiles(TorchCheckpointIO):
 class StepBar(ProgressBar):
     """A bar of optimiser steps up to max_steps, with the last loss and validation R@10."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.bar, self.enabled = None, True
 

@@ -1,4 +1,4 @@
-"""What every model trained on latents has: their normalisation and length, the optimiser, how it is watched."""
+"""What every model trained on latents has: their normalisation and length, the optimiser, dropout by step."""
 
 from collections.abc import Callable
 
@@ -17,7 +17,6 @@ class LatentModule(ClipsGradients, LightningModule):
 
     latent_mean, latent_std (D,): the train store's. null_text (L, C): the states of the empty caption. num_frames: of
     the longest training row. optimizer, lr_scheduler: make them, of the parameters and of the optimiser.
-    validate: called with this module at every validation, returns metrics to log ("R@10" chooses the checkpoint).
     """
 
     latent_mean: Tensor
@@ -37,7 +36,6 @@ class LatentModule(ClipsGradients, LightningModule):
         super().__init__()
         whole("num_frames", num_frames, 1)
         self.make_optimizer, self.make_lr_scheduler = optimizer, lr_scheduler
-        self.validate: Callable[[LatentModule], dict[str, float]] | None = None
         self.register_buffer("latent_mean", torch.as_tensor(latent_mean, dtype=torch.float32))
         self.register_buffer("latent_std", torch.as_tensor(latent_std, dtype=torch.float32))
         self.register_buffer("null_text", torch.as_tensor(null_text, dtype=torch.float32))
@@ -59,12 +57,6 @@ class LatentModule(ClipsGradients, LightningModule):
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Dropout follows seed and step: resuming, or more processes (see `layers.Dropout`), changes none of it."""
         torch.manual_seed(seed_of("dropout", self.trainer.datamodule.seed, batch.step))
-
-    def on_validation_epoch_start(self) -> None:
-        """Retrieval is watched here because here the EMA weights are in place (they leave before epoch end)."""
-        if self.validate is not None:
-            metrics = self.validate(self)
-            self.log_dict({f"val/{name}": value for name, value in metrics.items()}, prog_bar=True, sync_dist=True)
 
     def configure_optimizers(self) -> dict:
         """The optimiser, and its learning-rate schedule by optimiser step."""

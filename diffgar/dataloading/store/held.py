@@ -61,8 +61,8 @@ class Held:
     generations: list[Path] = field(default_factory=list)
 
     @classmethod
-    def read(cls, folder: Path, without: Path) -> "Held":
-        """What a folder holds, but for the generation that is being written."""
+    def read(cls, folder: Path, without: Path | None = None) -> "Held":
+        """What a folder holds, without the generation that is being written, if one is given."""
         held = cls()
         if (folder / "rows.parquet").is_file():
             rows = pd.read_parquet(folder / "rows.parquet", columns=["row_id", "_key"])
@@ -81,10 +81,15 @@ class Held:
                 held.skipped |= {item["row_id"]: item for item in shard.meta["skipped"]}
         return held
 
-    def has(self, row_id: str, key: str) -> bool:
-        """Whether these latents are there, or are known not to come from this very source."""
-        known = (self.joined.get(row_id), self.in_shards.get(row_id))
-        return any(found and found[0] == key for found in known) or self.reason(row_id, key) is not None
+    def has(self, row_id: str, key: str, other_key: str | None = None) -> bool:
+        """Whether these latents are there, or are known not to come from this very source.
+
+        other_key: under which the joined store may hold latents of the same content, None where there is none.
+        """
+        joined, in_shards = self.joined.get(row_id), self.in_shards.get(row_id)
+        if joined and joined[0] in (key, other_key) or in_shards and in_shards[0] == key:
+            return True
+        return self.reason(row_id, key) is not None
 
     def reason(self, row_id: str, key: str) -> dict | None:
         """Why a row was left out, as long as it is made of the same."""

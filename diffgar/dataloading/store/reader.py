@@ -6,7 +6,7 @@
     <folder>/rows.parquet   the N rows: tracks of an audio store, captions of a text store (row 0 is the empty caption)
 
 A text store also has `embeddings.npy` (N, P) float32 where its encoder shares a space with the audio.
-`store_writer.py` and `store_join.py` make them.
+`writer.py` and `join.py` make them.
 """
 
 import zlib

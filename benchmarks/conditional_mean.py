@@ -20,17 +20,18 @@ from diffgar.evaluation.retrieval import evaluate_retrieval
 from diffgar.jobs.building import composed
 from diffgar.jobs.experiment import open_experiment
 
-RIDGES = (0.1, 1, 10, 100)  # all are told, none is chosen
+RIDGES = (0.1, 1, 10, 100)  # all are reported
 
 
 def main() -> None:
+    """Rank the teacher's queries and the estimates, and print R@10 of each."""
     cfg = composed("eval_retrieval", sys.argv[1:])
     experiment = open_experiment(cfg, cfg.model_name)
     if experiment.text.embeddings is None:
         raise SystemExit(f"the pair {experiment.pair} is not joint, so it has no teacher; name a model of a joint one")
     tracks, captions = captioned_tracks(experiment.audio, experiment.text, "train")
     means = experiment.audio.means(tracks)
-    means = means.repeat_interleave(torch.tensor([len(own) for own in captions]), dim=0)  # (C, D), one a caption
+    means = means.repeat_interleave(torch.tensor([len(own) for own in captions]), dim=0)  # (C, D), one per caption
     known, asked = (experiment.text.embeddings[rows] for rows in (np.concatenate(captions), experiment.rows))
     rows = {"teacher": asked} | {f"linear estimate, ridge {r:g}": estimate(known, means, asked, r) for r in RIDGES}
     index = index_of(experiment.audio, experiment.task)

@@ -6,7 +6,7 @@
     python -m benchmarks.extract --hours 2                           # memory on a two-hour file
 
 `end_to_end` runs extract_audio on files; `forward` is the same encoder on windows that are already in memory;
-`decode` is one process that only reads. All in seconds of audio a second: a window counts its hop.
+`decode` is one process that only reads. All in seconds of audio per second: a window counts its hop.
 """
 
 import argparse
@@ -55,6 +55,7 @@ class Memory(threading.Thread):
         self.join()
 
     def run(self) -> None:
+        """The thread's work: a sample every `every` seconds until the block ends."""
         process = psutil.Process()
         while not self.stopped.wait(self.every):
             try:
@@ -89,13 +90,14 @@ def collection(folder: Path, num_tracks: int, seconds: float, suffix: str, num_f
 
 
 def build_encoder(pair: str, weights: str | None) -> tuple[AudioEncoder, float]:
+    """The audio encoder of a pair, and its hop in seconds. weights: in place of the pair's own."""
     cfg = composed("extract_dataset", [f"encoder_pair={pair}"]).encoder_pair
     options = {} if weights is None else {"weights": weights}
     return build(cfg.audio_encoder, **options).eval(), cfg.hop_seconds
 
 
 def decode_rate(dataset: Dataset, sample_rate: int) -> float:
-    """Audio seconds a second of one process that reads and resamples, and does nothing else."""
+    """Audio seconds per second of one process that reads and resamples, and does nothing else."""
     tracks = list(dataset)[:8]
     start = time.perf_counter()
     seconds = sum(len(load(track.path, sample_rate)) for track in tracks) / sample_rate
@@ -103,7 +105,7 @@ def decode_rate(dataset: Dataset, sample_rate: int) -> float:
 
 
 def forward_rate(encoder: AudioEncoder, dataset: Dataset, hop: float, options: Options, num_batches: int) -> float:
-    """Audio seconds a second of the encoder alone, on windows that lie on its device."""
+    """Audio seconds per second of the encoder alone, on windows that lie on its device."""
     waveform = load(next(iter(dataset)).path, encoder.sample_rate)
     device = options.torch_device
     cut = windows(waveform, encoder.sample_rate, encoder.window_seconds, hop, encoder.short_padding)
@@ -119,6 +121,7 @@ def forward_rate(encoder: AudioEncoder, dataset: Dataset, hop: float, options: O
 
 
 def throughput(args: argparse.Namespace, folder: Path) -> dict:
+    """Seconds of audio per second: of a whole extraction, of its forward passes, and of decoding."""
     dataset = collection(folder, args.tracks, args.seconds, args.format, num_files=min(args.tracks, 16))
     encoder, hop = build_encoder(args.encoder_pair, args.weights)
     options = Options(batch_size=args.batch_size, num_workers=args.num_workers, device=args.device)
@@ -170,6 +173,7 @@ def memory(args: argparse.Namespace, folder: Path) -> dict:
 
 
 def main() -> None:
+    """Measure throughput, or memory with --many or --hours, and print the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--encoder_pair", default="demo", help="a file of config/encoder_pair")
     parser.add_argument("--weights", help="in place of the pair's own; random where there are none at hand")

@@ -39,17 +39,20 @@ class Memory(threading.Thread):
         self.join()
 
     def run(self) -> None:
+        """The thread's work: keep the peak of samples `every` seconds apart until the block ends."""
         while not self.stopped.wait(self.every):
             self.peak_mb = max(self.peak_mb, psutil.Process().memory_info().rss / 2**20)
 
 
 def seconds(work: Callable[[], object]) -> float:
+    """The seconds that one call of `work` takes."""
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
 
 
 def embeddings(count: int, dim: int, seed: int) -> torch.Tensor:
+    """Random embeddings (count, dim), the same for the same seed."""
     return torch.randn(count, dim, generator=torch.Generator().manual_seed(seed))
 
 
@@ -89,15 +92,18 @@ def measure_full(num_tracks: int, dim: int) -> dict:
 
 
 def by_ranks(queries: torch.Tensor, index: torch.Tensor, targets: torch.Tensor) -> None:
+    """Our ranks."""
     ranks(queries, index, targets)
 
 
 def by_full_sort(queries: torch.Tensor, index: torch.Tensor, targets: torch.Tensor) -> None:
+    """All similarities sorted, and each target looked up in the order."""
     order = cosine(queries, index).argsort(dim=1, descending=True)
     (order == targets[:, None]).long().argmax(dim=1)
 
 
 def by_torchmetrics(queries: torch.Tensor, index: torch.Tensor, targets: torch.Tensor) -> None:
+    """Recall and reciprocal rank by torchmetrics, query by query."""
     from torchmetrics.functional.retrieval import retrieval_hit_rate, retrieval_reciprocal_rank
 
     relevant = torch.zeros(len(index), dtype=torch.bool)
@@ -109,6 +115,7 @@ def by_torchmetrics(queries: torch.Tensor, index: torch.Tensor, targets: torch.T
 
 
 def by_ir_measures(queries: torch.Tensor, index: torch.Tensor, targets: torch.Tensor) -> None:
+    """Recall and reciprocal rank by ir-measures, which takes dicts."""
     import ir_measures
 
     scores = cosine(queries, index).tolist()
@@ -126,6 +133,7 @@ PACKAGES = {
 
 
 def cosine(queries: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    """Cosine similarities (Q, N) of all queries and tracks at once."""
     return torch.nn.functional.normalize(queries, dim=-1) @ torch.nn.functional.normalize(index, dim=-1).T
 
 
@@ -152,6 +160,7 @@ def measure_packages(num_queries: int, num_tracks: int, dim: int) -> dict:
 
 
 def main() -> None:
+    """Measure what the flags ask for, and print the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--queries", type=int, default=4096)
     parser.add_argument("--tracks", type=int, default=251_000)

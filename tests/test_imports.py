@@ -70,14 +70,10 @@ def test_importing_the_package_is_light():
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_only_an_encoders_own_adapter_needs_transformers(path):
-    if "encoders" not in path.parts:
-        tops = [
-            n for n in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(n, ast.Import | ast.ImportFrom)
-        ]
-        names = {alias.name for n in tops if isinstance(n, ast.Import) for alias in n.names}
-        names |= {n.module for n in tops if isinstance(n, ast.ImportFrom) and n.module}
-        assert not {"transformers", "wandb"} & {name.partition(".")[0] for name in names}
+def test_only_encoders_import_transformers_and_nothing_imports_wandb_before_it_logs(path):
+    if "encoders" not in path.relative_to(ROOT).parts:
+        assert not [name for name in imported(path) if name.partition(".")[0] == "transformers"]
+    assert not [name for name in imported_at_once(path) if name.partition(".")[0] == "wandb"]
 
 
 def test_there_is_no_room_for_what_belongs_nowhere():

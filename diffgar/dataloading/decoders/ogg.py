@@ -1,6 +1,6 @@
 """Pages of OGG: the links of a chained file, and whether its last page is whole.
 
-libsndfile reads the first link alone, and asks neither for the pages between nor for those at the end.
+libsndfile reads the first link alone, and notices neither missing pages nor a truncated end.
 """
 
 from collections.abc import Iterator
@@ -60,7 +60,7 @@ def links(file: BinaryIO, position: int, size: int) -> list[Link]:
 
     A last page need not have the mark of an end: recorders leave it out. Raises OggFault for one that is not whole,
     or that leaves a packet open, for bytes between the pages of a link, and for a first page of sound that is damaged:
-    a decoder takes such a link for one that begins later. Of other lacking pages it tells by its count of samples.
+    a decoder takes such a link for one that begins later. Other missing pages show when fewer samples are decoded.
     """
     found: list[Link] = []
     page, headers_only, is_silent = None, True, True  # headers_only: several streams begin together

@@ -70,7 +70,7 @@ class StoreWriter:
 
     @property
     def finished(self) -> bool:
-        """Whether the store is that of this very plan. Without its skipped.csv it is not: those are tried again."""
+        """Whether the store is that of this very plan. Without its skipped.csv it is not: its rows are tried again."""
         if not (self.folder / "rows.parquet").is_file() or not (self.folder / "card.json").is_file():
             return False
         card = Card.load(self.folder)

@@ -13,16 +13,15 @@ import argparse
 import json
 import os
 import tempfile
-import threading
 import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import psutil
 import soundfile
 import torch
 
+from benchmarks.memory import Memory, unique
 from diffgar.dataloading.audio import load, windows
 from diffgar.dataloading.datasets.splits import by_name
 from diffgar.dataloading.datasets.tracks import Dataset, read_dataset
@@ -34,40 +33,6 @@ from diffgar.jobs.building import build, composed
 from diffgar.models.encoders.base import AudioEncoder
 
 RATE = 44100
-
-
-class Memory(threading.Thread):
-    """Samples the memory of this process and its children, in MB, while a block runs.
-
-    Unique memory (USS): what the workers share with their parent counts once.
-    """
-
-    def __init__(self, every: float = 0.05):
-        super().__init__(daemon=True)
-        self.every, self.samples, self.stopped = every, [], threading.Event()
-
-    def __enter__(self) -> "Memory":
-        self.start()
-        return self
-
-    def __exit__(self, *_) -> None:
-        self.stopped.set()
-        self.join()
-
-    def run(self) -> None:
-        """The thread's work: a sample every `every` seconds until the block ends."""
-        process = psutil.Process()
-        while not self.stopped.wait(self.every):
-            try:
-                family = [process, *process.children(recursive=True)]
-                self.samples.append(sum(each.memory_full_info().uss for each in family) / 2**20)
-            except psutil.NoSuchProcess:  # a worker has just ended
-                continue
-
-    def peak(self, start: float = 0.0, end: float = 1.0) -> float:
-        """The largest between two shares of the run, the last 1 % of samples left out at neither end."""
-        n = len(self.samples)
-        return round(max(self.samples[int(start * n) : max(int(end * n), int(start * n) + 1)]), 1)
 
 
 def write_tone(path: Path, seconds: float, seed: int, channels: int = 2) -> None:
@@ -158,14 +123,14 @@ def memory(args: argparse.Namespace, folder: Path) -> dict:
     report = {"encoder": encoder.name, "num_workers": args.num_workers, "piece_seconds": PIECE_SECONDS}
     if args.many:
         dataset = collection(folder, args.many, args.seconds, args.format, num_files=16)
-        with Memory() as used:
+        with Memory(unique, every=0.05) as used:
             extract_audio(dataset, encoder, folder / "store", hop, options)
         tenths = [used.peak(k / 10, (k + 1) / 10) for k in range(10)]
         return report | {"tracks": args.many, "peak_mb_by_tenth": tenths, "growth_mb": round(tenths[8] - tenths[1], 1)}
     for name, seconds in (("ten_minutes", 600), (f"{args.hours:g}_hours", args.hours * 3600)):
         (folder / name).mkdir()
         dataset = collection(folder / name, 1, seconds, args.format, num_files=1)
-        with Memory() as used:
+        with Memory(unique, every=0.05) as used:
             extract_audio(dataset, encoder, folder / name / "store", hop, options)
         frames = Store(folder / name / "store").card.num_frames
         report[name] = {"frames": frames, "peak_mb": used.peak()}

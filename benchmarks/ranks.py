@@ -12,36 +12,13 @@ import argparse
 import json
 import multiprocessing
 import statistics
-import threading
 import time
 from collections.abc import Callable
 
-import psutil
 import torch
 
+from benchmarks.memory import Memory, resident
 from diffgar.evaluation.metrics.ranks import BLOCK, CHUNK_SCORES, ranks
-
-
-class Memory(threading.Thread):
-    """Samples the resident memory of this process, in MB, while a block runs."""
-
-    def __init__(self, every: float = 0.02):
-        super().__init__(daemon=True)
-        self.every, self.stopped = every, threading.Event()
-        self.start_mb = self.peak_mb = psutil.Process().memory_info().rss / 2**20
-
-    def __enter__(self) -> "Memory":
-        self.start()
-        return self
-
-    def __exit__(self, *_) -> None:
-        self.stopped.set()
-        self.join()
-
-    def run(self) -> None:
-        """The thread's work: keep the peak of samples `every` seconds apart until the block ends."""
-        while not self.stopped.wait(self.every):
-            self.peak_mb = max(self.peak_mb, psutil.Process().memory_info().rss / 2**20)
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -67,7 +44,7 @@ def measure(num_queries: int, num_tracks: int, dim: int, repeats: int) -> dict:
     """Alternating runs of ranks and of the bare products."""
     queries, index = embeddings(num_queries, dim, 0), embeddings(num_tracks, dim, 1)
     targets = torch.arange(num_queries) % num_tracks
-    with Memory() as memory:
+    with Memory(resident, every=0.02) as memory:
         ranks(queries[:2048], index, targets[:2048])
     times = {"ranks": [], "products": []}
     for _ in range(repeats):
@@ -78,16 +55,16 @@ def measure(num_queries: int, num_tracks: int, dim: int, repeats: int) -> dict:
         "sizes": [num_queries, num_tracks, dim],
         "seconds": {name: [round(value, 2) for value in values] for name, values in times.items()},
         "ratio": round(medians["ranks"] / medians["products"], 3),
-        "memory_mb": round(memory.peak_mb - memory.start_mb),
+        "memory_mb": memory.growth(),
     }
 
 
 def measure_full(num_tracks: int, dim: int) -> dict:
     """Every track's own caption against all tracks, once."""
     queries, index = embeddings(num_tracks, dim, 0), embeddings(num_tracks, dim, 1)
-    with Memory() as memory:
+    with Memory(resident, every=0.02) as memory:
         taken = seconds(lambda: ranks(queries, index, torch.arange(num_tracks)))
-    memory_mb = round(memory.peak_mb - memory.start_mb)
+    memory_mb = memory.growth()
     return {"sizes": [num_tracks, num_tracks, dim], "seconds": round(taken), "memory_mb": memory_mb}
 
 
@@ -142,9 +119,9 @@ def measure_package(name: str, num_queries: int, num_tracks: int, dim: int, queu
     queries, index = embeddings(num_queries, dim, 0), embeddings(num_tracks, dim, 1)
     targets = torch.arange(num_queries)
     PACKAGES[name](queries[:8], index[:99], targets[:8])  # imports
-    with Memory(every=0.002) as memory:
+    with Memory(resident, every=0.002) as memory:
         taken = seconds(lambda: PACKAGES[name](queries, index, targets))
-    queue.put({"seconds": round(taken, 2), "memory_mb": round(memory.peak_mb - memory.start_mb)})
+    queue.put({"seconds": round(taken, 2), "memory_mb": memory.growth()})
 
 
 def measure_packages(num_queries: int, num_tracks: int, dim: int) -> dict:

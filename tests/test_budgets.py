@@ -1,4 +1,4 @@
-"""How long files and functions may be: what is longer holds more than one idea."""
+"""How long files and functions may be, and how many arguments these may have: beyond that they hold several ideas."""
 
 import ast
 from pathlib import Path
@@ -10,6 +10,11 @@ MODULES = [*sorted((ROOT / "diffgar").rglob("*.py")), *sorted((ROOT / "benchmark
 SCRIPTS = sorted(ROOT.glob("*.py"))
 BACKBONES = ROOT / "diffgar" / "models" / "backbones"
 FUNCTION = 40  # lines from `def` to the last, the docstring among them
+
+
+def functions_of(path: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    return [node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
 
 
 def name_of(path: Path) -> str:
@@ -27,9 +32,17 @@ def test_a_module_has_at_most_200_lines_and_a_backbone_250(path):
 
 @pytest.mark.parametrize("path", [*MODULES, *SCRIPTS], ids=name_of)
 def test_a_function_has_at_most_40_lines_with_its_docstring(path):
-    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-    functions = [node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    assert not [node.name for node in functions if node.end_lineno - node.lineno + 1 > FUNCTION]
+    assert not [node.name for node in functions_of(path) if node.end_lineno - node.lineno + 1 > FUNCTION]
+
+
+@pytest.mark.parametrize("path", [*MODULES, *SCRIPTS], ids=name_of)
+def test_a_function_has_at_most_8_arguments_but_for_a_backbones_sizes(path):
+    for function in functions_of(path):
+        if path.parent == BACKBONES and function.name == "__init__":
+            continue  # one argument per size, each a key of its YAML
+        arguments = function.args
+        names = [each.arg for each in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
+        assert len([name for name in names if name not in ("self", "cls")]) <= 8, function.name
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=name_of)

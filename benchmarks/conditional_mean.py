@@ -31,7 +31,7 @@ def main() -> None:
         raise SystemExit(f"the pair {experiment.pair} is not joint, so it has no teacher; name a model of a joint one")
     tracks, captions = captioned_tracks(experiment.audio, experiment.text, "train")
     means = experiment.audio.means(tracks)
-    means = means.repeat_interleave(torch.tensor([len(own) for own in captions]), dim=0)  # (C, D), one per caption
+    means = means.repeat_interleave(torch.tensor([len(own) for own in captions]), dim=0)  # (C, D), one a caption
     known, asked = (experiment.text.embeddings[rows] for rows in (np.concatenate(captions), experiment.rows))
     rows = {"teacher": asked} | {f"linear estimate, ridge {r:g}": estimate(known, means, asked, r) for r in RIDGES}
     index = index_of(experiment.audio, experiment.task)

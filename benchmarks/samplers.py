@@ -65,7 +65,7 @@ def sampled(experiment: Experiment, way: str, seeds: range):
 
 
 def table(asked, report: dict, seconds: dict[str, float], calls: dict[str, int]) -> dict:
-    """For each way its R@10, the difference from the reference with its interval, and queries per second."""
+    """For each way its R@10, the difference from the reference with its interval, and queries a second."""
     ways = {}
     for way, metrics in report["rows"].items():
         if way not in seconds:

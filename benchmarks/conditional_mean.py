@@ -20,10 +20,11 @@ from diffgar.evaluation.retrieval import evaluate_retrieval
 from diffgar.jobs.building import composed
 from diffgar.jobs.experiment import open_experiment
 
-RIDGES = (0.1, 1, 10, 100)  # all are told, none is chosen
+RIDGES = (0.1, 1, 10, 100)  # all are reported
 
 
 def main() -> None:
+    """Rank the teacher's queries and the estimates, and print R@10 of each."""
     cfg = composed("eval_retrieval", sys.argv[1:])
     experiment = open_experiment(cfg, cfg.model_name)
     if experiment.text.embeddings is None:

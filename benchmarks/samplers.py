@@ -1,4 +1,4 @@
-"""Few network calls against 50 steps of DDIM: R@10, its paired difference, and queries a second, in one run.
+"""Few network calls against 50 steps of DDIM: R@10, its paired difference, and queries per second, in one run.
 
 python -m benchmarks.samplers                     # a trained demo, its student, ten sampling seeds
 python -m benchmarks.samplers --samples 5 --seeds 3
@@ -22,11 +22,12 @@ WAYS = [REFERENCE, "ddim 8", "ddim 4", "ddim 2", "dpm_solver 8", "dpm_solver 4",
 
 
 def main() -> None:
+    """Sample queries in every way, rank them together, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model_name", default="demo")
     parser.add_argument("--students", nargs="*", default=["demo_student"])
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--samples", type=int, default=1, help="of a caption, averaged")
+    parser.add_argument("--samples", type=int, default=1, help="per caption, averaged")
     parser.add_argument("--guidance", type=float, default=3)
     parser.add_argument("overrides", nargs="*", help="of config/eval_retrieval.yaml, such as paths.checkpoints=…")
     asked = parser.parse_args()

@@ -97,8 +97,8 @@ class Fusion(nn.Module):
 class SlowFastNFNet(nn.Module):
     """Slices (N, 1, 96, 300) to the activated means of the slow and the fast path (N, 1536 + 192).
 
-    The sizes have the names that the published `config.json` gives them; group_sizes and num_blocks are of the slow and
-    the fast path, and per stage.
+    The channels have the names that the published `config.json` gives them. group_sizes: channels per group in the slow
+    and in the fast path. num_blocks: per stage.
     """
 
     def __init__(

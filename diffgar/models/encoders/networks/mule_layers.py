@@ -1,7 +1,7 @@
 """The layers of MULE's network: standardised convolutions, squeeze and excite, and the residual block.
 
 Normaliser-free networks (Brock et al. 2021, arXiv 2102.06171): in place of batch norm, weights are standardised and
-activations scaled, which keeps the variance at one. Parameter names are those of the published PyTorch conversion.
+activations scaled, so that variances stay near one. Parameter names are those of the published PyTorch conversion.
 """
 
 from collections.abc import Sequence

@@ -11,7 +11,10 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "diffgar").rglob("*.py")) + sorted(ROOT.glob("*.py"))
 SCRIPTS = sorted(ROOT.glob("*.py"))
 CONFIGS = {"cli.py", "commandline", "jobs"}  # the rooms of diffgar/ that see a config
-LIGHTNING = {"callbacks.py", "latent_module.py", "ema.py", "datamodule.py", "training.py", "windows.py"}
+LIGHTNING = {
+    *("callbacks.py", "clipping.py", "latent_module.py", "ema.py"),  # of models/
+    *("datamodule.py", "training.py", "windows.py"),
+}
 TRAINERS = {"train.py", "validation.py", "extract.py"}  # of jobs/: what Lightning runs
 
 METRICS_MAY_IMPORT = ("diffgar.evaluation.metrics", "diffgar.errors", "diffgar.values")

@@ -4,19 +4,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from pytorch_lightning import LightningModule
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from diffgar.demo.encoder import DemoAudioEncoder, DemoTextEncoder, save_pair, split_words
 from diffgar.evaluation.metrics.ranks import ranks
 from diffgar.evaluation.metrics.recall import KS, retrieval_metrics
+from diffgar.models.clipping import ClipsGradients
 from diffgar.models.contrastive import info_nce
 from diffgar.models.encoders.base import pool
-from diffgar.models.precision import ClipsGradients
 
 
-class ContrastiveTowers(ClipsGradients, LightningModule):
+class ContrastiveTowers(ClipsGradients):
     """Trains the demo's encoder pair: a track's pooled windows against one of its captions.
 
     captions: the text tower knows the words of these. Batches are those of `WindowsDataModule`. The state with the

@@ -21,8 +21,9 @@ from diffgar.evaluation.control.systems import SteeringSystem
 from diffgar.evaluation.experiment import Experiment
 from diffgar.evaluation.queries import index_of, sample_generator
 from diffgar.evaluation.systems import named_attributes
+from diffgar.models.diffusion.formulas import Denoise
 from diffgar.models.diffusion.guidance import Negative
-from diffgar.models.diffusion.inversion import Denoise, edit, invert, inverted_timesteps
+from diffgar.models.diffusion.inversion import edit, invert, inverted_timesteps
 from diffgar.models.diffusion.sampling import sample
 from diffgar.models.encoders.base import TextEncoder, pool
 from diffgar.text_states import TextStates

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -10,6 +11,8 @@ from diffgar.commandline import CONFIG_ROOT
 from diffgar.dataloading.store.card import StoreError
 from diffgar.errors import InputError
 from diffgar.evaluation.experiment import Experiment
+from diffgar.evaluation.report import Report
+from diffgar.evaluation.reports.json_form import paired_as_json
 from diffgar.evaluation.reports.names import differences_of, dotted
 from diffgar.evaluation.reports.results import Result, read_result
 from diffgar.jobs.building import as_it_resolves, plain
@@ -23,18 +26,19 @@ ELSEWHERE = {  # what an evaluation of this kind does not read, or what its name
 }
 
 
-def make_result(kind: str, cfg: DictConfig, experiment: Experiment, report: dict, extra: dict | None = None) -> Result:
-    """The result of an evaluation, with the model's own config under what the evaluation was asked."""
-    direction = report["protocol"].get("direction", "text_to_audio")
+def make_result(kind: str, cfg: DictConfig, experiment: Experiment, report: Report) -> Result:
+    """The result of an evaluation; its config is that of the training, overridden by that of the evaluation."""
+    direction = report.protocol.get("direction", "text_to_audio")
     sampler, as_trained = experiment.sampler.describe(), experiment.as_trained.describe()
     where = plain(cfg.task.get("where")) or {}
     protocol = experiment.task.describe(direction) | {"dataset": cfg.task.dataset}
-    protocol |= {"seen_tracks": {experiment.model.row: experiment.seen}} | report["protocol"]
+    protocol |= {"seen_tracks": {experiment.model.row: experiment.seen}} | report.protocol
     protocol |= {"centre": "none" if experiment.joint else "train mean", "sampler": sampler, "where": where}
     if kind == "retrieval":
         protocol |= {"samples": cfg.evaluation.samples, "pooling": cfg.evaluation.pooling}
     if kind == "control":
         protocol |= {"control": cfg.control.name}
+    paired = {"paired": paired_as_json(report)} if kind == "retrieval" else {}
     variant = cfg.evaluation.variant
     return Result(
         kind=kind,
@@ -43,11 +47,11 @@ def make_result(kind: str, cfg: DictConfig, experiment: Experiment, report: dict
         step=experiment.step,
         asked_step=cfg.get("model_step"),
         protocol=protocol,
-        rows=report["rows"],
+        rows=report.rows,
         variant=None if variant is None else str(variant),
         differences=differences_of(asked_otherwise(kind, cfg), sampler, as_trained, where),
         config=experiment.trained | as_it_resolves(cfg),
-        extra=extra or {},
+        extra=paired | report.extra,
     )
 
 
@@ -64,8 +68,9 @@ def differing(cfg: DictConfig, usual: Path, leave: Sequence[str] = ()) -> dict[s
 
     Values are compared as they are written, before interpolations are resolved.
     """
-    written = [cfg, OmegaConf.load(usual) if usual.is_file() else OmegaConf.create()]
-    ours, theirs = (dotted(OmegaConf.to_container(each, resolve=False)) for each in written)
+    configs = [cfg, OmegaConf.load(usual) if usual.is_file() else OmegaConf.create()]
+    written: list[Any] = [OmegaConf.to_container(each, resolve=False) for each in configs]
+    ours, theirs = map(dotted, written)
     keys = [
         key for key in {**theirs, **ours} if key.partition(".")[0] not in leave and ours.get(key) != theirs.get(key)
     ]

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from diffgar.errors import InputError
 from diffgar.evaluation.queries import Steer
 from diffgar.models.encoders.base import TextEncoder
 from diffgar.text_states import TextStates
@@ -36,7 +37,7 @@ class Negatives:
     ) -> "Negatives":
         """Of each pair's (attribute, value); by default a value's only phrasing is the value itself."""
         distinct, say = list(dict.fromkeys(values)), phrasings or as_written
-        pairs = [(place, caption) for place, value in enumerate(distinct) for caption in say(*value)]
+        pairs = [(number, caption) for number, value in enumerate(distinct) for caption in say(*value)]
         value_of_phrasing, captions = zip(*pairs, strict=True)
         with torch.inference_mode():
             states = text_encoder.encode(list(captions))
@@ -50,7 +51,9 @@ class Negatives:
 
     @property
     def embeddings(self) -> Tensor:
-        """The embedding of each pair's value, (P, D), in a joint pair."""
+        """The embedding of each pair's value, (P, D). Raises InputError where the text encoder has none."""
+        if self.states.embedding is None:
+            raise InputError("this text encoder gives no embeddings; leave out the steering methods that need them")
         return self.of_pairs(self.states.embedding)
 
     def padded(self, rows: np.ndarray) -> TextStates:

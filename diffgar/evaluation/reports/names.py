@@ -38,7 +38,7 @@ def dotted(values: Mapping, prefix: str = "") -> dict[str, object]:
     return found
 
 
-def word(value) -> str:
+def word(value: object) -> str:
     """A value as a part of a file's name: 0+1+2 of a list, 1.5 of a number, true of a switch."""
     if isinstance(value, Mapping):
         return word([f"{key}:{word(each)}" for key, each in value.items()])

@@ -12,7 +12,6 @@ from diffgar.dataloading.store.card import StoreError
 from diffgar.errors import InputError
 from diffgar.evaluation.experiment import Experiment
 from diffgar.evaluation.report import Report
-from diffgar.evaluation.reports.json_form import paired_as_json
 from diffgar.evaluation.reports.names import differences_of, dotted
 from diffgar.evaluation.reports.results import Result, read_result
 from diffgar.jobs.building import as_it_resolves, plain
@@ -38,7 +37,6 @@ def make_result(kind: str, cfg: DictConfig, experiment: Experiment, report: Repo
         protocol |= {"samples": cfg.evaluation.samples, "pooling": cfg.evaluation.pooling}
     if kind == "control":
         protocol |= {"control": cfg.control.name}
-    paired = {"paired": paired_as_json(report)} if kind == "retrieval" else {}
     variant = cfg.evaluation.variant
     return Result(
         kind=kind,
@@ -51,7 +49,7 @@ def make_result(kind: str, cfg: DictConfig, experiment: Experiment, report: Repo
         variant=None if variant is None else str(variant),
         differences=differences_of(asked_otherwise(kind, cfg), sampler, as_trained, where),
         config=experiment.trained | as_it_resolves(cfg),
-        extra=paired | report.extra,
+        extra=report.extra,
     )
 
 

@@ -7,6 +7,7 @@ from tqdm import tqdm
 
 from diffgar.evaluation.experiment import Experiment
 from diffgar.evaluation.reports import show as reports
+from diffgar.evaluation.reports.json_form import paired_as_json
 from diffgar.evaluation.reports.results import Result, write_result
 from diffgar.evaluation.reports.table_files import render_tables
 from diffgar.evaluation.retrieval import RetrievalOptions, evaluate_retrieval
@@ -46,6 +47,7 @@ def evaluate(cfg: DictConfig) -> tuple[Path, Result]:
         for system, metrics in attribute_metrics(first, systems, attributes).items():
             report.rows[system] |= metrics
     report.protocol["seen_tracks"] = {system.label: seen for system, seen in systems.seen.items()}
+    report.extra["paired"] = paired_as_json(report.paired)
     report.extra["samplers"] = {system.label: sampler for system, sampler in systems.samplers.items()}
     result = make_result("retrieval", cfg, first, report)
     path = write_result(cfg.paths.results, result, report.queries)

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from diffgar.evaluation.metrics.summary import Summary
-from diffgar.evaluation.report import Metrics, Report, System
+from diffgar.evaluation.metrics.summary import Difference, Summary
+from diffgar.evaluation.report import Metrics, System
 
 
 def summary_as_json(summary: Summary) -> dict[str, float]:
@@ -38,9 +38,9 @@ def rows_from_json(systems: Mapping[str, Any], rows: Mapping[str, Any]) -> dict[
     }
 
 
-def paired_as_json(report: Report) -> dict[str, dict[str, Any]]:
+def paired_as_json(paired: Mapping[tuple[System, System], Mapping[str, Difference]]) -> dict[str, dict[str, Any]]:
     """The part `paired`: "gdr - teacher" → metric → the difference of the first less the second."""
     return {
         f"{first.label} - {second.label}": {name: asdict(difference) for name, difference in differences.items()}
-        for (first, second), differences in report.paired.items()
+        for (first, second), differences in paired.items()
     }

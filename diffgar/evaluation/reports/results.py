@@ -149,7 +149,7 @@ def read_result(path: str | Path) -> Result:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a result ({error}); delete it and evaluate again") from error
     if not isinstance(content, dict) or content.pop("schema", None) != SCHEMA:
-        raise InputError(f"{path}: not a result of schema {SCHEMA}; evaluate again with this version")
+        raise InputError(f"{path}: not a result of schema {SCHEMA}; delete it and evaluate again")
     try:
         rows = rows_from_json(content.pop("systems"), content.pop("rows"))
         known = {name: content.pop(name) for name in (*FIRST, *LAST)}

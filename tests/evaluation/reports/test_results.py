@@ -80,9 +80,15 @@ def test_numbers_that_are_none_are_not_written_and_the_old_file_stays(tmp_path):
 
 def test_what_is_no_result_is_refused_by_path(tmp_path):
     path = write_result(tmp_path, result())
-    for content, message in (("{", "not a result"), ('{"schema": 0}', "not a result of schema 2")):
+    of_this_schema = json.loads(path.read_text())
+    broken = json.dumps(of_this_schema | {"systems": {}})
+    for content, message in (
+        ("{", ""),
+        ('{"schema": 1}', " of schema 2; delete it"),
+        (broken, " .KeyError.'chance'.."),
+    ):
         path.write_text(content)
-        with pytest.raises(ValueError, match=f"{path.name}: {message}"):
+        with pytest.raises(ValueError, match=f"{path.name}: not a result{message}"):
             read_results(tmp_path)
     with pytest.raises(ValueError, match="unknown kind of result 'speed'"):
         Result("speed", "m", "t", 1, protocol(), {})

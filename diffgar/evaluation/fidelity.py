@@ -1,4 +1,4 @@
-"""The fidelity evaluator: generated latents against the real ones, each number beside real music's own.
+"""The fidelity evaluator: compares generated latents with real ones, beside a comparison of real with real.
 
 The reference row compares real with real: the tracks are split in halves A and B, the row `real` compares real A with
 real B, every other row what was generated for the captions of A with real B. So both use the same number of samples, on
@@ -74,8 +74,8 @@ def evaluate_fidelity(
 
     latents: system → (S, Q, T, D), S samples of each caption. real: the frames of N tracks, (N, T, D) with a mask
     (N, T) of the valid ones, or a list of (T_i, D). targets (Q,): the track of each caption. caption_embeddings (Q, D):
-    the teacher's, where the encoder pair is joint. centre (D,): where it is seen from, by default its origin. Distances
-    between frames are the same from anywhere, norms and all that is pooled are not: what pooling keeps is a direction.
+    the teacher's, where the encoder pair is joint. centre (D,): the point that is subtracted from all latents, by
+    default the origin. It changes norms and whatever is pooled (pooling keeps a direction), but no distance of frames.
 
     The report's rows are REAL, the reference, and each system. Metrics of two sets: mean and std over splits and
     samples, low and high the 2.5 and 97.5 percentiles of those runs, n vectors on each side. Metrics of single
@@ -100,16 +100,18 @@ def evaluate_fidelity(
 
 
 def ragged(real: Tensor | Sequence[Tensor], mask: Tensor | None = None) -> list[Tensor]:
-    """(N, T, D) with an optional mask (N, T), or a list of (T_i, D), as a list of float32 (T_i, D)."""
+    """Tracks (N, T, D) with an optional mask (N, T), or a list of (T_i, D), as a list of float32 (T_i, D).
+
+    Raises ValueError for a track without frames.
+    """
     tracks = [real[i].float() if mask is None else real[i][mask[i]].float() for i in range(len(real))]
-    empty = [i for i, track in enumerate(tracks) if len(track) == 0]
-    if empty:
+    if empty := [i for i, track in enumerate(tracks) if len(track) == 0]:
         raise ValueError(f"track {empty[0]} has no frames ({len(empty)} such); extract it again")
     return tracks
 
 
 def _real_metrics(music: RealMusic, num_samples: int, options: FidelityOptions) -> Metrics:
-    """Real music against real music; parts of a track stand for the samples of a caption."""
+    """The reference row: real music compared with real music, the parts of a track in place of a caption's samples."""
     parts = track_parts(music.tracks, max(2, num_samples))  # (N', K, D)
     metrics = _set_metrics(None, music, options)
     metrics |= _caption_metrics([music.tracks], parts, music.index, torch.arange(len(music.tracks)), options)
@@ -117,7 +119,7 @@ def _real_metrics(music: RealMusic, num_samples: int, options: FidelityOptions) 
 
 
 def _set_metrics(generated: Tensor | None, music: RealMusic, options: FidelityOptions) -> Metrics:
-    """Metrics of two sets over all splits and samples; of real against real where `generated` is None."""
+    """Metrics of two sets over all splits and samples; `generated` None compares real with real."""
     runs = []
     for split in range(options.num_splits):
         generator = torch.Generator().manual_seed(options.seed + split)
@@ -146,7 +148,11 @@ def _caption_metrics(
     groups: Tensor,
     options: FidelityOptions,
 ) -> Metrics:
-    """Metrics of single sequences: `latents` S times Q of them, `samples` (Q', K, D) those of one caption, pooled."""
+    """Metrics of single sequences, and of the samples of one caption.
+
+    latents: S times Q sequences (T_i, D). samples (Q', K, D): the K pooled samples of each caption, or parts of each
+    track. groups (Q,): the track of each sequence.
+    """
     statistics = [[sequence_statistics(sequence.float()) for sequence in sample] for sample in latents]
     names = statistics[0][0]
     values = {name: torch.tensor([[one[name] for one in sample] for sample in statistics]) for name in names}
@@ -159,7 +165,7 @@ def _caption_metrics(
 
 
 def _teacher_metrics(pooled: Tensor, music: RealMusic, options: FidelityOptions) -> Metrics:
-    """The teacher's scores of what answers each caption, pooled (S, Q, D); nothing where there is no teacher."""
+    """The teacher's scores of pooled latents (S, Q, D) for their captions; no metric where there is no teacher."""
     if music.captions is None:
         return {}
     return _intervals(teacher_scores(pooled, music.index, music.targets, music.captions), music.targets, options)
@@ -186,7 +192,7 @@ def _check_latents(latents: Mapping[System, Tensor], targets: Tensor, tracks: li
 
 
 def require_tracks(targets: Tensor) -> None:
-    """Refuse (InputError) captions, `targets` (Q,) being the track of each, of fewer tracks than can be halved."""
+    """Refuse (InputError) captions of too few tracks to be halved; targets (Q,): the track of each caption."""
     if len(targets.unique()) < LEAST_TRACKS:
         raise InputError(
             f"fidelity needs captions of at least {LEAST_TRACKS} tracks, found {len(targets.unique())}: "

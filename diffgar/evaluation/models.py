@@ -15,8 +15,7 @@ from diffgar.text_states import TextStates
 class LatentGenerator(Protocol):
     """A model whose queries are latents that it generates, as `LatentDiffusion` and `Regression` do.
 
-    row: the name of its kind in a table. sampled: whether its queries depend on the sampler. num_frames: the most
-    frames that it generates. centre (D,): what latents are ranked about.
+    row: the name of its kind in a table. sampled: whether its queries depend on the sampler.
     """
 
     row: str
@@ -39,12 +38,15 @@ class LatentGenerator(Protocol):
         negatives: Sequence[Negative] = (),
         form: str = "compose",
     ) -> Tensor:
-        """Latents (B, num_frames, D) in the encoder's scale, one generator per sample."""
+        """Latents (B, num_frames, D) in the encoder's scale, one generator per sample; see `LatentDiffusion`."""
 
 
 @runtime_checkable
 class CaptionProjector(Protocol):
-    """A model that projects captions and tracks into a space of its own, as `ContrastiveHeads` does."""
+    """A model that projects captions and tracks into a space of its own, as `ContrastiveHeads` does.
+
+    row, sampled: as above.
+    """
 
     row: str
     sampled: bool

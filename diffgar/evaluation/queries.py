@@ -1,4 +1,4 @@
-"""From stores and a model to what an evaluator takes: the task, the index, the queries."""
+"""The task, the index and the queries that an evaluator takes, from stores and a model."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -78,7 +78,7 @@ def _kept(
 
 
 def _refuse_other_splits(name: str, audio: Store, text: TextStore, captions: pd.DataFrame) -> None:
-    """A caption whose track is in another split: the two stores are of two versions of the dataset."""
+    """Raises StoreError where a caption's track is in another split: the stores are of two versions of the dataset."""
     split_of = dict(zip(audio.rows["row_id"], audio.rows["split"], strict=True))
     for track, split in zip(captions["track_id"], captions["split"], strict=True):
         if split_of.get(track, split) != split:
@@ -92,7 +92,7 @@ def index_of(audio: Store, task: RetrievalTask, centre: Tensor | None = None) ->
     """The mean over all frames of each of the task's tracks, as unit vectors (N, D) seen from `centre` (D,).
 
     The centre is the model's, and the same for its queries: the origin where the pair is joint (also by default), else
-    the train store's mean. Latents with a large common mean have all cosines near 1, and that mean's errors rank.
+    the train store's mean. Where latents share a large mean, all cosines are near 1 and small errors decide the ranks.
     """
     means = audio.means(track_positions(audio, task))  # (N, D)
     return pool(means.unsqueeze(1), centre=centre)
@@ -131,7 +131,7 @@ def generated_latents(
     """Latents (Q, K, T, D) on the CPU, K = sampler.num_samples for each caption (Q,) of `text`.
 
     Every sample has a seed of its own, made of `seed`, its caption's position and its number, so a caption's latents do
-    not depend on the batch it is in. What stands for a text store says in `purpose` what its captions' noise is for.
+    not depend on the batch it is in. A source that is no text store names in `purpose` what its captions' noise is for.
     """
     num_samples, batches, purpose = sampler.num_samples, [], getattr(text, "purpose", "caption")
     size = max(1, sampler.batch_size // num_samples)

@@ -1,4 +1,4 @@
-"""What an evaluator returns: a report, whose rows are systems and whose cells are summaries."""
+"""The outcome of an evaluation: a report, whose rows are systems and whose cells are summaries."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -31,7 +31,7 @@ class System:
 
     @property
     def label(self) -> str:
-        """How tables, figures and JSON call it."""
+        """Its name in tables, figures and JSON."""
         step = "" if self.step is None else f"@{self.step}"
         correction = "" if self.correction is None else f"+{self.correction}"
         return " ".join([f"{self.name}{step}{correction}", *map(in_words, self.strength.values())])
@@ -50,7 +50,7 @@ PLAIN = System("plain")  # what is not steered
 
 @dataclass
 class Report:
-    """The outcome of an evaluation.
+    """What an evaluator returns.
 
     protocol: all that decides whether two reports compare, as JSON has it. rows: system → metric → summary, in the
     order of a table. paired: (first, second) → metric → the difference first − second. queries: per-query ranks, a

@@ -88,7 +88,7 @@ def make_queries(
     pooling: str = "mean",
     centre: Tensor | None = None,
 ) -> Tensor:
-    """Generated latents (Q, K, T, D), K samples per caption, and their mask (Q, K, T), to queries.
+    """Queries from generated latents (Q, K, T, D), K samples per caption, and their mask (Q, K, T).
 
     pooling `mean` over frames and samples `mean` gives (Q, D); samples `set` gives (Q, K, D), the best of which counts;
     pooling `best_frame` gives (Q, T, D) or (Q, K · T, D), so that the best frame counts. centre (D,): where directions
@@ -108,7 +108,7 @@ def make_queries(
 def _rank(
     queries: Tensor, index: Tensor, resolved: ResolvedTask, chunk: int | None, adjust: QueryBankNorm | None = None
 ) -> Ranks:
-    """The ranks of one sample's queries, of what the resolved task takes of both sides."""
+    """The ranks of one sampling seed's queries, after the resolved task has selected from queries and index."""
     queries = queries if resolved.query_positions is None else queries[resolved.query_positions]
     if resolved.index_positions is not None:
         index = index[resolved.index_positions.to(index.device)]
@@ -160,7 +160,7 @@ def _query_table(system: System, samples: Sequence[Ranks], resolved: ResolvedTas
 
 
 def _check_sizes(system: System, queries: Tensor, index: Tensor, task: RetrievalTask, direction: str) -> None:
-    """Refuse (ValueError) queries or an index of another number than the task's."""
+    """Refuse (ValueError) queries or an index that are not as many as the task has."""
     sizes = (len(task.captions), len(task.track_ids))
     num_queries, size = sizes if direction == "text_to_audio" else sizes[::-1]
     if queries.ndim not in (3, 4) or queries.shape[1] != num_queries:

@@ -1,4 +1,4 @@
-"""The systems of a retrieval table: every model's queries, and the index they search, for one task."""
+"""The systems of a retrieval table: the queries of each, and the index they search, for one task."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -31,11 +31,11 @@ BANK = 1000  # training captions that a hubness correction is estimated on
 
 @dataclass
 class Systems:
-    """What is evaluated beside each other on one task.
+    """The systems that are compared on one task.
 
     queries: system → (S, Q, D), or (S, Q, M, D) for sets. index: the tracks (N, D) that they search. bank: the queries
-    (B, D) of training captions. samplers: what the queries were sampled with, as results tell it. seen: how many of the
-    pool's tracks the model was trained on, None where that is unknown.
+    (B, D) of training captions. samplers: how the queries were sampled, as `Sampler.describe` has it. seen: how many
+    of the pool's tracks the model was trained on, None where that is unknown.
     """
 
     queries: dict[System, Tensor] = field(default_factory=dict)
@@ -143,7 +143,7 @@ def refuse_absent(task: RetrievalTask, audio: Store, attributes: Sequence[str]) 
 
 
 def attribute_metrics(experiment: Experiment, systems: Systems, attributes: Sequence[str]) -> dict[System, Metrics]:
-    """`attribute_precision@10` of every system and of chance; nothing where no caption names an attribute."""
+    """`attribute_precision@10` of every system and of chance; empty where no caption names an attribute."""
     named, tracks = named_attributes(experiment, attributes)
     if not any(named):
         return {}

@@ -1,4 +1,4 @@
-"""A retrieval task: which tracks are the pool, which captions the queries, what is relevant, by which protocol."""
+"""A retrieval task: the tracks of the pool, the captions that search it, what is relevant, and the protocol."""
 
 import hashlib
 from collections.abc import Collection, Iterable
@@ -68,7 +68,7 @@ class RetrievalTask:
 
     @classmethod
     def _build(cls, name: str, track_ids: list[str], captions: pd.DataFrame, **fields: Any) -> "RetrievalTask":
-        """The task on these tracks and what captions there are of them; fields: split and protocol."""
+        """The task on these tracks and their captions; fields: split and protocol. Refuses empty captions, or none."""
         position_of = {track: position for position, track in enumerate(track_ids)}
         captions = captions[captions["track_id"].isin(position_of.keys())].reset_index(drop=True)
         if captions.empty:
@@ -136,10 +136,11 @@ class RetrievalTask:
 
 @dataclass(frozen=True)
 class ResolvedTask:
-    """A task in one direction as positions: what is relevant to each query, and what to take of each side.
+    """A task in one direction, as positions.
 
-    relevant: as `ranks` takes its targets. query_positions, index_positions: of the given queries and index, or None
-    for all. groups (Q,): the track that each query belongs to. query_ids: the caption's id, or the track's.
+    relevant: what is relevant to each query, as `ranks` takes its targets. query_positions, index_positions: which of
+    the given queries and of the given index take part, None being all. groups (Q,): the track that each query belongs
+    to. query_ids: the caption's id, or the track's.
     """
 
     relevant: Tensor | list[list[int]]

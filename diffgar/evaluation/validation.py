@@ -1,4 +1,4 @@
-"""Retrieval on the validation split, for training to watch and to choose its best step by."""
+"""Retrieval on the validation split, by which training chooses its best step."""
 
 import torch
 
@@ -17,8 +17,8 @@ FEW = 50  # tracks, below which steps tie or are told apart by chance
 class ValidationRetrieval:
     """R@10, MedR and MRR (%) of a model's queries on the validation split, with one caption per track.
 
-    Called with the model; the same noise every time, so that checkpoints differ by their weights alone. `notes` are
-    sentences for the user: tracks that are left out for want of latents, and a split too small to choose a step by.
+    It is called with the model. The noise is the same every time, so that checkpoints differ by their weights alone.
+    notes: sentences for the user, about tracks without latents and about a split that is too small to choose a step.
     Raises InputError for a model that makes no finite queries, and ValueError where the split has no caption of a track
     with latents.
     """

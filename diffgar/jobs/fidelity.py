@@ -63,7 +63,7 @@ def make_samplers(experiment: Experiment, scales: Sequence[float], num_seeds: in
 
 
 def make_samples(experiment: Experiment, samplers: dict[System, Sampler], seeds: Sequence[int]) -> dict[System, Tensor]:
-    """For each system one set of generated latents for each of the sampling seeds, (S, Q, T, D)."""
+    """System → generated latents (S, Q, T, D), a set for each sampling seed."""
     model, captions, latents = experiment.generator("fidelity"), experiment.caption_positions, {}
     with tqdm(total=len(captions) * len(seeds) * len(samplers), desc="samples", unit="caption") as bar:
         for system, sampler in samplers.items():

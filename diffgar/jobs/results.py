@@ -1,4 +1,4 @@
-"""The result of an evaluation from its report and its config, and the result that a config has already."""
+"""Makes the result of an evaluation from its report and config, and finds the result that a config has already."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -54,7 +54,7 @@ def make_result(kind: str, cfg: DictConfig, experiment: Experiment, report: Repo
 
 
 def asked_otherwise(kind: str, cfg: DictConfig) -> dict[str, object]:
-    """Name → value of what a config has in `evaluation` and `control` and their YAMLs in config/ have not."""
+    """Name → value of whatever in a config's `evaluation` and `control` differs from their YAMLs in config/."""
     found = differing(cfg.evaluation, CONFIG_ROOT / "evaluation" / "default.yaml", ELSEWHERE[kind])
     if kind == "control":
         found |= differing(cfg.control, CONFIG_ROOT / "control" / f"{cfg.control.name}.yaml")
@@ -62,9 +62,9 @@ def asked_otherwise(kind: str, cfg: DictConfig) -> dict[str, object]:
 
 
 def differing(cfg: DictConfig, usual: Path, leave: Sequence[str] = ()) -> dict[str, object]:
-    """The last part of a dotted key → its value, where a YAML has another or none; None for what is gone from it.
+    """Last part of a dotted key → its value, where the YAML `usual` has another value or none; None where it is gone.
 
-    Values are compared as they are written, before interpolations are resolved.
+    leave: groups that are not compared. Values are compared as they are written, before interpolations are resolved.
     """
     configs = [cfg, OmegaConf.load(usual) if usual.is_file() else OmegaConf.create()]
     written: list[Any] = [OmegaConf.to_container(each, resolve=False) for each in configs]

@@ -57,7 +57,7 @@ def evaluate(cfg: DictConfig) -> tuple[Path, Result]:
 
 
 def open_systems(cfg: DictConfig, experiments: list[Experiment], with_bank: bool) -> Systems:
-    """What the table compares: the teacher where the pair is joint, and each of the experiments' models."""
+    """The systems of the table: the teacher where the pair is joint, and the model of each experiment."""
     asked = cfg.evaluation
     with tqdm(desc="queries", unit=" captions") as bar:
         return make_systems(experiments, plain(asked.seeds), asked.samples, asked.pooling, with_bank, bar.update)

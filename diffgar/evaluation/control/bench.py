@@ -1,4 +1,4 @@
-"""What all steering methods work with: one model, the index it is measured on, and what it generates for the pairs."""
+"""What all steering methods share: one model, its index, and the queries that it generates for the pairs."""
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
@@ -90,7 +90,7 @@ class Bench:
         return self.experiment.caption_positions[pairs.caption_index.numpy()]
 
     def _once(self, key: Hashable, make: Callable[[], Tensor]) -> Tensor:
-        """What was made under this key before, or else is made now."""
+        """The queries that are kept under this key; they are made the first time."""
         if key not in self.kept:
             self.kept[key] = make()
         return self.kept[key]

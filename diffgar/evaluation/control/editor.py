@@ -1,4 +1,4 @@
-"""An editor: a diffusion model with latents on it, which it inverts and generates again under other captions."""
+"""The editor: inverts the latents of tracks with a diffusion model, and generates them again under other captions."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,9 +20,9 @@ from diffgar.text_states import TextStates
 
 
 class Editor:
-    """A model with latents (P, T, D) on it, in the encoder's scale, and their mask (P, T), to invert and to edit.
+    """A diffusion model, and the latents (P, T, D) that it inverts and edits.
 
-    Raises InputError for a sampler that is not DDIM's.
+    latents: in the encoder's scale; mask (P, T): their valid frames. Raises InputError for a sampler that is not DDIM.
     """
 
     def __init__(self, model: LatentDiffusion, sampler: Sampler, latents: Tensor, mask: Tensor):
@@ -35,7 +35,7 @@ class Editor:
 
     @classmethod
     def of_tracks(cls, experiment: Experiment, sampler: Sampler, tracks: np.ndarray) -> "Editor":
-        """The beginnings of real tracks. Raises InputError for a model that is no diffusion model."""
+        """An editor of the first frames of real tracks. Raises InputError for a model that is no diffusion model."""
         model = experiment.model
         if not isinstance(model, LatentDiffusion):
             raise InputError(f"inversion needs a diffusion model, and {experiment.name} ({model.row}) is none")
@@ -53,7 +53,7 @@ class Editor:
         return pool(self.latents, self.mask, self.model.centre)
 
     def prompted(self, states: TextStates, seed: int) -> Tensor:
-        """Unit queries (P, D) that are generated for these captions, with nothing of the latents in them."""
+        """Unit queries (P, D) that are generated for these captions, independent of the latents."""
         return pool(self.generate(states, seed), centre=self.model.centre)
 
     def denoiser(self, states: TextStates, scale: float | None = None, negatives: Sequence[Negative] = ()) -> Denoise:
@@ -76,13 +76,13 @@ class Editor:
         return [pool(each, self.mask, self.model.centre) for each in latents]
 
     def generate(self, states: TextStates, seed: int) -> Tensor:
-        """Latents (P, T, D) from noise."""
+        """Latents (P, T, D) that are generated for these captions, from noise."""
         generators = [sample_generator("edit", seed, i) for i in range(len(self.latents))]
         return self.model.generate(self.sampler, states, generators, self.model.num_frames).cpu()
 
     @torch.no_grad()
     def round_trips(self, states: TextStates, scale: float, num_iterations: int) -> dict[str, float]:
-        """Relative error of inverting and generating again under the same caption, plain DDIM's and the exact one's."""
+        """Relative error of inverting and generating again under the same caption, by plain and by exact inversion."""
         denoise, clean, errors = self.denoiser(states, scale), self.clean(), {}
         for name, iterations in (("plain", 1), ("exact", num_iterations)):
             noisy = invert(denoise, self.solver, clean, None, iterations, self.valid)

@@ -17,7 +17,7 @@ from diffgar.evaluation.report import Metrics
 
 @dataclass(frozen=True)
 class Edits:
-    """P edits of a track each: what its caption names, and the same with another value of one attribute.
+    """P edits, each of one track: the values that its caption names, and the same with another value of one attribute.
 
     tracks (P,): their positions in the index. source, target: the {attribute: value} that the two captions name.
     changed: the one attribute that differs, such as "lead" of {lead: harp, drums: rock} and {lead: flute, drums: rock}.
@@ -65,9 +65,10 @@ def choose_edits(
 
 
 def edit_metrics(queries: Tensor, start: Tensor, index: Tensor, edits: Edits, attributes: pd.DataFrame) -> Metrics:
-    """gained@10, kept@10 and the cosine to `start` (P, D), which was edited, of queries (S, P, D); per cent.
+    """gained@10, kept@10 and cos_start of edited queries (S, P, D), in per cent.
 
-    index (N, D): the tracks; attributes: one row per track. The edited track itself is not in the top 10.
+    cos_start is the cosine to `start` (P, D), the query before the edit. index (N, D): the tracks; attributes: one row
+    per track. The edited track itself is not in the top 10.
     """
     own = torch.from_numpy(edits.tracks)
     index = F.normalize(index, dim=-1)
@@ -84,7 +85,7 @@ def edit_metrics(queries: Tensor, start: Tensor, index: Tensor, edits: Edits, at
 
 
 def share_of(found: pd.DataFrame, edits: Edits, pair: int) -> tuple[float, float]:
-    """The share of the tracks found that has the new value, and their mean share of the other values named."""
+    """The share of the found tracks that have the new value, and the mean share that have each other named value."""
     changed, source, target = edits.changed[pair], edits.source[pair], edits.target[pair]
     rest = [name for name in source if name != changed]
     kept = np.mean([(found[name] == source[name]).mean() for name in rest])

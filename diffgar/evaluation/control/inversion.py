@@ -34,8 +34,8 @@ class InversionEditing:
     """Evaluates edits of `max_pairs` tracks of the task.
 
     attributes, phrasings: as for `NegativeSteering`; the first phrasing is used. start: what is edited, the `track` or
-    a `query` generated for the words of its caption. shares: of the sampling steps, how many are inverted. weights: of
-    the new prompt's query in the interpolation. away: the old value's weight as a negative. num_iterations: of the
+    a `query` generated for the words of its caption. shares: which shares of the sampling steps are inverted. weights:
+    of the new prompt's query in the interpolation. away: the old value's weight as a negative. num_iterations: of the
     exact inversion (1 is plain DDIM).
     """
 
@@ -63,13 +63,13 @@ class InversionEditing:
     def __call__(
         self, experiment: Experiment, text_encoder: TextEncoder, seeds: Sequence[int], progress: Progress
     ) -> Report:
-        """Evaluate every way to edit at every strength; in `extra` the round trips and the captions of the edits.
+        """Evaluate every way to edit at every strength; `extra` has the round trips and the captions of the edits.
 
         Raises InputError where no edit can be asked for, and for a model that is no diffusion model.
         """
         named, attributes = named_attributes(experiment, self.attributes)
         edits = choose_edits(named, experiment.task.targets, attributes, self.max_pairs)
-        captions = [self.in_words(side) for side in (edits.source, edits.target, edits.replaced())]
+        captions = [self.captions_of(side) for side in (edits.source, edits.target, edits.replaced())]
         with torch.inference_mode():
             source, target, replaced = (text_encoder.encode(side) for side in captions)
         editor = Editor.of_tracks(experiment, replace(experiment.sampler, num_steps=self.num_steps), edits.tracks)
@@ -91,13 +91,13 @@ class InversionEditing:
             },
         )
 
-    def in_words(self, sides: Sequence[Mapping[str, str]]) -> list[str]:
-        """A caption (P) of each {attribute: value}, by the first phrasing of every value."""
+    def captions_of(self, sides: Sequence[Mapping[str, str]]) -> list[str]:
+        """A caption for each {attribute: value}: the first phrasing of every value, joined by commas."""
         say = self.phrasings or as_written
         return [", ".join(say(*item)[0] for item in words.items()) for words in sides]
 
     def references(self, editor: Editor, target: TextStates, seeds: Sequence[int]) -> dict[System, Tensor]:
-        """What needs no inversion: queries (S, P, D) that are not edited, prompted anew, and between the two."""
+        """Queries (S, P, D) that need no inversion: unedited, generated for the new prompt, and mixtures of the two."""
         plain = editor.pooled()
         prompt = torch.stack([editor.prompted(target, seed) for seed in seeds])
         found = {PLAIN: plain[None], System("reprompt"): prompt}
@@ -109,7 +109,7 @@ class InversionEditing:
     def edited(
         self, editor: Editor, source: TextStates, target: TextStates, replaced: TextStates, progress: Progress
     ) -> dict[System, Tensor]:
-        """Queries (1, P, D) edited by inversion through each share of the steps, also away from the replaced value."""
+        """Queries (1, P, D) edited by inversion through each share of the steps, with and without guidance away."""
         inverted = editor.denoiser(source, 1.0)
         ways = [editor.denoiser(target), editor.denoiser(target, negatives=[(replaced, self.away)])]
         found = {}

@@ -1,4 +1,4 @@
-"""The metrics of steering: how much of the unwanted attribute a top 10 has left, and whether it has the target track.
+"""The metrics of steering: the share of the top 10 that has the unwanted value, and whether the target is found.
 
 Retrieval without the attribute is not enough: a method must also keep the target track.
 """
@@ -26,7 +26,7 @@ def evaluate_control(
     vectors: tuple[Tensor, Tensor] | None = None,
     num_resamples: int = 1000,
 ) -> dict[System, Metrics]:
-    """System → metric → its summary, in per cent. The first of the answers must be the plain one.
+    """Evaluate the answers of steering methods, in per cent. The first of the answers must be the plain one.
 
     share@10: the share of the top 10 that has the unwanted value, over all pairs and, as "share@10 of NAME", over the
     pairs of each attribute, because an attribute that the encoder does not represent cannot be steered. R@10: of the
@@ -62,8 +62,8 @@ def steering_values(
 ) -> dict[str, Tensor]:
     """The metrics of one seed's queries (P, D), a value (P,) each; arguments as above.
 
-    has (P, N) bool: the tracks that have the unwanted value. plain (P, 10): the plain top 10. penalty (P, N): taken off
-    the cosines.
+    has (P, N) bool: the tracks that have the unwanted value. plain (P, 10): the plain top 10. penalty (P, N): what is
+    subtracted from the cosines.
     """
     scores = similarity(queries, index) if penalty is None else similarity(queries, index) - penalty  # (P, N)
     top = top_10(scores)
@@ -85,5 +85,5 @@ def similarity(queries: Tensor, index: Tensor) -> Tensor:
 
 
 def top_10(scores: Tensor) -> Tensor:
-    """The rows of the index (P, 10) that have the highest scores (P, N), or all of a smaller pool."""
+    """The positions (P, 10) of the highest scores (P, N); all of them where the pool is smaller."""
     return scores.topk(min(K, scores.shape[1]), dim=1).indices

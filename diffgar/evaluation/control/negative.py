@@ -55,7 +55,7 @@ class NegativeSteering:
     def __call__(
         self, experiment: Experiment, text_encoder: TextEncoder, seeds: Sequence[int], progress: Progress
     ) -> Report:
-        """Evaluate every method at every strength; in `extra` the methods whose curves begin at `plain`, and the pairs.
+        """Evaluate every method at every strength; `extra` has the pairs, and the methods whose curves begin at plain.
 
         Raises InputError where no pair of a caption and an over-represented value is found.
         """
@@ -81,7 +81,7 @@ class NegativeSteering:
 
 
 def choose(bench: Bench, named: Sequence[set[str]], attributes: pd.DataFrame, max_captions: int) -> Pairs:
-    """Pairs of `max_captions` captions, evenly spread; captions where no value is over-represented have none.
+    """Pairs for `max_captions` captions, evenly spread; a caption where no value is over-represented has no pair.
 
     Pairs are selected with a separate sampling seed, so no method (`plain` included) is scored on the samples that
     selected its pairs.

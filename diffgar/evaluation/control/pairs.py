@@ -1,4 +1,4 @@
-"""The pairs that steering is measured on: a caption, and an attribute value that its plain top 10 has too much of."""
+"""The pairs that steering is measured on: a caption, and an attribute value over-represented in its plain top 10."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

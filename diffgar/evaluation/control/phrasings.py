@@ -19,7 +19,7 @@ Phrasings = Callable[[str, str], list[str]]  # (attribute, value) → captions t
 
 @dataclass(frozen=True, eq=False)
 class Negatives:
-    """The M phrasings of V distinct values, and which of the values each of P pairs suppresses.
+    """The M phrasings of V distinct values, and which value each of P pairs suppresses.
 
     captions, states: the phrasings (M). value_of_phrasing (M,), in ascending order, and value_of_pair (P,): numbers of
     values, from 0. The pairs ("x", "1"), ("y", "2"), ("x", "1") have value_of_pair [0, 1, 0].
@@ -35,7 +35,7 @@ class Negatives:
     def of(
         cls, values: Sequence[tuple[str, str]], phrasings: Phrasings | None, text_encoder: TextEncoder
     ) -> "Negatives":
-        """Of each pair's (attribute, value); by default a value's only phrasing is the value itself."""
+        """The negatives of P pairs; values: the (attribute, value) of each. By default a value is its only phrasing."""
         distinct, say = list(dict.fromkeys(values)), phrasings or as_written
         pairs = [(number, caption) for number, value in enumerate(distinct) for caption in say(*value)]
         value_of_phrasing, captions = zip(*pairs, strict=True)
@@ -61,7 +61,7 @@ class Negatives:
         return self.states.select(rows)
 
     def of_pairs(self, vectors: Tensor) -> Tensor:
-        """Vectors (..., M, D) of the phrasings to one unit vector per pair, (..., P, D): the mean of its phrasings."""
+        """One unit vector per pair (..., P, D), the mean of its phrasings; vectors (..., M, D): of all phrasings."""
         count, of = int(self.value_of_phrasing.max()) + 1, self.value_of_phrasing
         means = [vectors[..., of == value, :].mean(dim=-2) for value in range(count)]
         return F.normalize(torch.stack(means, dim=-2), dim=-1)[..., self.value_of_pair, :]

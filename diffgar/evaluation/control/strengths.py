@@ -9,9 +9,9 @@ from diffgar.values import listed, number
 
 
 def read_strength(where: str, found: Any, example: Mapping[str, Any]) -> dict[str, Numbers]:
-    """A strength as the config has it, as plain numbers: with the names of the example, and its numbers of numbers.
+    """A strength of the config as numbers; it must have the example's names, and lists as long as the example's.
 
-    Raises InputError, which calls the strength `where`.
+    where: what messages call it. Raises InputError for other names, other lengths, and what is no number.
     """
     if not isinstance(found, Mapping) or set(found) != set(example):
         raise InputError(f"{where} is {found!r}; give each strength by its names, such as {where}=[{written(example)}]")
@@ -33,7 +33,7 @@ def written(strength: Mapping[str, Any]) -> str:
 
 
 def labels_along(strengths: Sequence[Mapping[str, Numbers]]) -> list[str]:
-    """What tells the points of a method's curve apart: the numbers that are not the same at all of them.
+    """A label for each point of a method's curve: the numbers that differ along it.
 
     [{guidance: 3, negative: 1}, {guidance: 3, negative: 2}] gives ["1", "2"]; where nothing differs, all numbers.
     """

@@ -17,9 +17,10 @@ UNNAMED = -1
 
 
 def attribute_precision(nearest: Tensor, named: Tensor, attributes: Tensor) -> Tensor:
-    """Tracks retrieved (Q, k), what captions name (Q, A), −1 for nothing, and what tracks have (N, A), to (Q,) in %.
+    """Per cent (Q,): for each attribute that a caption names the share of its k tracks with the value, then the mean.
 
-    For each attribute a caption names, the share of its k tracks that have the value; then the mean over attributes.
+    nearest (Q, k): the retrieved tracks. named (Q, A): the codes that captions name, −1 where they name none.
+    attributes (N, A): the codes of the tracks. Refuses (ValueError) a caption that names nothing.
     """
     asked = named != UNNAMED  # (Q, A)
     if not asked.any(dim=1).all():
@@ -31,7 +32,7 @@ def attribute_precision(nearest: Tensor, named: Tensor, attributes: Tensor) -> T
 def attribute_codes(
     named: Sequence[Collection[str]], targets: Tensor, attributes: pd.DataFrame
 ) -> tuple[Tensor, Tensor]:
-    """Words to numbers: what captions ask for (Q, A), −1 where they name nothing, and what tracks have (N, A).
+    """Codes of attribute values: what captions name (Q, A), −1 where they name nothing, and what tracks have (N, A).
 
     named: the attributes that each caption names, whose values are those of its own track, `targets` (Q,). attributes:
     one row per track, one column per attribute. Refuses (ValueError) an attribute that is no column.
@@ -67,7 +68,7 @@ def summarise_attributes(
 
 
 def chance_of_attributes(named: Tensor, attributes: Tensor) -> Summary:
-    """The attribute precision of a random order: each value's share of the pool; arguments as above."""
+    """The attribute precision@10 of a random order: each value's share of the pool; arguments as above."""
     asked = naming(named)
     every = torch.arange(len(attributes)).expand(1, -1)
     distinct, which = named[asked].unique(dim=0, return_inverse=True)  # once for all captions that ask for the same
@@ -76,5 +77,5 @@ def chance_of_attributes(named: Tensor, attributes: Tensor) -> Summary:
 
 
 def naming(named: Tensor) -> Tensor:
-    """Which captions of (Q, A) name an attribute at all."""
+    """The positions (Q',) of the captions that name an attribute at all; named (Q, A)."""
     return (named != UNNAMED).any(dim=1).nonzero().flatten()

@@ -14,14 +14,14 @@ from diffgar.evaluation.metrics.summary import Difference, Summary
 
 
 def redraw(num_groups: int, num_resamples: int, seed: int) -> Iterator[np.ndarray]:
-    """How often each group is drawn, (num_groups,), in each of `num_resamples` redraws with replacement."""
+    """Yield `num_resamples` redraws with replacement: how often each group is drawn, (num_groups,)."""
     rng = np.random.default_rng(seed)
     for _ in range(num_resamples):
         yield np.bincount(rng.integers(num_groups, size=num_groups), minlength=num_groups)
 
 
 def mean_with_interval(values: Tensor, groups: Tensor, num_resamples: int, seed: int) -> Summary:
-    """values (S, Q) of S samples: mean, std over samples, and a 95 % bootstrap interval by group (Q,) of the mean."""
+    """The mean of values (S, Q), its deviation over the S samples, and a bootstrap interval by group (Q,)."""
     group = np.unique(groups.numpy(), return_inverse=True)[1]
     table = values.double().numpy()
     totals = np.zeros((group.max() + 1, 2))  # a group's sum, and its number of values
@@ -42,7 +42,7 @@ def bootstrap_metrics(
 
     samples: the ranks of the same Q queries for each sampling seed. groups (Q,): the track of each query, whose
     captions are drawn together. Two systems bootstrapped with one seed and one grouping meet the same tracks in every
-    redraw, so their difference is a paired one. Returns metric → (num_resamples,). Efron & Tibshirani 1993, ch. 8.
+    redraw, so their difference is paired. Returns metric → (num_resamples,). Efron & Tibshirani 1993, ch. 8.
     """
     group = np.unique(groups.numpy(), return_inverse=True)[1]
     num_groups = int(group.max()) + 1

@@ -1,4 +1,4 @@
-"""Hubness corrections: some tracks are near to every query; training queries tell which, and how much to take off."""
+"""Hubness corrections: some tracks are near to every query, which is estimated on training queries and removed."""
 
 from dataclasses import dataclass, replace
 

@@ -1,4 +1,4 @@
-"""What is said of one metric of one system, and of how two systems differ in it."""
+"""A metric of one system with its spread, and the difference of two systems in it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

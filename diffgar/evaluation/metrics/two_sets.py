@@ -16,7 +16,7 @@ NEIGHBOURS = 5  # k of precision, recall, density and coverage
 
 @dataclass(frozen=True)
 class Half:
-    """One side of a comparison: frames (F, D), pooled (n, D), and the caption embeddings (n, D) they answer."""
+    """One side of a comparison: frames (F, D), pooled (n, D), and the embeddings (n, D) of the captions it answers."""
 
     frames: Tensor
     pooled: Tensor
@@ -39,7 +39,7 @@ def halve_tracks(targets: Tensor, generator: torch.Generator) -> tuple[list[int]
 def draw_half(
     sequences: Sequence[Tensor], captions: Tensor | None, max_frames: int, generator: torch.Generator
 ) -> Half:
-    """Pool every sequence (T_i, D) and draw at most `max_frames` of their frames, without replacement."""
+    """Pool every sequence (T_i, D) and sample at most `max_frames` of their frames, without replacement."""
     starts = torch.tensor([0, *map(len, sequences)]).cumsum(dim=0)
     drawn = torch.randperm(int(starts[-1]), generator=generator)[:max_frames]
     owner = torch.searchsorted(starts, drawn, right=True) - 1

@@ -50,7 +50,7 @@ def control_table(result: Result) -> Table:
 
 
 def round_trip(guidance: str, errors: dict[str, float]) -> str:
-    """The line below a table of edits: how exactly inversion at a guidance is undone by generating again."""
+    """The line below a table of edits: the error of inverting and generating again at a guidance scale."""
     return f"round trip at {guidance}, relative error: " + ", ".join(f"{k} {v:.1e}" for k, v in errors.items())
 
 

@@ -30,7 +30,7 @@ def differences_of(asked: Mapping, sampler: Mapping, as_trained: Mapping, where:
 
 
 def dotted(values: Mapping, prefix: str = "") -> dict[str, object]:
-    """A nested mapping's dotted names → what is at their ends."""
+    """A nested mapping as a flat one: {"a": {"b": 1}} gives {"a.b": 1}."""
     found: dict[str, object] = {}
     for key, value in values.items():
         name = f"{prefix}{key}"
@@ -50,7 +50,7 @@ def word(value: object) -> str:
 
 
 def tag_of(protocol: Mapping, differences: Mapping[str, str], variant: str | None) -> str:
-    """What a name has beyond kind, step and protocol; a digest of the differences where they are too many for it."""
+    """The part of a name after kind, step and protocol; differences that are too long are replaced by their hash."""
     split = protocol.get("split")
     first = [word(part) for part in (None if split == USUAL_SPLIT else split, protocol.get("control")) if part]
     asked = [f"{name}={value}" for name, value in differences.items()]

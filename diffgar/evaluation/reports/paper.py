@@ -86,7 +86,7 @@ def grid_table(
 def training_seeds_table(
     results: Sequence[Result], metrics: Sequence[str] = METRICS, system: System = GDR, seed_key: str = "seed"
 ) -> Table:
-    """One model trained with several seeds: a line each, then mean ± std over them."""
+    """One model trained with several seeds: one line per seed, then mean ± std over them."""
     protocol = same_protocol(results)
     by_seed = sorted(results, key=lambda result: (float(config_value(result, seed_key)), result.model_name))
     rows = []
@@ -99,16 +99,16 @@ def training_seeds_table(
 
 
 def _is_comparable(result: Result, protocol: str) -> bool:
-    """Also what was asked for beyond the defaults compares, as tracks that may be missing; a variant is apart."""
+    """Whether a result may stand beside published numbers: text to audio on the test split, and no variant."""
     named = (result.kind, result.protocol["name"], result.protocol.get("direction"), result.variant)
     split = result.protocol.get("split", USUAL_SPLIT)
     return (*named, split) == ("retrieval", protocol, "text_to_audio", None, USUAL_SPLIT)
 
 
 def _the_one(results: Sequence[Result], wanted: dict[str, str], task: str) -> Result | None:
-    """The result of a cell: of one model the step that was asked for as `best`, or else its last; refuses two models.
+    """The result of a cell: the step that was asked for as `best`, or else the last; refuses two models (InputError).
 
-    Of several at that step it is the one that was asked for least beyond the defaults.
+    Of several results at that step it is the one with the fewest differences from the defaults.
     """
     found = [
         result
@@ -129,7 +129,7 @@ def _the_one(results: Sequence[Result], wanted: dict[str, str], task: str) -> Re
 def _beside(
     theirs: float, result: Result | None, system: System, metric: str, num_queries: int | None
 ) -> tuple[str, str, str]:
-    """Published, ours and the difference; it is outside the noise where both half-intervals together are passed."""
+    """Published, ours and the difference, marked where it exceeds the root of both half-intervals' squares."""
     if result is None:
         return f"{theirs:.1f}", NO_RESULT, NO_RESULT
     ours = result.rows[system][metric]

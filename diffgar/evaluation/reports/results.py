@@ -1,4 +1,4 @@
-"""Results as JSON, one protocol a file: `results/<model_name>/<task>/<kind>-<step>-<protocol>[-<tag>].json`.
+"""Results as JSON, one protocol per file: `results/<model_name>/<task>/<kind>-<step>-<protocol>[-<tag>].json`.
 
 The tag is what the evaluation was asked for beyond the defaults (see `names.py`). A result overwrites its own file
 alone: where that name is taken by another protocol or by another model of the same name, it gets the next number.
@@ -71,7 +71,7 @@ class Result:
         return f"{self.model_name}@{self.step}" + (f", {self.tag}" if self.tag else "")
 
     def path(self, folder: str | Path, number: int = 1) -> Path:
-        """Where it lies under a results folder; number: of several that share a name."""
+        """Its path under a results folder; number: of several that share a name."""
         parts = [self.kind, str(self.step), self.protocol["name"], self.tag, str(number) if number > 1 else ""]
         return Path(folder) / self.model_name / self.task / ("-".join(filter(None, parts)) + ".json")
 
@@ -84,7 +84,7 @@ class Result:
         return self.protocol.get("seeds", {}).get(system.label, 1)
 
     def _about(self) -> list[Any]:
-        """What must be equal, as JSON has it."""
+        """What two results of the same evaluation have in common, as JSON has it."""
         return json.loads(json.dumps([self.protocol, self.variant, self.differences]))
 
 
@@ -111,7 +111,7 @@ def write_result(folder: str | Path, result: Result, queries: pd.DataFrame | Non
 
 
 def place_for(folder: str | Path, result: Result) -> tuple[Path, Result | None]:
-    """The first path that is free or has this very evaluation, and what is there now."""
+    """The first path that is free or holds this very evaluation, and the result that it holds."""
     number = 1
     while True:
         path = result.path(folder, number)
@@ -130,7 +130,7 @@ def place_for(folder: str | Path, result: Result) -> tuple[Path, Result | None]:
 
 
 def other_model(first: Result, second: Result) -> bool:
-    """Whether two results of one name and step are of different models: of a folder that was trained anew."""
+    """Whether two results of one name and step are of different models, because the folder was trained anew."""
     ours, theirs = dotted(first.config), dotted(second.config)
     both = (key for key in ours.keys() & theirs.keys() if key.partition(".")[0] in MODEL or key == "encoder_pair.name")
     return any(ours[key] != theirs[key] for key in both)
@@ -189,7 +189,7 @@ def queries_path(path: str | Path) -> Path:
 
 
 def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Put what is written in the place of a file, whole or not at all."""
+    """Replace a file by what `write` writes, whole or not at all."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         write(part)

@@ -55,7 +55,7 @@ def show_and_log(path: Path, result: Result) -> None:
 
 
 def attempt(what: str, act: Callable[[], object]) -> None:
-    """Act, or warn of what came of it: the result that this is about is on disk, and lives on."""
+    """Act; an error is a warning that says `what`, because the result itself is on disk already."""
     try:
         act()
     except Exception as error:  # whatever a figure or a logger may raise
@@ -91,12 +91,12 @@ def draw_ranks(path: Path, result: Result, ranks: Callable[[], pd.DataFrame]) ->
 
 
 def draw_control(path: Path, result: Result) -> None:
-    """What is given up against what is gained, beside a control result."""
+    """The trade-off figure of a control result, beside it."""
     attempt(f"{path.with_suffix('.png')} was not drawn", lambda: control_figure(path.with_suffix(""), result))
 
 
 def draw_guidance(path: Path, result: Result) -> None:
-    """Quality (Fréchet distance) against diversity (within a caption), a point for each guidance scale."""
+    """Quality (Fréchet distance) against diversity (within a caption), one point per guidance scale."""
 
     def figure() -> None:
         points = []

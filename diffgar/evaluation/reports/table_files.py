@@ -45,7 +45,7 @@ def render_tables(folder: str, which: str, style: str = "text", select: Mapping 
 
 
 def make_tables(which: str, results: Sequence[Result]) -> dict[str, Table]:
-    """Name → table: one, or of a comparison one for each protocol, pool and query set."""
+    """Name → table; a comparison has one table for each task, protocol, pool and query set."""
     if which in PAPER:
         return {which: paper_table(results, PAPER[which])}
     groups: dict[tuple, list[Result]] = {}

@@ -26,8 +26,8 @@ MARKDOWN = str.maketrans({letter: "\\" + letter for letter in "\\|_*`"})
 class Table:
     """A title, column heads, rows of ready cells, and the lines below that say what was compared.
 
-    keys: how many of the first columns say what a row is. A text table too wide for a line goes on below, with those
-    columns again.
+    keys: how many of the first columns say what a row is. A text table that is too wide for a line continues below,
+    with those columns again.
     """
 
     title: str
@@ -77,7 +77,7 @@ def _padded(cells: Sequence[str], widths: Sequence[int], columns: Sequence[int])
 
 
 def _blocks(widths: Sequence[int], keys: int) -> list[list[int]]:
-    """Columns by number, in blocks that fit a line, each with the first `keys` columns and at least one more."""
+    """Column numbers in blocks that fit a line, each with the first `keys` columns and at least one more."""
     first = list(range(keys))
     blocks = [[*first]]
     for column in range(keys, len(widths)):

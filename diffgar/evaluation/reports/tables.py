@@ -19,7 +19,7 @@ NO_RESULT = "no result"
 def retrieval_table(results: Sequence[Result], metrics: Sequence[str] = RETRIEVAL_METRICS) -> Table:
     """The table printed after evaluation: chance, teacher, baselines, then the models, of one task and protocol.
 
-    Chance stands once, and so does the teacher of models that share an encoder pair.
+    Chance is printed once, and so is the teacher of models that share an encoder pair.
     """
     protocol = same_protocol(results)
     several = len({result.label for result in results}) > 1
@@ -63,9 +63,9 @@ def retrieval_cell(result: Result, system: System, metric: str) -> str:
 
 
 def notes_of(result: Result, several: bool = False) -> list[str]:
-    """What a reader of a result must know: tracks that the model was trained on, and where directions are seen from.
+    """What a reader of a result must know: tracks that the model was trained on, and the centre of the ranking.
 
-    several: whether rows are named with their result, as in a table of several.
+    several: whether the table has several results, so that the rows are named with theirs.
     """
     protocol = result.protocol
     num_tracks, whose = protocol.get("num_tracks"), f" ({result.label})" if several else ""
@@ -98,7 +98,7 @@ def fidelity_table(result: Result) -> Table:
 
 
 def same_protocol(results: Sequence[Result]) -> dict[str, Any]:
-    """The one protocol of all the results; refuses (ValueError) to mix protocols, pools or query sets."""
+    """The one protocol of all the results; refuses (InputError) to mix protocols, pools or query sets."""
     if not results:
         raise InputError("no results to show; run eval_retrieval.py or eval_fidelity.py first")
     first = results[0]
@@ -115,5 +115,5 @@ def same_protocol(results: Sequence[Result]) -> dict[str, Any]:
 
 
 def order_of(system: System) -> tuple[int, str]:
-    """Where a system stands: chance, teacher and baselines first, others by their labels."""
+    """Sort key of a system: chance, teacher and baselines first, others by their labels."""
     return (ORDER.index(system.name) if system.name in ORDER else len(ORDER), system.label)

@@ -74,9 +74,9 @@ def evaluate_retrieval(
                 raise ValueError(
                     f"hubness {correction!r} needs training queries of {system.label!r}: give its queries in `bank`"
                 )
+            moved = (correct(correction, sample, own_index, bank[system]) for sample in samples)
             runs[replace(system, correction=correction)] = [
-                _rank(*moved[:2], resolved, options.chunk, moved[2])
-                for moved in (correct(correction, sample, own_index, bank[system]) for sample in samples)
+                _rank(sample, tracks, resolved, options.chunk, adjust) for sample, tracks, adjust in moved
             ]
     return _report(runs, resolved, task, options)
 

@@ -13,7 +13,7 @@ from diffgar.evaluation.control.pairs import Pairs
 from diffgar.evaluation.queries import index_of, task_of
 from diffgar.evaluation.report import System
 from diffgar.evaluation.retrieval import RetrievalOptions, evaluate_retrieval, make_queries
-from diffgar.evaluation.systems import attribute_metrics, make_systems
+from diffgar.evaluation.systems import attribute_metrics, audio_to_text, make_systems
 from diffgar.text_states import TextStates
 
 QUICK = RetrievalOptions(num_resamples=10)
@@ -129,3 +129,12 @@ def test_attributes_where_no_caption_names_one_leave_the_table_as_it_is():
     experiment = evaluation(audio, Captions([0, 1], named=["", ""]), Oracle(torch.randn(2, 4), torch.zeros(4)))
     assert attribute_metrics(experiment, make_systems([experiment], [0]), ["mood"]) == {}
     assert isinstance(experiment.task.captions, pd.DataFrame)
+
+
+def test_a_pair_that_is_not_joint_has_no_caption_embeddings_to_search_with():
+    vectors = torch.randn(3, 4)
+    experiment = evaluation(Latents(vectors), Captions([0, 1, 2]), Oracle(vectors, torch.zeros(4)))
+    with pytest.raises(InputError, match="audio_to_text needs a joint pair, and own is not one"):
+        audio_to_text(experiment)
+    experiment.text.embeddings = vectors
+    assert torch.equal(experiment.caption_embeddings(experiment.caption_positions[1:]), vectors[1:])

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from diffgar.errors import InputError
 from diffgar.evaluation.metrics.summary import Difference, Summary
 from diffgar.evaluation.report import System
 from diffgar.evaluation.reports.json_form import paired_as_json, rows_as_json, rows_from_json
@@ -57,6 +58,12 @@ def test_rows_that_are_not_written_are_not_read(change):
     change(written)
     with pytest.raises((KeyError, TypeError)):
         rows_from_json(**written)
+
+
+def test_two_systems_of_one_label_are_refused_and_none_is_lost():
+    rows = {System("compose", strength={"weight": weight}): {} for weight in (0.1234567, 0.1234568)}
+    with pytest.raises(InputError, match="two systems are both called 'compose 0.123457'"):
+        rows_as_json(rows)
 
 
 def test_a_difference_is_written_under_both_labels():

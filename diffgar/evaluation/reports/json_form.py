@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from diffgar.errors import InputError
 from diffgar.evaluation.metrics.summary import Difference, Summary
 from diffgar.evaluation.report import Metrics, System
 
@@ -20,7 +21,10 @@ def summary_as_json(summary: Summary) -> dict[str, float]:
 
 
 def rows_as_json(rows: Mapping[System, Metrics]) -> dict[str, Any]:
-    """The parts `systems` and `rows`."""
+    """The parts `systems` and `rows`. Raises InputError for two systems of one label: a file has room for one."""
+    labels = [system.label for system in rows]
+    if twice := [label for label in labels if labels.count(label) > 1]:
+        raise InputError(f"two systems are both called {twice[0]!r}; give them other names, or strengths further apart")
     return {
         "systems": {system.label: system.describe() for system in rows},
         "rows": {

@@ -105,7 +105,7 @@ def control(folder, *arguments: str) -> dict:
 
 def test_one_command_measures_every_way_to_be_rid_of_an_attribute(demo):
     result = control(demo[0], "control=negative", "control.max_captions=20")
-    methods = {system["method"] for system in result["systems"].values()}
+    methods = {system["name"] for system in result["systems"].values()}
     assert set(result["systems"]) == set(result["rows"])
     assert {"plain", "truth_filter", "replace", "compose", "compose_penalty", "teacher_penalty"} <= methods
     rows = {name: {metric: value["mean"] for metric, value in row.items()} for name, row in result["rows"].items()}
@@ -124,7 +124,7 @@ def test_a_pair_that_is_not_joint_is_steered_by_generated_forms_alone_and_values
     assert {pair["negative"] for pair in result["pairs"]} <= {
         value for values in ATTRIBUTES.values() for value in values
     }
-    methods = {system["method"] for system in result["systems"].values()}
+    methods = {system["name"] for system in result["systems"].values()}
     generated = {name for name, method in METHODS.items() if not method.needs_joint}
     assert methods == {"plain", "truth_filter", *generated} and len(generated) == 6
 

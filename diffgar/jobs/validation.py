@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -25,7 +26,7 @@ class ValidationScores(Callback):
     place when a validation starts, and they are what is measured.
     """
 
-    def __init__(self, retrieve: Callable[[LightningModule], dict[str, float]], folder: Path):
+    def __init__(self, retrieve: Callable[[Any], dict[str, float]], folder: Path):
         self.retrieve, self.folder = retrieve, folder
 
     def on_validation_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:

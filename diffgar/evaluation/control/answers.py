@@ -1,4 +1,4 @@
-"""What a steering method answers with: queries, and the penalties that tracks are ranked with."""
+"""The answer of a steering method: queries, and penalties that are subtracted from the tracks' similarities."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class Answer:
 
 
 def subtracted(queries: Tensor, avoided: Tensor, weight: float) -> Answer:
-    """Unit queries (S, P, D) from which a weight of unit vectors, (S, P, D) or (P, D), is subtracted."""
+    """Unit queries (S, P, D), minus weight times the unit vectors to avoid, (S, P, D) or (P, D)."""
     return Answer(F.normalize(queries - weight * avoided, dim=-1))
 
 
@@ -36,7 +36,7 @@ def penalised(index: Tensor, queries: Tensor, avoided: Tensor, penalty: float) -
 
 
 def dropping(tracks: Tensor) -> Tensor:
-    """The penalty that drops these tracks (P, N) bool and leaves the others as they are."""
+    """The penalty (P, N) that drops the given tracks, (P, N) bool: infinite there, 0 elsewhere."""
     return torch.zeros(tracks.shape).masked_fill(tracks, torch.inf)
 
 

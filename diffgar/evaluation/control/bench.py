@@ -1,4 +1,4 @@
-"""What all steering methods work with: one model, the index it is measured on, and what it generates for the pairs."""
+"""What all steering methods share: one model, its index, and the queries that it generates for the pairs."""
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,7 +11,8 @@ from torch import Tensor
 from diffgar.evaluation.control.pairs import Pairs
 from diffgar.evaluation.control.phrasings import Negatives
 from diffgar.evaluation.experiment import Experiment
-from diffgar.evaluation.queries import Steer, generated_queries
+from diffgar.evaluation.models import CaptionSource
+from diffgar.evaluation.queries import Progress, Steer, generated_queries
 from diffgar.evaluation.retrieval import make_queries
 
 
@@ -22,25 +23,29 @@ class Bench:
     What was generated for some pairs is kept, because several methods start from the same queries.
     """
 
-    setting: Experiment
+    experiment: Experiment
     index: Tensor
     seeds: Sequence[int]
-    progress: Callable
+    progress: Progress
     kept: dict[Hashable, Tensor] = field(init=False, default_factory=dict)
 
     def generate(
-        self, rows: np.ndarray, steer: Steer | None = None, seeds: Sequence[int] | None = None, text=None, **guidance
+        self,
+        positions: np.ndarray,
+        steer: Steer | None = None,
+        seeds: Sequence[int] | None = None,
+        text: CaptionSource | None = None,
+        **guidance: Any,
     ) -> Tensor:
-        """Queries (S, P, D) for rows of the text store, or of another `text`; guidance: fields of the sampler."""
-        setting = self.setting
+        """Queries (S, P, D) for captions of the text store, or of another `text`; guidance: fields of the sampler."""
+        model = self.experiment.generator("steering")
         return generated_queries(
-            setting.model,
-            replace(setting.sampler, **guidance),
-            setting.text if text is None else text,
-            rows,
-            setting.model.num_frames,
+            model,
+            replace(self.experiment.sampler, **guidance),
+            self.experiment.text if text is None else text,
+            positions,
             self.seeds if seeds is None else seeds,
-            partial(make_queries, centre=setting.model.centre),
+            partial(make_queries, centre=model.centre),
             steer,
             self.progress,
         )
@@ -78,13 +83,14 @@ class Bench:
 
     def teacher(self, pairs: Pairs) -> Tensor:
         """The captions' own embeddings, (S, P, D), in a joint pair."""
-        return self.setting.text.embeddings[self._captions(pairs)].expand(len(self.seeds), -1, -1)
+        return self.experiment.caption_embeddings(self._captions(pairs)).expand(len(self.seeds), -1, -1)
 
     def _captions(self, pairs: Pairs) -> np.ndarray:
         """Where the pairs' captions stand in the text store, (P,)."""
-        return self.setting.rows[pairs.caption_index.numpy()]
+        return self.experiment.caption_positions[pairs.caption_index.numpy()]
 
     def _once(self, key: Hashable, make: Callable[[], Tensor]) -> Tensor:
+        """The queries that are kept under this key; they are made the first time."""
         if key not in self.kept:
             self.kept[key] = make()
         return self.kept[key]

@@ -17,6 +17,7 @@ from diffgar import cli
 
 @cli.main("eval_fidelity", flags=("task", "model_name", "model_step"))
 def main(cfg) -> None:
+    """Evaluate the fidelity of what a model generates."""
     from diffgar.jobs import fidelity  # here: --help and a mistyped word need no torch
 
     fidelity.evaluate(cfg)

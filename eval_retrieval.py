@@ -17,6 +17,7 @@ from diffgar import cli
 
 @cli.main("eval_retrieval", flags=("task", "model_name", "model_step"))
 def main(cfg) -> None:
+    """Evaluate retrieval or steering, or make a table of results."""
     from diffgar.jobs import control, retrieval  # here: --help and a mistyped word need no torch
 
     if cfg.tables.which:

@@ -18,6 +18,7 @@ from diffgar import cli
 
 @cli.main("extract_features/demo/extract_demo")
 def main(cfg) -> None:
+    """Extract the dataset of a config."""
     from diffgar.jobs import extract  # here: --help and a mistyped word need no torch
 
     extract.run(cfg)

@@ -18,6 +18,7 @@ from diffgar import cli
 
 @cli.main("train_ldm/model/encoder_pair/demo/unet/train_ldm_sample_pred_small", flags=("task", "model_name"))
 def main(cfg) -> None:
+    """Train the model of a config, and evaluate it."""
     from diffgar.jobs import train  # here: --help and a mistyped word need no torch
 
     train.run(cfg)

@@ -18,6 +18,7 @@ WITHOUT = ("compose 3 1.5",)  # at another guidance than the rest of its curve
 
 
 def main() -> None:
+    """Draw the chosen rows of a result, and say what was written."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--result", type=Path, help=f"its JSON; the newest {RESULTS / NAME} without it")
     parser.add_argument("--methods", nargs="+", default=METHODS)
@@ -26,19 +27,19 @@ def main() -> None:
     args = parser.parse_args()
     path = args.result or newest()
     result = read_result(path)
-    systems = {
-        row: system
-        for row, system in result.extra["systems"].items()
-        if system["method"] in args.methods and row not in args.without
+    rows = {
+        system: metrics
+        for system, metrics in result.rows.items()
+        if system.name in args.methods and system.label not in args.without
     }
-    chosen = replace(result, extra=result.extra | {"systems": systems})
-    written = control_figure(args.out, chosen)
+    written = control_figure(args.out, replace(result, rows=rows))
     print(
-        json.dumps({"result": str(path), "rows": list(systems), "written": [str(file) for file in written]}, indent=1)
+        json.dumps({"result": str(path), "rows": [s.label for s in rows], "written": list(map(str, written))}, indent=1)
     )
 
 
 def newest() -> Path:
+    """The result of `control=negative` that was written last."""
     found = sorted(RESULTS.glob(NAME), key=lambda path: path.stat().st_mtime)
     if not found:
         raise SystemExit(f"no {RESULTS / NAME}: run python eval_retrieval.py control=negative")

@@ -1,6 +1,7 @@
 """Whatever others may call says what it does."""
 
 import ast
+import functools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -29,7 +30,31 @@ def public_definitions(nodes: Iterable[ast.AST], above: str = "") -> Iterator[tu
 def test_a_file_and_its_public_definitions_have_docstrings(path):
     tree = ast.parse(path.read_text(encoding="utf-8"))
     assert ast.get_docstring(tree) or not tree.body
-    assert not [name for name, node in public_definitions(tree.body) if not ast.get_docstring(node)]
+    found = public_definitions(tree.body)
+    assert not [name for name, node in found if not ast.get_docstring(node) and not inherits(name, tree)]
+
+
+@functools.cache
+def classes() -> dict[str, ast.ClassDef]:
+    """The classes of the package by name."""
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in SOURCES]
+    return {node.name: node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+
+
+def inherits(name: str, tree: ast.Module) -> bool:
+    """Whether a method takes the place of one that a class of the package above its own has with a docstring."""
+    *above, method = name.split(".")
+    own = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and above and node.name == above[-1]]
+    return any(documents(base, method) for node in own for base in node.bases)
+
+
+def documents(base: ast.expr, method: str) -> bool:
+    """Whether a base class, or one above it, has a docstring for a method."""
+    node = classes().get(ast.unparse(base).rpartition(".")[2])
+    if node is None:
+        return False
+    own = [each for each in node.body if isinstance(each, ast.FunctionDef) and each.name == method]
+    return any(map(ast.get_docstring, own)) or any(documents(above, method) for above in node.bases)
 
 
 def test_what_counts_as_public():

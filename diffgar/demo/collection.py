@@ -56,8 +56,7 @@ def write_collection(
     caption_id, track_id, path (relative to the folder), caption, split, duration (s), named (the attributes that
     the caption names, joined by "|") and one column for each of ATTRIBUTES. What is there already is kept, so a
     killed run goes on; other sizes add tracks; of several processes one writes and the others wait. Raises
-    InputError for a folder of another version or seed.
-    num_workers: processes that render; 0 renders in this one.
+    InputError for a folder of another version or seed. num_workers: processes that render; 0 is this one.
     """
     folder, sizes = Path(folder), dict(zip(SPLITS, (num_train, num_validation, num_test), strict=True))
     for split, size in sizes.items():

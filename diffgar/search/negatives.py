@@ -61,13 +61,12 @@ def read_negatives(asked: str | Sequence[str] | Mapping[str, float] | None) -> l
 class Phrasebook:
     """What a collection calls things: the phrases of its captions, and the values of its tags.
 
-    tags: column → its values, such as {"drums": ["rock", "jazz"]}: the values of a column of that very name are
-    phrasings of it, "rock drums".
+    phrases: how often each is said, as `count_phrases` counts them. tags: column → its values, such as
+    {"drums": ["rock", "jazz"]}: the values of a column of that very name are phrasings of it, "rock drums".
     """
 
-    def __init__(self, captions: Iterable[str], tags: Mapping[str, Sequence[str]] | None = None):
-        self.phrases = Counter(phrase for caption in captions for phrase in phrases_of(caption))
-        self.tags = dict(tags or {})
+    def __init__(self, phrases: Mapping[str, int], tags: Mapping[str, Sequence[str]] | None = None):
+        self.phrases, self.tags = dict(phrases), dict(tags or {})
 
     def expand(self, typed: str) -> tuple[str, ...]:
         """The phrasings of a short negative, the most usual first; none where it says enough, or nothing has it.
@@ -90,6 +89,11 @@ class Phrasebook:
 
     def _tags(self, stems: list[str]) -> list[str]:
         return [v for name, values in self.tags.items() if [stem(name)] == stems for v in values if v != "none"]
+
+
+def count_phrases(captions: Iterable[str]) -> Counter[str]:
+    """How often captions say each of their phrases."""
+    return Counter(phrase for caption in captions for phrase in phrases_of(caption))
 
 
 def phrases_of(caption: str) -> list[str]:

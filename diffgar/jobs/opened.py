@@ -18,7 +18,7 @@ from diffgar.models.baselines import ContrastiveHeads
 from diffgar.models.diffusion.sampling import Sampler
 from diffgar.models.encoders.base import AudioEncoder, TextEncoder
 from diffgar.models.ldm import LatentDiffusion
-from diffgar.search.negatives import count_phrases
+from diffgar.search.negatives import count_phrases, usual
 
 
 @dataclass
@@ -28,7 +28,7 @@ class Opened:
     latents: `Card.encoding()` of the stores it was trained on, by "audio" and "text"; it is asked with no others.
     stores: the folders where those stores lay, which need not be there any more. The encoders are built when they are
     first used: a model that searches a finished library never loads its audio encoder.
-    phrases: how often its training captions say each phrase, and card: its model card, both of a published model.
+    phrases: how often its training captions say each usual phrase, and card: its model card; both of a published model.
     """
 
     name: str
@@ -67,8 +67,8 @@ class Opened:
 
     @cached_property
     def training_phrases(self) -> Mapping[str, int]:
-        """How often the captions that it was trained on say each phrase; {} where nothing tells."""
-        return count_phrases(self.training_captions) if self.phrases is None else self.phrases
+        """How often the captions that it was trained on say each of their usual phrases; {} where nothing tells."""
+        return usual(count_phrases(self.training_captions)) if self.phrases is None else self.phrases
 
     @cached_property
     def device(self) -> torch.device:

@@ -15,11 +15,11 @@ from diffgar.checkpoints import OTHER_VERSION, CheckpointError, is_trained
 from diffgar.commandline import CONFIG_ROOT
 from diffgar.dataloading.store.card import write_atomically
 from diffgar.evaluation.reports.versions import versions
-from diffgar.jobs.building import as_it_resolves, build, composed
+from diffgar.jobs.building import as_it_resolves, build, composed, plain
 from diffgar.jobs.opened import Opened, asked_in_words, open_trained, stores_of
 from diffgar.jobs.portable import NEEDED, portable, value_at
 from diffgar.jobs.saved import model_of
-from diffgar.jobs.trusted import foreign_packages, refuse_references, refuse_untrusted, resolved
+from diffgar.jobs.trusted import foreign_packages, refuse_references, refuse_untrusted
 from diffgar.models.encoders.pretrained.hub import is_hub_name
 from diffgar.publishing.card import PLACE, Facts, card_of
 from diffgar.publishing.encoders import Encoder, encoder_of, licence_of
@@ -30,27 +30,26 @@ from diffgar.publishing.results import results_of
 log = logging.getLogger(__name__)
 FORMAT = 1
 CONFIG, WEIGHTS, PHRASES, CARD = FILES
-MOST, LEAST = 5000, 2  # phrases that are published, and how often each is said
 
 
 def save_published(opened: Opened, folder: Path, license: str | None = None, results: Path | None = None) -> Path:
     """Write a model into a folder as it is published; returns the folder.
 
-    license, results: of a new card, as `Retriever.save_pretrained` has them. A card that lies there already is kept. Raises CheckpointError for a folder with a training.
+    license, results: of a new card, as `Retriever.save_pretrained` has them. A card that lies there already is kept.
+    Raises CheckpointError for a folder with a training.
     """
     if is_trained(folder):
         raise CheckpointError(f"{folder} holds a training; publish into a folder of its own: {folder}_published")
     config = portable(opened.config)
     usual = OmegaConf.merge(config, {"paths": OmegaConf.load(CONFIG_ROOT / "paths" / "default.yaml")})
     refuse_references(usual, opened.name)
-    resolved(usual, opened.name)
     weights = as_safetensors(opened.model.state_dict())
     content = {"format": FORMAT, "model_name": opened.name, "step": opened.step, "sha256": sha256(weights)}
     content |= {"latents": opened.latents, "versions": versions(), "config": OmegaConf.to_container(config)}
     card = opened.card or new_card(opened, usual, license, results)
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / WEIGHTS, weights)
-    write_atomically(folder / PHRASES, as_json(usual_phrases(opened)))
+    write_atomically(folder / PHRASES, as_json(opened.training_phrases))
     if (folder / CARD).is_file() and (folder / CARD).read_text(encoding="utf-8") != card:
         log.warning("%s was there and is kept as it is; delete it for a new card", folder / CARD)
     else:
@@ -80,7 +79,7 @@ def open_published(folder: Path, allow: Sequence[str] = (), step: int | str = "b
     if step not in ("best", "last", content["step"]):
         raise CheckpointError(f"{folder}: no step {step}; a published model has one, here {content['step']}")
     config = OmegaConf.create(content["config"])
-    config.paths = composed("extract_dataset").paths
+    config.paths = plain(composed("extract_dataset").paths)  # the reader's own, whatever they refer to
     refuse_untrusted(config, (allow,) if isinstance(allow, str) else allow, path)
     weights, phrases = read_tensors(folder / WEIGHTS, content["sha256"]), read_json(folder / PHRASES)
     model = asked_in_words(model_of(config, weights, folder / WEIGHTS), folder)
@@ -139,12 +138,6 @@ def encoder(config: DictConfig, kind: str) -> Encoder:
     """What the card says of the audio or the text encoder of a config."""
     part = config.encoder_pair[f"{kind}_encoder"]
     return encoder_of(str(part.get("_target_")), part.get("weights"))
-
-
-def usual_phrases(opened: Opened) -> dict[str, int]:
-    """The phrases that training captions share, the most usual first; one that is in a single caption is left out."""
-    shared = [(phrase, count) for phrase, count in opened.training_phrases.items() if count >= LEAST]
-    return dict(sorted(shared, key=lambda item: (-item[1], item[0]))[:MOST])
 
 
 def read_settings(path: Path) -> dict[str, Any]:

@@ -25,14 +25,28 @@ REFERENCE = re.compile(rf"\$\{{(?:\.*[A-Za-z_][\w.]*|oc\.env:(?:{'|'.join(VARIAB
 NAMES = ("name", "audio_name", "text_name")  # of stores' folders
 
 
-def refuse_references(config: DictConfig, source: object) -> None:
-    """Raises CheckpointError where a config refers to what is neither a key of its own nor one of `VARIABLES`."""
-    for key, value in leaves(OmegaConf.to_container(config, resolve=False)):
-        if isinstance(value, str) and "${" in without_references(value):
-            raise CheckpointError(
-                f"{source}: {key} is {value!r}, and a published config refers to its own keys and to the environment "
-                f"variables {', '.join(VARIABLES)} alone; write the value itself there"
-            )
+def refuse_references(config: DictConfig, source: object) -> dict[str, Any]:
+    """Each dotted key of a config with its resolved value.
+
+    Raises CheckpointError where a value refers to what is neither a key of the config nor one of `VARIABLES`, also
+    where it would once its references are replaced: `$${a}{oc.env:X}`, of an empty `a`.
+    """
+    written = dict(leaves(OmegaConf.to_container(config, resolve=False)))
+    for key, value in written.items():
+        refuse_reference(key, without_references(value), value, source)
+    values = dict(leaves(resolved(config, source)))
+    for key, value in values.items():
+        refuse_reference(key, value, value, source)
+    return values
+
+
+def refuse_reference(key: str, value: Any, shown: Any, source: object) -> None:
+    """Raises CheckpointError for a value that refers to anything."""
+    if isinstance(value, str) and "${" in value:
+        raise CheckpointError(
+            f"{source}: {key} is {shown!r}, and a published config refers to its own keys and to the environment "
+            f"variables {', '.join(VARIABLES)} alone; write the value itself there"
+        )
 
 
 def refuse_untrusted(config: DictConfig, allow: Sequence[str], source: object) -> None:
@@ -40,8 +54,7 @@ def refuse_untrusted(config: DictConfig, allow: Sequence[str], source: object) -
 
     allow: packages of the reader's own whose classes and functions may be built as well. source: named in the message.
     """
-    refuse_references(config, source)
-    for key, value in leaves(resolved(config, source)):
+    for key, value in refuse_references(config, source).items():
         last = key.rpartition(".")[2]
         if last == "_target_" and not is_built(key, value, allow, source):
             package = str(value).partition(".")[0]
@@ -93,9 +106,9 @@ def within(name: str, packages: Sequence[str]) -> bool:
     return any(name == package or name.startswith(f"{package}.") for package in packages)
 
 
-def without_references(text: str) -> str:
-    """A value as written with the references that are allowed taken out, the innermost first."""
-    while (shorter := REFERENCE.sub("·", text)) != text:
+def without_references(text: Any) -> Any:
+    """A text as written without the references that are allowed, the innermost first; other values as they are."""
+    while isinstance(text, str) and (shorter := REFERENCE.sub("·", text)) != text:
         text = shorter
     return text
 

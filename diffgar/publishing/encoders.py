@@ -55,7 +55,7 @@ def encoder_of(target: str, weights: object) -> Encoder:
     known = next((each for each in ENCODERS if name in each.classes and re.fullmatch(each.weights, file)), None)
     if known is None:
         return Encoder((name,), file, f"{name} with `{file}`" if file else name)
-    return replace(known, weights=file)
+    return replace(known, weights=str(weights) if known.whence == FETCHED else file)
 
 
 def licence_of(encoders: list[Encoder]) -> str:

@@ -61,10 +61,7 @@ def refusals(repo: str, what: str) -> Iterator[None]:
     except HFValidationError as error:
         raise HubError(f"{repo!r} is no name of a hub's model: write owner/model") from error
     except (OfflineModeIsEnabled, LocalEntryNotFoundError) as error:
-        why = (
-            "HF_HUB_OFFLINE is set: unset it" if is_offline() else "the hub cannot be reached: try again with a network"
-        )
-        raise HubError(f"{repo} {what}, and is not in the hub's cache here; {why}") from error
+        raise HubError(f"{repo} {what}, and is not in the hub's cache here; {why_absent(error)}") from error
     except GatedRepoError as error:
         raise HubError(
             f"{repo} {what}: the hub gives it to those alone who have asked its owner; ask there, then hf auth login"
@@ -77,9 +74,7 @@ def refusals(repo: str, what: str) -> Iterator[None]:
             "hf auth login"
         ) from error
     except HfHubHTTPError as error:
-        status = error.response.status_code
-        login = "; log in with hf auth login, as one who may do that" if status in (401, 403) else "; try again later"
-        raise HubError(f"{repo} {what}: the hub answered with status {status}{login}") from error
+        raise HubError(f"{repo} {what}: {answer_of(error.response.status_code)}") from error
     except OSError as error:  # of the network, whichever library the hub's client is built on, or of the disk
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise HubError(
@@ -87,8 +82,19 @@ def refusals(repo: str, what: str) -> Iterator[None]:
         ) from error
 
 
-def is_offline() -> bool:
-    """Whether the hub's client was told not to ask."""
+def why_absent(error: Exception) -> str:
+    """Why the hub was not asked, or did not answer, and the way out."""
     from huggingface_hub import constants
+    from huggingface_hub.errors import HfHubHTTPError
 
-    return constants.HF_HUB_OFFLINE
+    if constants.HF_HUB_OFFLINE:
+        return "HF_HUB_OFFLINE is set: unset it"
+    if isinstance(error.__cause__, HfHubHTTPError):
+        return answer_of(error.__cause__.response.status_code)
+    return "the hub cannot be reached: try again with a network"
+
+
+def answer_of(status: int) -> str:
+    """What an HTTP status of the hub means to a person."""
+    remedy = "log in with hf auth login as one who may do that" if status in (401, 403) else "try again later"
+    return f"the hub answered with status {status}; {remedy}"

@@ -96,6 +96,15 @@ def count_phrases(captions: Iterable[str]) -> Counter[str]:
     return Counter(phrase for caption in captions for phrase in phrases_of(caption))
 
 
+def usual(phrases: Mapping[str, int], most: int = 5000, least: int = 2) -> dict[str, int]:
+    """The phrases that are said `least` times or more, the `most` usual ones first: what is told of training captions.
+
+    A phrase that is said once may be a whole caption, which is not for others to read.
+    """
+    shared = [(phrase, count) for phrase, count in phrases.items() if count >= least]
+    return dict(sorted(shared, key=lambda item: (-item[1], item[0]))[:most])
+
+
 def phrases_of(caption: str) -> list[str]:
     """The phrases of a caption that say what is there.
 

@@ -29,7 +29,7 @@ class Encoder:
 
 
 ENCODERS = (
-    Encoder(("DemoAudioEncoder", "DemoTextEncoder"), "", "the demo's", "mit", PACKAGED, english=True),
+    Encoder(("DemoAudioEncoder", "DemoTextEncoder"), "", "the demo's encoder pair", "mit", PACKAGED, english=True),
     Encoder(
         ("ClapAudioEncoder", "ClapTextEncoder"),
         r"music_audioset_epoch_15_esc_90\.14\.pt",

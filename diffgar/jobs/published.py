@@ -95,11 +95,12 @@ def open_named(
     folder = Path(name).expanduser()
     if is_trained(folder):
         return open_trained(folder, step)
-    if may_be_the_hubs(str(name)):
+    if downloaded := may_be_the_hubs(str(name)):
         folder = download(str(name), revision, token)
     if (folder / CONFIG).is_file():
         return open_published(folder, allow, step)
-    raise CheckpointError(f"{name}: no trained model in this folder; train one with train_ldm.py, or name another")
+    where = "on the hub under this name" if downloaded else "in this folder"
+    raise CheckpointError(f"{name}: no trained model {where}; train one with train_ldm.py, or name another")
 
 
 def may_be_the_hubs(name: str) -> bool:

@@ -25,17 +25,16 @@ REFERENCE = re.compile(rf"\$\{{(?:\.*[A-Za-z_][\w.]*|oc\.env:(?:{'|'.join(VARIAB
 NAMES = ("name", "audio_name", "text_name")  # of stores' folders
 
 
-def refuse_references(config: DictConfig, source: object) -> dict[str, Any]:
-    """Each dotted key of a config with its resolved value.
+def refuse_references(config: DictConfig, source: object) -> list[tuple[str, Any]]:
+    """The dotted key and the resolved value of each leaf of a config; a key with a dot in it can be there twice.
 
     Raises CheckpointError where a value refers to what is neither a key of the config nor one of `VARIABLES`, also
     where it would once its references are replaced: `$${a}{oc.env:X}`, of an empty `a`.
     """
-    written = dict(leaves(OmegaConf.to_container(config, resolve=False)))
-    for key, value in written.items():
+    for key, value in leaves(OmegaConf.to_container(config, resolve=False)):
         refuse_reference(key, without_references(value), value, source)
-    values = dict(leaves(resolved(config, source)))
-    for key, value in values.items():
+    values = list(leaves(resolved(config, source)))
+    for key, value in values:
         refuse_reference(key, value, value, source)
     return values
 
@@ -54,15 +53,14 @@ def refuse_untrusted(config: DictConfig, allow: Sequence[str], source: object) -
 
     allow: packages of the reader's own whose classes and functions may be built as well. source: named in the message.
     """
-    for key, value in refuse_references(config, source).items():
-        last = key.rpartition(".")[2]
-        if last == "_target_" and not is_built(key, value, allow, source):
+    for key, value in refuse_references(config, source):
+        if key.rpartition(".")[2] == "_target_" and not is_built(key, value, allow, source):
             package = str(value).partition(".")[0]
             raise CheckpointError(
                 f"{source}: {key} is {value!r}, which is not built for a model from elsewhere; if you trust the model "
                 f"and that package: Retriever.from_pretrained(…, allow=({package!r},))"
             )
-        if last in NAMES and not (value is None or re.fullmatch(r"[\w-][\w.-]*", str(value))):
+        if set(NAMES) & set(key.split(".")) and not (value is None or re.fullmatch(r"[\w-][\w.-]*", str(value))):
             raise CheckpointError(
                 f"{source}: {key} is {value!r}; it names a folder of latents: one word without a slash"
             )

@@ -69,6 +69,16 @@ def test_a_target_that_is_composed_of_parts_is_seen_whole():
         refuse({"part": "os", "a": {"_target_": "${part}.system"}})
 
 
+def test_a_key_with_a_dot_hides_nothing():
+    ours = "diffgar.models.ldm.LatentDiffusion"
+    for config in (
+        {"a": {"_target_": "os.system"}, "a._target_": ours},
+        {"a._target_": ours, "a": {"_target_": "os.system"}},
+    ):
+        with pytest.raises(CheckpointError, match="a._target_ is 'os.system'"):
+            refuse(config)
+
+
 def test_an_allowed_package_is_that_package_alone():
     assert may_be_built("own_package.Own", ["own_package"])
     assert not may_be_built("own_package.Own", ["own"])
@@ -112,5 +122,6 @@ def test_no_value_reads_another_variable_of_the_readers_environment(value, monke
 @pytest.mark.parametrize("name", ["../other", "/root", "a/b", "a\\b", "..", ""])
 def test_a_name_of_a_store_is_no_way_out_of_its_folder(name):
     refuse({"encoder_pair": {"audio_name": "clap_htsat-base.2"}})
-    with pytest.raises(CheckpointError, match="audio_name is .*one word without a slash"):
-        refuse({"encoder_pair": {"audio_name": name}})
+    for value in (name, {"x": name}):
+        with pytest.raises(CheckpointError, match="audio_name.* is .*one word without a slash"):
+            refuse({"encoder_pair": {"audio_name": value}})

@@ -96,7 +96,9 @@ def test_a_name_that_the_hub_does_not_know_and_a_model_of_another_package_are_re
             HubError, match="no such folder here, and the hub has no such model, or a private one, which"
         ):
             Retriever.from_pretrained("someone/small")
-        with pytest.raises(CheckpointError, match="someone/other: no trained model"):
+        with pytest.raises(
+            CheckpointError, match="someone/other: no trained model on the hub under this name; train one"
+        ):
             Retriever.from_pretrained("someone/other")
 
 

@@ -15,7 +15,7 @@ from diffgar.dataloading.store.reader import Store
 from diffgar.search.errors import SearchError
 from diffgar.search.hits import Hit, Hits
 from diffgar.search.moments import SMOOTH_SECONDS, best_moment, timeline
-from diffgar.search.negatives import Phrasebook, tags_of
+from diffgar.search.negatives import Phrasebook, count_phrases, tags_of
 from diffgar.search.places import means_of
 
 if TYPE_CHECKING:
@@ -78,8 +78,8 @@ class Library:
     @cached_property
     def phrasebook(self) -> Phrasebook:
         """What the collection's captions and tags call things; without captions, what the training's did."""
-        captions = [caption for several in self.captions.values() for caption in several]
-        return Phrasebook(captions or self.retriever.opened.training_captions, tags_of(self.tracks))
+        own = count_phrases(caption for several in self.captions.values() for caption in several)
+        return Phrasebook(own or self.retriever.opened.training_phrases, tags_of(self.tracks))
 
     @cached_property
     def positions(self) -> dict[str, int]:

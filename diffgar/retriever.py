@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from diffgar.checkpoints import CheckpointError, is_trained
 from diffgar.dataloading.store.card import Card
 from diffgar.dataloading.store.reader import Store
-from diffgar.jobs.opened import Opened, open_trained
+from diffgar.jobs.opened import Opened
+from diffgar.jobs.published import open_named, push, save_published
 from diffgar.library import Library
 from diffgar.models.baselines import ContrastiveHeads
 from diffgar.models.encoders.base import pool
@@ -42,16 +42,45 @@ class Retriever:
         self.opened = opened
 
     @classmethod
-    def from_pretrained(cls, name: str | Path, step: int | str = "best") -> "Retriever":
+    def from_pretrained(
+        cls,
+        name: str | Path,
+        step: int | str = "best",
+        *,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        allow: Sequence[str] = (),
+    ) -> "Retriever":
         """A training folder, a folder of `save_pretrained`, or the id of one on the Hugging Face hub.
 
-        step: of a training folder, a number, `best` (by validation) or `last`. Raises CheckpointError for a model that
-        is not there, damaged, or of another version.
+        step: of a training folder, a number, `best` (by validation) or `last`. revision, token: of the hub. allow:
+        packages whose classes a published model may use beside ours; they are not installed for it. Raises
+        CheckpointError for a model that is not there, damaged, of another version, or of classes that are not allowed.
         """
-        folder = Path(name).expanduser()
-        if is_trained(folder):
-            return cls(open_trained(folder, step))
-        raise CheckpointError(f"{name}: no trained model in this folder; train one with train_ldm.py, or name another")
+        return cls(open_named(name, step, allow, revision, token))
+
+    def save_pretrained(
+        self, folder: str | Path, *, license: str | None = None, results: str | Path | None = None
+    ) -> Path:
+        """Write `config.json`, `model.safetensors`, `phrases.json` and a model card, `README.md`; returns the folder.
+
+        license: of the weights, by default MIT, or that of an encoder which asks for more. results: the folder whose
+        results the card shows, by default that of the model's config. A card that is there already is kept as it is,
+        and so is the card of a model that was loaded from such a folder. Raises CheckpointError for a training folder.
+        """
+        return save_published(
+            self.opened, Path(folder).expanduser(), license, None if results is None else Path(results)
+        )
+
+    def push_to_hub(
+        self, repo_id: str, *, private: bool | None = None, token: str | bool | None = None, license: str | None = None
+    ) -> str:
+        """Upload what `save_pretrained` writes to the Hugging Face hub, and return its URL.
+
+        A model that was loaded from a published folder keeps the card there, as you completed it. private: of a
+        repository that is new. token: by default that of `hf auth login`. Raises HubError where the hub refuses.
+        """
+        return push(self.opened, repo_id, private, token, license)
 
     def encode_query(
         self,

@@ -27,9 +27,10 @@ from diffgar.commandline.composing import compose
 from diffgar.demo.encoder import WEIGHTS
 from diffgar.evaluation.reports.layout import STYLE
 from diffgar.evaluation.reports.paper import PUBLISHED
+from diffgar.publishing.card import TEMPLATE
 
 site = Path(sys.argv[1])
-for path in (Path(diffgar.__file__), CONFIG_ROOT, WEIGHTS, PUBLISHED, STYLE):
+for path in (Path(diffgar.__file__), CONFIG_ROOT, WEIGHTS, PUBLISHED, STYLE, TEMPLATE):
     assert path.exists() and path.is_relative_to(site), path
 assert messages.is_ours(Path(diffgar.__file__)) and not messages.is_ours(site / "another.py")
 cfg = compose("train_ldm/model/encoder_pair/demo/unet/train_ldm_sample_pred_small", ["objective=epsilon"])

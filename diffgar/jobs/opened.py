@@ -18,6 +18,7 @@ from diffgar.models.baselines import ContrastiveHeads
 from diffgar.models.diffusion.sampling import Sampler
 from diffgar.models.encoders.base import AudioEncoder, TextEncoder
 from diffgar.models.ldm import LatentDiffusion
+from diffgar.search.negatives import count_phrases, usual
 
 
 @dataclass
@@ -27,6 +28,7 @@ class Opened:
     latents: `Card.encoding()` of the stores it was trained on, by "audio" and "text"; it is asked with no others.
     stores: the folders where those stores lay, which need not be there any more. The encoders are built when they are
     first used: a model that searches a finished library never loads its audio encoder.
+    phrases: how often its training captions say each usual phrase, and card: its model card; both of a published model.
     """
 
     name: str
@@ -36,6 +38,8 @@ class Opened:
     latents: Mapping[str, Mapping[str, Any]]
     stores: Mapping[str, Path]
     config: DictConfig
+    phrases: Mapping[str, int] | None = None
+    card: str | None = None
 
     @property
     def pair(self) -> str:
@@ -60,6 +64,11 @@ class Opened:
             return []
         rows = pd.read_parquet(path, columns=["caption", "split"])
         return list(rows["caption"][rows["split"] == "train"])
+
+    @cached_property
+    def training_phrases(self) -> Mapping[str, int]:
+        """How often the captions that it was trained on say each of their usual phrases; {} where nothing tells."""
+        return usual(count_phrases(self.training_captions)) if self.phrases is None else self.phrases
 
     @cached_property
     def device(self) -> torch.device:

@@ -125,7 +125,14 @@ def load_model(folder: Path, step: int) -> LatentDiffusion | ContrastiveHeads:
     Raises CheckpointError where the checkpoint is damaged or does not fit this version of the code.
     """
     config, path = read_config(Path(folder) / "config.yaml"), intact(folder, step)
-    weights = read_weights(path)
+    return model_of(config, read_weights(path), path)
+
+
+def model_of(config: DictConfig, weights: dict[str, torch.Tensor], path: Path) -> LatentDiffusion | ContrastiveHeads:
+    """The module of a config with these weights, in eval mode on the device there is. path: where they were read.
+
+    Raises CheckpointError where they do not fit this version of the code.
+    """
     try:
         constants = {name: torch.zeros_like(weights[name]) for name in ("latent_mean", "latent_std", "null_text")}
         model = build(config.module, **constants, num_frames=int(weights["frames"]))
@@ -133,10 +140,10 @@ def load_model(folder: Path, step: int) -> LatentDiffusion | ContrastiveHeads:
         raise CheckpointError(f"{path} has no {error}; {OTHER_VERSION}") from error
     except Exception as error:
         if isinstance(error.__cause__ or error, TypeError | ImportError):  # an argument or class that is no more
-            raise CheckpointError(f"{folder}: its module cannot be built ({error}); {OTHER_VERSION}") from error
+            raise CheckpointError(f"{path.parent}: its module cannot be built ({error}); {OTHER_VERSION}") from error
         raise
     if not isinstance(model, LatentDiffusion | ContrastiveHeads):
-        raise CheckpointError(f"{folder} holds a {type(model).__name__}, which makes no queries; name another model")
+        raise CheckpointError(f"{path.parent} holds a {type(model).__name__}, which makes no queries; name another")
     refuse_other_tensors(path, weights, model.state_dict())
     model.load_state_dict(weights)
     device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -71,13 +71,12 @@ def checked(negative: Negative) -> Negative:
 class Phrasebook:
     """What a collection calls things: the phrases of its captions, and the values of its tags.
 
-    tags: column → its values, such as {"drums": ["rock", "jazz"]}: the values of a column of that very name are
-    phrasings of it, "rock drums".
+    phrases: how often each is said, as `count_phrases` counts them. tags: column → its values, such as
+    {"drums": ["rock", "jazz"]}: the values of a column of that very name are phrasings of it, "rock drums".
     """
 
-    def __init__(self, captions: Iterable[str], tags: Mapping[str, Sequence[str]] | None = None):
-        self.phrases = Counter(phrase for caption in captions for phrase in phrases_of(caption))
-        self.tags = dict(tags or {})
+    def __init__(self, phrases: Mapping[str, int], tags: Mapping[str, Sequence[str]] | None = None):
+        self.phrases, self.tags = dict(phrases), dict(tags or {})
 
     def expand(self, typed: str) -> tuple[str, ...]:
         """The phrasings of a short negative, the most usual first; none where it says enough, or nothing has it.
@@ -100,6 +99,20 @@ class Phrasebook:
 
     def _tags(self, stems: list[str]) -> list[str]:
         return [v for name, values in self.tags.items() if [stem(name)] == stems for v in values if v != "none"]
+
+
+def count_phrases(captions: Iterable[str]) -> Counter[str]:
+    """How often captions say each of their phrases."""
+    return Counter(phrase for caption in captions for phrase in phrases_of(caption))
+
+
+def usual(phrases: Mapping[str, int], most: int = 5000, least: int = 2) -> dict[str, int]:
+    """The phrases that are said `least` times or more, the `most` usual ones first: what is told of training captions.
+
+    A phrase that is said once may be a whole caption, which is not for others to read.
+    """
+    shared = [(phrase, count) for phrase, count in phrases.items() if count >= least]
+    return dict(sorted(shared, key=lambda item: (-item[1], item[0]))[:most])
 
 
 def phrases_of(caption: str) -> list[str]:

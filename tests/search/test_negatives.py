@@ -5,7 +5,7 @@ import pytest
 
 from diffgar.search.edits import Edit, read_edit
 from diffgar.search.errors import SearchError
-from diffgar.search.negatives import Negative, Phrasebook, phrases_of, read_negatives, tags_of
+from diffgar.search.negatives import Negative, Phrasebook, count_phrases, phrases_of, read_negatives, tags_of, usual
 
 CAPTIONS = [
     "A slow piece with jazz drums and piano solo.",
@@ -27,13 +27,13 @@ def test_a_caption_has_the_phrases_that_say_what_is_there():
 
 
 def test_a_short_word_stands_for_what_the_captions_call_it_the_most_usual_first():
-    expanded = Phrasebook(CAPTIONS).expand("drums")
+    expanded = Phrasebook(count_phrases(CAPTIONS)).expand("drums")
     assert expanded[1:] == ("jazz drums", "drum machine", "rock drums")  # twice, then once each, by name
     assert expanded[0] == "jazz drums, drum machine, rock drums"
 
 
 def test_a_word_that_is_usually_said_just_so_and_a_long_negative_stay_as_they_are():
-    book = Phrasebook(CAPTIONS)
+    book = Phrasebook(count_phrases(CAPTIONS))
     assert book.expand("strings") == ()
     assert book.expand("jazz drums") == () and book.expand("a jazz trio with brushes") == ()
     assert book.expand("trombone") == () and book.expand("") == ()
@@ -41,8 +41,8 @@ def test_a_word_that_is_usually_said_just_so_and_a_long_negative_stay_as_they_ar
 
 def test_the_values_of_a_tag_of_that_name_come_first():
     tags = {"drums": ["rock", "none", "latin"], "mood": ["calm"]}
-    assert Phrasebook([], tags).expand("drum") == ("rock drum, latin drum", "rock drum", "latin drum")
-    assert Phrasebook(CAPTIONS, {"bass": ["upright bass"]}).expand("bass")[1] == "upright bass"
+    assert Phrasebook({}, tags).expand("drum") == ("rock drum, latin drum", "rock drum", "latin drum")
+    assert Phrasebook(count_phrases(CAPTIONS), {"bass": ["upright bass"]}).expand("bass")[1] == "upright bass"
 
 
 def test_tags_are_columns_of_text_with_few_values():
@@ -94,3 +94,9 @@ def test_what_is_no_negative_is_told(asked):
 )
 def test_an_edit_is_taken_apart(typed, wanted, unwanted):
     assert read_edit(typed) == Edit(wanted, unwanted)
+
+
+def test_the_usual_phrases_are_those_said_twice_the_most_usual_first():
+    counted = count_phrases(["Jazz drums, a bass.", "Jazz drums, a secret.", "A bass, jazz drums."])
+    assert usual(counted) == {"jazz drums": 3, "bass": 2}
+    assert list(usual(counted)) == ["jazz drums", "bass"] and usual(counted, most=1) == {"jazz drums": 3}

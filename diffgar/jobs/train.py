@@ -1,6 +1,7 @@
 """The job of train_ldm.py: prepare the demo where it is asked for, train what is not trained yet, evaluate."""
 
 import logging
+import shlex
 import warnings
 from functools import partial
 from pathlib import Path
@@ -63,6 +64,8 @@ def run(cfg: DictConfig) -> None:
             reports.show(*written)
         else:
             retrieval.evaluate(cfg)
+    if not cfg.publish:  # what is published is an encoder pair, not a model that is searched with
+        print(f'search it    python search.py "a slow piano piece" --model {shlex.quote(str(folder))}')
 
 
 def is_finished(cfg: DictConfig, folder: Path) -> bool:

@@ -1,6 +1,6 @@
 """The Python door: a trained model that encodes captions and audio, indexes collections and searches them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from diffgar.search.encoding import encode_audio
 from diffgar.search.errors import SearchError
 from diffgar.search.hits import Hits
 from diffgar.search.indexing import OPTIONS, captions_beside, check_latents, open_source
-from diffgar.search.negatives import read_negatives
+from diffgar.search.negatives import Asked, read_negatives
 from diffgar.search.question import Question
 from diffgar.search.steering import vector_steering_of
 
@@ -56,7 +56,7 @@ class Retriever:
     def encode_query(
         self,
         captions: str | Sequence[str],
-        negatives: str | Sequence[str] | Mapping[str, float] | None = None,
+        negatives: Asked = None,
         **asked: Any,
     ) -> Tensor:
         """Unit vectors (Q, D) of captions, or (D,) of one, on the CPU, to be compared with `encode_document`'s.

@@ -52,7 +52,11 @@ class Asking:
         found = read_negatives(self.question.negative) + [Negative(typed) for typed in edit.unwanted]
         if not self.question.expand:
             return found
-        return [replace(negative, phrasings=self.library.phrasebook.expand(negative.typed)) for negative in found]
+        return [each if each.phrasings else replace(each, phrasings=self.expanded(each.typed)) for each in found]
+
+    def expanded(self, typed: str) -> tuple[str, ...]:
+        """The phrasings of a short negative in the library's captions and tags."""
+        return self.library.phrasebook.expand(typed)
 
     def bench(self, like: Likeness | None, edit: Edit, negatives: list[Negative]) -> SearchBench:
         """The queries to start from, edited, and what they are to be steered away from."""

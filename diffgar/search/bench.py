@@ -28,7 +28,8 @@ from diffgar.text_states import TextStates
 class CaptionSource:
     """Captions (Q) in the place of a text store: each has a number, which its noise follows.
 
-    numbers: by default a hash of each caption, so that the same caption has the same query in any batch.
+    numbers: by default a hash of each caption, so that the same caption has the same query in any batch. Raises
+    SearchError where two captions have one number, or where there are not as many as captions.
     """
 
     purpose: ClassVar[str] = "caption"
@@ -37,6 +38,9 @@ class CaptionSource:
         self.captions, self.states = list(captions), encode_captions(opened, captions)
         self.numbers = np.array([number_of(each) for each in captions] if numbers is None else numbers)
         self.positions = {number: position for position, number in enumerate(self.numbers.tolist())}
+        told_apart = len(self.positions) == len(set(zip(self.numbers.tolist(), self.captions, strict=False)))
+        if len(self.numbers) != len(self.captions) or not told_apart:
+            raise SearchError(f"{len(self.captions)} captions have the numbers {numbers}; give each one of its own")
 
     def padded(self, numbers: np.ndarray) -> TextStates:
         """The text states of the captions with these numbers, as a text store gives those of its rows."""

@@ -141,7 +141,7 @@ def test_phrasings_are_said_once_for_each_value_and_averaged_for_each_pair():
     expected = torch.tensor([[0.5**0.5, 0.5**0.5], [1, 0], [0.5**0.5, 0.5**0.5]])
     torch.testing.assert_close(negatives.embeddings, expected)
     torch.testing.assert_close(negatives.of_pairs(negatives.states.embedding.expand(2, -1, -1))[1], expected)
-    assert negatives.steer(1.0, "compose").text.hidden_states.flatten(1).tolist() == [[2, 1], [1, 0], [2, 1]]
+    assert negatives.steer(1.0, "compose").negatives[0][0].hidden_states.flatten(1).tolist() == [[2, 1], [1, 0], [2, 1]]
     text = negatives.padded(negatives.positions[1:])
     assert text.hidden_states.flatten(1).tolist() == [[0, 1], [1, 0]] and text.mask.all()
 

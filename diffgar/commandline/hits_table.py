@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 WIDEST = 100  # columns
 TRACK = 36  # columns of a track's name beside captions
-NUMBERS = 26  # columns of the rest of a row: rank, percentile, moment and the space between
+NUMBERS = 27  # columns of rank, percentile and moment, with the space between
 
 
 def print_hits(library: "Library", hits: "Hits") -> None:
@@ -41,13 +41,13 @@ def expansions(hits: "Hits") -> list[str]:
 def table_of(hits: "Hits", width: int) -> list[str]:
     """The lines of a table, its header first; where no hit has a caption, names have that column's room."""
     captioned = any(hit.caption for hit in hits)
-    room = min(TRACK, (width - NUMBERS) // 2) if captioned else width - NUMBERS
-    names = [cut_middle(printable(hit.track_id), room) for hit in hits]
+    room = max(8, width - NUMBERS)
+    names = [cut_middle(printable(hit.track_id), min(TRACK, room // 2) if captioned else room) for hit in hits]
     longest = max([cell_len(name) for name in (*names, "track")])
     lines = [f"rank  percentile  {pad('track', longest)}       at" + ("  caption" if captioned else "")]
     for hit, name in zip(hits, names, strict=True):
         line = f"{hit.rank:4}  {hit.percentile:10.2f}  {pad(name, longest)}  {clock(hit.seconds):>7}"
-        caption = cut_end(printable(hit.caption or ""), width - cell_len(line) - 2)
+        caption = cut_end(printable(hit.caption or ""), max(1, width - cell_len(line) - 2))
         lines.append(f"{line}  {caption}".rstrip())
     return lines
 

@@ -9,6 +9,7 @@ from pages import ROOT
 
 from diffgar.commandline import CommandError
 from diffgar.commandline.search_words import read
+from diffgar.search.question import Question
 
 
 def test_the_command_of_the_issue_is_read(tmp_path):
@@ -19,8 +20,6 @@ def test_the_command_of_the_issue_is_read(tmp_path):
 
 
 def test_what_is_not_typed_is_the_questions_own_default():
-    from diffgar.search.question import Question
-
     assert Question(**read("", ["piano"]).question) == Question()
 
 

@@ -16,7 +16,7 @@ from diffgar.library import Library
 from diffgar.models.baselines import ContrastiveHeads
 from diffgar.models.encoders.base import pool
 from diffgar.search.asking import Asking
-from diffgar.search.bench import Asker, CaptionBench, CaptionSource
+from diffgar.search.bench import Asker, CaptionBench, TypedCaptions
 from diffgar.search.encoding import encode_audio
 from diffgar.search.errors import SearchError
 from diffgar.search.hits import Hits
@@ -67,7 +67,7 @@ class Retriever:
         question = Question(negative=negatives, **asked)
         several = [captions] if isinstance(captions, str) else list(captions)
         asker = Asker(self.opened, replace(self.opened.sampler, **question.sampling()), question.seed)
-        source = CaptionSource(self.opened, several, question.numbers)
+        source = TypedCaptions(self.opened, several, question.numbers)
         bench = CaptionBench(asker, source, read_negatives(question.negative))
         queries = bench.plain()[0]
         if bench.negatives:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from diffgar.evaluation.control.answers import Answer
 from diffgar.jobs.opened import Opened
-from diffgar.search.bench import Asker, CaptionBench, CaptionSource, SearchBench, VectorBench
+from diffgar.search.bench import Asker, CaptionBench, SearchBench, TypedCaptions, VectorBench
 from diffgar.search.edits import Edit, between, read_edit
 from diffgar.search.hits import Hit, Hits
 from diffgar.search.likeness import Likeness, inverted
@@ -63,7 +63,7 @@ class Asking:
         question, index = self.question, self.library.index
         asker = Asker(self.opened, replace(self.opened.sampler, **question.sampling()), question.seed)
         if like is None:
-            captions = CaptionSource(self.opened, self.captions or [], question.numbers)
+            captions = TypedCaptions(self.opened, self.captions or [], question.numbers)
             bench: SearchBench = CaptionBench(asker, captions, negatives, index)
         else:
             bench = VectorBench(asker, like.vector, negatives, index)
@@ -72,7 +72,7 @@ class Asking:
         if question.editing == "inversion":
             edited = inverted(self.opened, like, edit.wanted, question.edit_strength)
         else:
-            target = asker.queries(CaptionSource(self.opened, [edit.wanted]))[0]  # (1, D)
+            target = asker.queries(TypedCaptions(self.opened, [edit.wanted]))[0]  # (1, D)
             edited = between(bench.plain()[0], target, question.edit_strength)
         return VectorBench(asker, edited, negatives, index)
 

@@ -4,6 +4,7 @@ import gc
 import io
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -109,4 +110,5 @@ def test_what_is_piped_is_plain_and_as_wide_as_a_table_may_be(there):
 def test_a_training_names_the_command_that_searches(small_demo, monkeypatch):
     monkeypatch.chdir(small_demo)
     last = invoke("train_ldm.py", *SMALL, "~task", *places(Path())).splitlines()[-1]
-    assert last == 'search it    python search.py "a slow piano piece" --model checkpoints/demo'
+    assert last == "        python search.py 'a slow piano piece' --model checkpoints/demo"
+    assert not shell(search.main, *shlex.split(last)[2:])[0]

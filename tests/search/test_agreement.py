@@ -41,7 +41,7 @@ def test_a_search_steers_to_the_shares_and_recalls_of_the_table(report, library,
     strength = None if method == "plain" else METHODS[method][0]
     found = []
     for seed in SEEDS:
-        for pair in report["extra"]["pairs"]:
+        for pair in report.extra["pairs"]:
             attribute, value = said[pair["negative"]]
             negative = Negative(pair["negative"], phrasings=tuple(phrasings(attribute, value)))
             steered = {} if strength is None else {"negative": negative, "method": method, "strength": strength}
@@ -49,6 +49,6 @@ def test_a_search_steers_to_the_shares_and_recalls_of_the_table(report, library,
             has = np.mean([pool.tracks[attribute].iloc[hit.position] == value for hit in hits])
             found.append((100 * has, 100 * any(hit.track_id == track[pair["caption_id"]] for hit in hits)))
     share, recall = np.mean(found, axis=0)
-    [row] = [metrics for name, metrics in report["rows"].items() if name.split(" ")[0] == method]
-    assert share == pytest.approx(row["share@10"]["mean"], abs=1e-9)
-    assert recall == pytest.approx(row["R@10"]["mean"], abs=1e-9)
+    [row] = [metrics for system, metrics in report.rows.items() if system.name == method]
+    assert share == pytest.approx(row["share@10"].mean, abs=1e-9)
+    assert recall == pytest.approx(row["R@10"].mean, abs=1e-9)

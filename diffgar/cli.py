@@ -36,11 +36,9 @@ def main(config_name: str, flags: tuple[str, ...] = ()) -> Callable:
             if {"--help", "-h"} & set(sys.argv[1:]):
                 print(usage(sys.modules[run.__module__].__doc__ or "", flags, config_name))
                 return
-            for stream in (sys.stdout, sys.stderr):
-                if hasattr(stream, "reconfigure"):
-                    stream.reconfigure(errors="replace")  # a terminal without ± costs a letter, not the program
-            asked = os.environ.get(FULL)
-            with errors_as_sentences(asked, config_name):
+            forgive_letters()
+            asked, known = os.environ.get(FULL), functools.partial(known_config, config_name)
+            with errors_as_sentences(asked, known):
                 typed = read(sys.argv[1:], flags)
                 register_tasks(typed.places)
                 line, nulls = without_nulls(typed, config_name)
@@ -51,7 +49,7 @@ def main(config_name: str, flags: tuple[str, ...] = ()) -> Callable:
                 def job(cfg: DictConfig) -> object:
                     sys.argv[1:] = typed.words  # what Lightning starts its further processes with
                     leave_out(cfg, nulls)
-                    return checked(run, cfg, asked, config_name)
+                    return checked(run, cfg, asked, known)
 
                 with variable(FULL, "1"):  # Hydra hands its errors on, instead of printing them
                     script(job)()
@@ -61,18 +59,28 @@ def main(config_name: str, flags: tuple[str, ...] = ()) -> Callable:
     return decorate
 
 
-def checked(run: Callable, cfg: DictConfig, asked: str | None, config_name: str) -> object:
+def forgive_letters() -> None:
+    """Let a terminal without ± cost a letter, not the program."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+
+
+def checked(run: Callable, cfg: DictConfig, asked: str | None, known: Callable[[], DictConfig | None]) -> object:
     """Run a job on checked values. A sweep's errors stay errors: the launcher and a cluster have to see them."""
     sweep = HydraConfig.get().mode == RunMode.MULTIRUN
-    with variable(FULL, asked), contextlib.nullcontext() if sweep else errors_as_sentences(asked, config_name):
+    with variable(FULL, asked), contextlib.nullcontext() if sweep else errors_as_sentences(asked, known):
         check_values(cfg, HydraConfig.get())
         threads.limit()
         return run(cfg)
 
 
 @contextlib.contextmanager
-def errors_as_sentences(asked: str | None, config_name: str) -> Iterator[None]:
-    """End the program: with a line for what a user can mend and for Ctrl-C, with a traceback for what is our fault."""
+def errors_as_sentences(asked: str | None, known: Callable[[], DictConfig | None]) -> Iterator[None]:
+    """End the program: with a line for what a user can mend and for Ctrl-C, with a traceback for what is our fault.
+
+    asked: FULL's value. known: makes the config of this command line without what was refused, where there is one.
+    """
     try:
         yield
     except (KeyboardInterrupt, SystemExit) as stop:
@@ -83,7 +91,7 @@ def errors_as_sentences(asked: str | None, config_name: str) -> Iterator[None]:
     except Exception as error:
         if asked == "1":
             raise
-        text = sentence(error, functools.partial(known_config, config_name))
+        text = sentence(error, known)
         behind = error.__traceback__ and error.__traceback__.tb_next  # without this function
         told = traceback.format_exception(type(error), error, behind)
         print(text or "".join(told).rstrip(), file=sys.stderr)

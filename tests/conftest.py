@@ -5,6 +5,7 @@ import os
 import random
 import socket
 import zlib
+from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -73,3 +74,15 @@ def no_network():
         patch.setattr(socket.socket, "connect", guarded_connect)
         patch.setattr(socket, "getaddrinfo", guarded_look_up)
         yield
+
+
+@pytest.fixture(scope="session")
+def small_demo(tmp_path_factory):
+    """A folder as the main job leaves it, checkpoints/demo and data/, with a tiny model of 24 tracks."""
+    from scripts import SMALL, invoke, places
+
+    folder = tmp_path_factory.mktemp("small_demo")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)  # so that the paths which the model knows are relative, as usual
+        invoke("train_ldm.py", *SMALL, "~task", *places(Path()))
+    return folder

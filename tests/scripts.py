@@ -22,6 +22,12 @@ TINY = [
     "batch_size=16",
 ]
 
+SMALL = [  # the least that trains a model which searches
+    *("prepare.num_train=16", "prepare.num_validation=2", "prepare.num_test=6", "batch_size=8"),
+    *("prepare.num_workers=0", "extraction.num_workers=0"),
+    *("trainer.max_steps=2", "trainer.val_check_interval=2", "lr_scheduler.warmup_steps=1"),
+]
+
 
 def places(folder: Path) -> list[str]:
     paths = {"data": "data", "checkpoints": "checkpoints", "results": "results", "logs": "logs"}

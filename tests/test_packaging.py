@@ -22,7 +22,7 @@ ELSEWHERE = """
 from pathlib import Path
 import sys
 import diffgar
-from diffgar.commandline import CONFIG_ROOT, messages
+from diffgar.commandline import CONFIG_ROOT, hits_table, messages, search, search_words
 from diffgar.commandline.composing import compose
 from diffgar.demo.encoder import WEIGHTS
 from diffgar.evaluation.reports.layout import STYLE
@@ -33,6 +33,7 @@ site = Path(sys.argv[1])
 for path in (Path(diffgar.__file__), CONFIG_ROOT, WEIGHTS, PUBLISHED, STYLE, TEMPLATE):
     assert path.exists() and path.is_relative_to(site), path
 assert messages.is_ours(Path(diffgar.__file__)) and not messages.is_ours(site / "another.py")
+assert search_words.read(search.__doc__, ["piano"]).caption == "piano" and hits_table.clock(65) == "1:05"
 cfg = compose("train_ldm/model/encoder_pair/demo/unet/train_ldm_sample_pred_small", ["objective=epsilon"])
 print(cfg.encoder_pair.name, cfg.objective.prediction_type)
 """

@@ -14,29 +14,24 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from pages import PAGES, README, ROOT, anchors, blocks, commands, example_configs, prose, text_of
-from scripts import invoke, places
+from scripts import SMALL, invoke, places
 
 from diffgar.cli import to_hydra
+from diffgar.commandline import search_words
 from diffgar.commandline.composing import compose, register_tasks
 from diffgar.evaluation.control import methods
 from diffgar.evaluation.control.answers import Avoided
 from diffgar.text_states import TextStates
 
 DOCS = ROOT / "docs"
-COMMANDS = sorted({command for page in PAGES for command in commands(page)})
+TYPED = sorted({command for page in PAGES for command in commands(page)})
+SEARCHES = [command for command in TYPED if command.startswith("python search.py")]
+COMMANDS = [command for command in TYPED if command not in SEARCHES]  # Hydra's
 LINKS = [(page, link) for page in PAGES for link in re.findall(r"\]\(([^)\s]+)\)", prose(page))]
 NAMED = sorted({name for page in PAGES for name in re.findall(r"`((?:[\w.]+/)+(?:[\w.]+\.\w+)?)`", prose(page))})
 DEFINED = re.compile(r"`(\w+)` in `([\w/]+\.py)`")
 MADE = ("checkpoints/", "data/", "logs/", "results/", "laion/", "google/", "matteospanio/")  # by running; hub names
 LEAVES = ROOT / "config/train_ldm/model/encoder_pair/demo"  # which tables of results name without it
-SMALL = ["prepare.num_train=16", "prepare.num_validation=2", "prepare.num_test=6", "batch_size=8"]
-SMALL += [
-    "prepare.num_workers=0",
-    "extraction.num_workers=0",
-    "trainer.max_steps=2",
-    "trainer.val_check_interval=2",
-    "lr_scheduler.warmup_steps=1",
-]
 DEFAULTS = {
     "train_ldm.py": "train_ldm/model/encoder_pair/demo/unet/train_ldm_sample_pred_small",
     "extract_dataset.py": "extract_features/demo/extract_demo",
@@ -88,6 +83,13 @@ def test_a_command_composes(command, examples):
     lines = [f"{o.key_or_group}={first}" if first else o.input_line for o, first in zip(overrides, firsts, strict=True)]
     assert ("-m" in words) == any(firsts)
     assert compose(name, lines, [examples]).get("paths")
+
+
+@pytest.mark.parametrize("command", SEARCHES)
+def test_a_search_is_understood(command, tmp_path, monkeypatch):
+    (tmp_path / "music").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert search_words.read("", shlex.split(command)[2:]).k
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,14 @@ def after_training(cfg: DictConfig) -> list[Command]:
     return [(typed("eval_fidelity.py", *name), "compare what it generates with real music")]
 
 
+def searching(cfg: DictConfig) -> list[Command]:
+    """A search of the training's collection by the model that was trained; none of an encoder."""
+    if "encoder_pair" not in cfg:
+        return []
+    folder = Path(cfg.paths.checkpoints) / cfg.model_name
+    return [(shlex.join(["python", "search.py", "a slow piano piece", "--model", str(folder)]), "search with it")]
+
+
 def after_extraction(cfg: DictConfig) -> list[Command]:
     """Training on the dataset where it has a train split, else evaluating a model on it; none of unfinished stores."""
     folder = Path(cfg.paths.latents) / cfg.data.name

@@ -46,7 +46,7 @@ def run(cfg: DictConfig) -> None:
             print(f"checkpoints  {folder}")
     if cfg.get("task"):
         evaluate(cfg, finished)
-    next_commands.show(next_commands.after_training(cfg))
+    next_commands.show([*next_commands.after_training(cfg), *next_commands.searching(cfg)])
 
 
 def check(cfg: DictConfig) -> Path:

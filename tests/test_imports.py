@@ -39,6 +39,9 @@ def test_the_import_rules_hold(path):
         assert not [n for n in names if n.startswith(("diffgar.models", "diffgar.evaluation"))]
     if relative.parts[:2] != ("diffgar", "demo"):
         assert not [n for n in names if n.startswith("diffgar.demo")]
+    if relative.parts[:2] != ("diffgar", "app"):
+        assert not [n for n in names if n.split(".")[0] in ("gradio", "fastapi", "uvicorn")]
+        assert path.name == "app.py" or not [n for n in names if n.startswith("diffgar.app")]
     if relative.parts[0] != "diffgar" or relative.parts[1] not in CONFIGS:
         assert not [n for n in names if n.split(".")[0] in ("hydra", "omegaconf")]
     if path.name not in (TRAINERS if "jobs" in relative.parts else LIGHTNING):

@@ -34,13 +34,23 @@ def told_library(engine: Engine) -> Told:
 
 
 def tags(engine: Engine, shown: np.ndarray) -> list[Told]:
-    """The tags that may colour the map: the values of each, and which of them every shown track has; -1 is none."""
-    table = engine.library.tracks.iloc[shown]
-    found = tags_of(engine.library.tracks, MOST_VALUES)
-    return [
-        {"name": name, "values": values, "of": [{v: i for i, v in enumerate(values)}.get(v, -1) for v in table[name]]}
-        for name, values in found.items()
-    ]
+    """The tags that may colour the map, the one that it tells apart best first: the values of each, and which of them
+    every shown track has; -1 is none.
+    """
+    table, points = engine.library.tracks.iloc[shown], engine.plane.points[shown]
+    found = []
+    for name, values in tags_of(engine.library.tracks, MOST_VALUES).items():
+        numbers = {value: number for number, value in enumerate(values)}
+        found.append({"name": name, "values": values, "of": [numbers.get(value, -1) for value in table[name]]})
+    return sorted(found, key=lambda tag: -told_apart(points, np.array(tag["of"])))
+
+
+def told_apart(points: np.ndarray, values: np.ndarray) -> float:
+    """How much of the spread of points (N, 2) lies between the groups that values (N,) make of them, from 0 to 1."""
+    centre = points.mean(axis=0)
+    groups = [points[values == value] for value in np.unique(values)]
+    between = sum(len(group) * ((group.mean(axis=0) - centre) ** 2).sum() for group in groups)
+    return float(between / max(((points - centre) ** 2).sum(), 1e-12))
 
 
 def told_answer(engine: Engine, trail: Trail) -> Told:

@@ -4,6 +4,7 @@ import { colour, make, named, sheet } from "./dom.js";
 
 const NEAR = 14; // pixels
 const EDGE = 18;
+const NUMBERED = 5; // hits
 
 export class Atlas {
   constructor(place, player) {
@@ -21,6 +22,7 @@ export class Atlas {
   open(map) {
     this.map = map;
     this.by.replaceChildren(make("option", { value: "", textContent: "none" }), ...map.tags.map((tag) => make("option", { value: tag.name, textContent: tag.name })));
+    this.by.value = map.tags[0]?.name ?? ""; // the one that the map tells apart best
     this.by.parentElement.hidden = !map.tags.length;
     this.place.hidden = false;
   }
@@ -49,7 +51,7 @@ export class Atlas {
     this.legend(tag);
     this.map.points.forEach((point, number) => {
       const value = tag ? tag.of[number] : -1;
-      pen.globalAlpha = value < 0 ? 0.28 : 0.75;
+      pen.globalAlpha = value < 0 ? 0.3 : this.answer ? 0.42 : 0.7;
       pen.fillStyle = value < 0 ? colour("dim") : shade(value, tag.values.length);
       dot(pen, this.to(point), 1.8);
     });
@@ -62,24 +64,30 @@ export class Atlas {
     pen.strokeStyle = colour("accent");
     for (const hit of this.answer.hits) stroke(pen, [[x, y], this.to(hit.point)]);
     pen.globalAlpha = 1;
-    pen.font = "600 9px system-ui, sans-serif";
+    pen.font = "700 10px system-ui, sans-serif";
     pen.textAlign = "center";
     pen.textBaseline = "middle";
-    for (const hit of [...this.answer.hits].reverse()) {
-      const at = this.to(hit.point);
-      const playing = this.player.track?.position === hit.position;
-      pen.fillStyle = colour("panel");
-      dot(pen, at, playing ? 10.5 : 8.5);
-      pen.fillStyle = colour(playing ? "second" : "accent");
-      dot(pen, at, playing ? 9 : 7);
-      pen.fillStyle = colour("panel");
-      pen.fillText(hit.rank, at[0], at[1] + 0.5);
-    }
+    for (const hit of [...this.answer.hits].reverse()) this.drawHit(pen, hit);
     pen.lineWidth = 2.5;
     pen.strokeStyle = colour("ink");
     stroke(pen, [[x - 9, y], [x + 9, y]]);
     stroke(pen, [[x, y - 9], [x, y + 9]]);
     pen.lineWidth = 1;
+  }
+
+  // The first hits have their numbers, the others are dots: numbers that lie on each other cannot be read.
+  drawHit(pen, hit) {
+    const at = this.to(hit.point);
+    const playing = this.player.track?.position === hit.position;
+    const numbered = playing || hit.rank <= NUMBERED;
+    const radius = numbered ? 9 : 4.5;
+    pen.fillStyle = colour("panel");
+    dot(pen, at, radius + 1.5);
+    pen.fillStyle = colour(playing ? "second" : "accent");
+    dot(pen, at, radius);
+    if (!numbered) return;
+    pen.fillStyle = colour("on-accent");
+    pen.fillText(hit.rank, at[0], at[1] + 0.5);
   }
 
   legend(tag) {

@@ -11,7 +11,7 @@ export function compare(place, answer, player) {
     place.replaceChildren(make("p", { className: "none", textContent: "Nothing is avoided or edited: there is nothing to compare. Add something to avoid." }));
     return;
   }
-  const gone = (hit) => (hit.other === null ? make("span", { className: "move down", textContent: "left" }) : make("span", { className: "move", textContent: `→ ${hit.other}` }));
+  const gone = (hit) => (hit.other === null ? make("span", { className: "move down", textContent: "out", title: "not in the steered list" }) : make("span", { className: "move", textContent: `→ ${hit.other}` }));
   const plain = column("Plain", answer.plain, gone, player);
   const steered = column("Steered", answer.hits, (hit) => moved(hit, answer.count), player);
   place.replaceChildren(plain, lines(answer), steered);
@@ -26,7 +26,9 @@ function column(title, hits, badge, player) {
 
 function lines(answer) {
   const svg = document.createElementNS(SVG, "svg");
-  svg.setAttribute("viewBox", `0 0 100 ${ROW * Math.max(answer.plain.length, answer.hits.length)}`);
+  const height = ROW * Math.max(answer.plain.length, answer.hits.length);
+  svg.setAttribute("viewBox", `0 0 100 ${height}`);
+  svg.setAttribute("height", height);
   svg.setAttribute("preserveAspectRatio", "none");
   for (const hit of answer.plain.filter((each) => each.other !== null)) {
     const [from, to] = [(hit.rank - 0.5) * ROW, (hit.other - 0.5) * ROW];

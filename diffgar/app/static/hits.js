@@ -24,7 +24,8 @@ export class Hits {
     const about = make("p", { className: "about" }, make("span", { textContent: hit.track_id }), make("span", { className: "moment", textContent: `best at ${clock(hit.seconds)}` }));
     const more = make("button", { type: "button", className: "more", textContent: "More like this, but …", on: { click: () => this.edit(number) } });
     const text = make("div", { className: "text" }, make("p", { className: "caption-of", textContent: named(hit) }), about);
-    const numbers = make("div", { className: "numbers" }, make("b", { textContent: hit.percentile.toFixed(1), title: "percentile: the share of the library's other tracks that fit less well" }), moved(hit, count));
+    const percentile = make("div", { title: "the share of the library's other tracks that fit less well, per cent" }, make("b", { textContent: hit.percentile.toFixed(2) }), make("small", { textContent: "percentile" }));
+    const numbers = make("div", { className: "numbers" }, moved(hit, count), percentile);
     return make("li", { className: "hit", data: { position: hit.position }, on: { click: () => this.choose(number, false) } }, make("span", { className: "rank", textContent: hit.rank }), play, text, numbers, canvas, more);
   }
 
@@ -54,7 +55,7 @@ export class Hits {
       const row = this.list.children[number];
       const playing = this.player.track?.position === hit.position;
       row.classList.toggle("playing", playing);
-      row.querySelector(".play").textContent = playing && this.player.going ? "❚❚" : "▶";
+      row.querySelector(".play").classList.toggle("going", playing && this.player.going);
       strip.draw(row.querySelector("canvas"), hit, this.range, playing ? this.player.seconds : null);
     });
   }

@@ -24,7 +24,7 @@ export function start(element, props, watch, send) {
 class Page {
   constructor(element, send) {
     this.find = (what) => element.querySelector(what);
-    this.app = this.find(".app");
+    this.app = this.find(".gdr");
     this.number = 0;
     this.send = send;
     const complain = (said) => this.say(said);
@@ -87,7 +87,7 @@ class Page {
     this.find(".results .head").hidden = false;
     const waiting = document.activeElement?.closest?.(".bar, .hit");
     this.bar.restore(answer.query, answer.title, answer.avoided);
-    this.find(".results h2").textContent = answer.title;
+    this.find(".results h2").replaceChildren(...headline(answer));
     showTrail(this.find(".trail"), answer, (step) => this.ask({ step }));
     this.hits.show(answer.hits, answer.count);
     compare(this.find(".compare"), answer, this.player);
@@ -117,6 +117,12 @@ class Page {
   }
 }
 
+function headline({ title, query }) {
+  const avoided = query.negatives.filter((each) => each.strength > 0).map((each) => each.typed);
+  const edit = query.edit ? [make("em", { textContent: ` but ${query.edit}` })] : [];
+  return [title, ...edit, ...(avoided.length ? [make("s", { textContent: ` without ${avoided.join(", ")}` })] : [])];
+}
+
 function welcome(ask) {
   const examples = EXAMPLES.map((caption) => make("button", { type: "button", textContent: caption, on: { click: () => ask(caption) } }));
   const lines = [
@@ -124,5 +130,6 @@ function welcome(ask) {
     ["Subtract", "what you do not want, and move its strength."],
     ["Go on", "from any hit: more like this, but with strings."],
   ].map(([bold, rest]) => make("li", {}, make("b", { textContent: bold }), ` ${rest}`));
-  return [make("ol", {}, ...lines), make("p", {}, ...examples)];
+  const hero = make("h1", {}, "Say what the music should be, and ", make("em", { textContent: "what it should not" }));
+  return [hero, make("ol", {}, ...lines), make("p", {}, ...examples)];
 }

@@ -48,7 +48,7 @@ export class Player {
   }
 
   show(told = () => {}) {
-    this.button.textContent = this.going ? "❚❚" : "▶";
+    this.button.classList.toggle("going", this.going);
     this.bar.querySelector(".clock").textContent = clock(this.seconds);
     this.canvas.hidden = !this.track?.timeline;
     if (this.track?.timeline) strip.draw(this.canvas, this.track, strip.range([this.track]), this.seconds);

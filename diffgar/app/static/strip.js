@@ -2,9 +2,10 @@
 
 import { colour, sheet } from "./dom.js";
 
+// The span that a list's strips share, without the few lowest moments, which would flatten all others.
 export function range(hits) {
-  const values = hits.flatMap((hit) => hit.timeline);
-  return { low: Math.min(...values), high: Math.max(...values) };
+  const values = hits.flatMap((hit) => hit.timeline).sort((a, b) => a - b);
+  return { low: values[Math.floor(values.length / 20)], high: values[values.length - 1] };
 }
 
 export const length = (hit) => hit.timeline.length * hit.hop;
@@ -17,11 +18,10 @@ export function draw(canvas, hit, { low, high }, seconds = null) {
   const here = seconds === null ? -1 : (seconds - hit.start) / hit.hop;
   const best = Math.round((hit.seconds - hit.start) / hit.hop);
   hit.timeline.forEach((value, number) => {
-    const share = high > low ? (value - low) / (high - low) : 1;
-    const tall = Math.max(2, share * height);
-    pen.globalAlpha = number < here ? 1 : 0.22 + 0.5 * share;
-    pen.fillStyle = number === best ? colour("accent") : colour(number < here ? "accent" : "ink");
-    if (number === best) pen.globalAlpha = 1;
+    const share = high > low ? Math.max(0, (value - low) / (high - low)) : 1;
+    const tall = 3 + share * (height - 3);
+    pen.globalAlpha = number === best ? 1 : number < here ? 0.85 : 0.16 + 0.42 * share;
+    pen.fillStyle = colour(number < here && number !== best ? "ink" : "accent");
     pen.beginPath();
     pen.roundRect(number * step, height - tall, Math.max(1, step - gap), tall, Math.min(2, step / 3));
     pen.fill();

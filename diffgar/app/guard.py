@@ -40,7 +40,7 @@ def refusal(scope: Scope) -> str:
     A page of another host may send a form here unasked, but not a binary file: its browser asks first.
     """
     headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
-    if headers.get("host", "").rpartition(":")[0] not in HOSTS:
+    if headers.get("host", "").partition(":")[0] not in HOSTS:
         return "the app answers on 127.0.0.1 alone"
     if scope["path"].startswith(CLOSED):
         return "only the files of the library are served, by their number"

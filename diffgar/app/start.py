@@ -40,7 +40,7 @@ def run(words: Sequence[str] | None = None) -> None:
         server.should_exit = True
 
     threading.Thread(target=fulfil, args=(opening, lambda: open_engine(options, uploads), leave), daemon=True).start()
-    print(f"http://{HOST}:{options.port} is up; opening {options.model} …", flush=True)
+    print(f"http://{HOST}:{place.getsockname()[1]} is up; opening {options.model} …", flush=True)
     server.run(sockets=[place])
     if opening.done() and (error := opening.exception()):
         raise SystemExit(str(error)) if isinstance(error, InputError) else error
@@ -53,7 +53,7 @@ def read_options(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--in", dest="source", help="a folder of audio, a dataset's YAML or a latent store (default: the model's own)"
     )
-    parser.add_argument("--port", type=int, default=7860, help="on 127.0.0.1 (default: 7860)")
+    parser.add_argument("--port", type=int, default=7860, help="on 127.0.0.1 (default: 7860; 0 is any that is free)")
     return parser.parse_args(words)
 
 
@@ -67,7 +67,7 @@ def listen(port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         place.close()
         reason = getattr(error, "strerror", None) or error
-        raise SystemExit(f"port {port} is not to be had ({reason}); choose another: --port {7861}") from error
+        raise SystemExit(f"port {port} is not to be had ({reason}); choose another with --port") from error
     return place
 
 

@@ -68,6 +68,7 @@ export class Atlas {
     pen.textAlign = "center";
     pen.textBaseline = "middle";
     for (const hit of [...this.answer.hits].reverse()) this.drawHit(pen, hit);
+    this.canvas.dataset.first = JSON.stringify(this.to(this.answer.hits[0].point)); // in pixels, for who reads the page
     pen.lineWidth = 2.5;
     pen.strokeStyle = colour("ink");
     stroke(pen, [[x - 9, y], [x + 9, y]]);

@@ -58,6 +58,7 @@ class Page {
     if (told.number !== undefined && told.number !== this.number) return; // a later question is being answered
     if (told.kind === "refused") this.refuse(told.sentence);
     if (told.kind === "answer") this.show(told);
+    this.app.dataset.answered = told.number ?? 0;
   }
 
   open(library) {

@@ -6,6 +6,7 @@ from typing import Any
 
 from diffgar.search.errors import SearchError
 
+STRONGEST = 2  # of a negative; 1 is usual
 TEXTS = ("caption", "like", "upload", "edit")
 
 
@@ -36,6 +37,10 @@ class Query:
         typed = [*texts.values(), *(text for text, _ in negatives)]
         if not all(isinstance(text, str) for text in typed):
             raise SearchError("this is no query of the page: a text is missing; load the page again")
+        if not 0 <= strength <= 1 or not all(0 <= each <= STRONGEST for _, each in negatives):
+            raise SearchError(
+                f"this is no query of the page: a strength is beyond 0 to {STRONGEST}; load the page again"
+            )
         return cls(**{name: text.strip() for name, text in texts.items()}, edit_strength=strength, negatives=negatives)
 
     def plain(self) -> "Query":

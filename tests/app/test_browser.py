@@ -1,4 +1,4 @@
-"""The app in a real browser: type, subtract, play, edit, go back; on a small library, one caption of which is markup."""
+"""The app in a real browser: type, subtract, play, edit, go back; one caption of the library is markup."""
 
 from urllib.parse import urlsplit
 
@@ -193,7 +193,7 @@ def test_the_list_is_exported(page, library):
         with page.expect_download() as download:
             page.click(f"[data-save={kind}]")
         assert download.value.suggested_filename == f"hits.{kind}"
-        assert download.value.path().read_text(encoding="utf-8") == content
+        assert download.value.path().read_text(encoding="utf-8") == content  # its paths begin at the root
 
 
 def test_dark_and_light_are_chosen_and_kept(page, address):

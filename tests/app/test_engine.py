@@ -130,13 +130,18 @@ def test_an_answer_is_told_with_its_timelines_playlist_and_table(engine, library
     hit, answer = told["hits"][0], engine.answer(STEERED)
     np.testing.assert_allclose(hit["timeline"], library.timeline(answer.hits[0], answer.hits), atol=1e-4)
     assert hit["seconds"] == answer.hits[0].seconds and hit["other"] == answer.before[0]
-    assert told["m3u"].startswith("#EXTM3U") and told["csv"].count("\n") == 21
+    paths = [line for line in told["m3u"].splitlines() if not line.startswith("#")]
+    assert paths == [str(library.path_of(hit.position).absolute()) for hit in answer.hits]
+    assert told["csv"].count("\n") == 21
     assert told["trail"] == [{"kind": "caption", "title": CALM.caption, "edit": "", "avoided": ["drums"]}]
 
 
-@pytest.mark.parametrize(
-    "sent", [None, [], "text", {"caption": 3}, {"negatives": ["drums"]}, {"negatives": 3}, {"edit_strength": "far"}]
-)
+MALFORMED = [None, [], "text", {"caption": 3}, {"negatives": ["drums"]}, {"negatives": 3}, {"edit_strength": "far"}]
+MALFORMED += [{"edit_strength": 1.1}, {"edit_strength": "nan"}]
+MALFORMED += [{"negatives": [{"typed": "drums", "strength": strength}]} for strength in (-1, 3, "inf", "nan", None)]
+
+
+@pytest.mark.parametrize("sent", MALFORMED, ids=str)
 def test_what_the_page_would_not_send_is_refused_in_a_sentence(sent):
     with pytest.raises(SearchError, match="load the page again"):
         Query.read(sent)

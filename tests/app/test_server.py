@@ -13,6 +13,10 @@ from diffgar.app.engine import Engine
 from diffgar.app.uploads import Uploads
 from diffgar.checkpoints import CheckpointError
 
+BEFORE = """
+/ /audio/ /tracks/ /app/ /static/ /assets/ /file= /gradio_api/file= /gradio_api//file= /%67radio_api/file=
+/gradio_api/file/ /gradio_api/proxy= /gradio_api/stream/ /gradio_api/upload/
+""".split()
 BINARY = {"content-type": "application/octet-stream"}
 
 
@@ -30,7 +34,7 @@ def test_a_track_is_served_whole_and_in_parts(address, library):
     assert ask(address, "/audio/4", range="bytes=100-199") == (206, content[100:200])
 
 
-@pytest.mark.parametrize("track", ["-1", "106", "99999999999999999999", "1.5", "x", "..%2f..%2fapp.py", "%2fetc%2fpasswd"])
+@pytest.mark.parametrize("track", ["-1", "106", "9" * 20, "1.5", "x", "..%2f..%2fapp.py", "%2fetc%2fpasswd"])
 def test_a_track_that_the_library_has_not_is_refused(address, track):
     for kind in ("audio", "tracks"):
         status, said = ask(address, f"/{kind}/{track}")
@@ -47,10 +51,6 @@ def test_no_other_file_is_served_whatever_path_is_asked_for(address, library, en
         assert b"a secret" not in said and said != library.path_of(0).read_bytes(), path
         assert b"class Engine" not in said and b"root:" not in said, path
         assert status >= 400, (path, status)
-
-
-BEFORE = ["/gradio_api/file=", "/gradio_api//file=", "/%67radio_api/file=", "/gradio_api/file/", "/file=", "/audio/", "/"]
-BEFORE += ["/gradio_api/proxy=", "/gradio_api/stream/", "/app/", "/static/", "/assets/", "/gradio_api/upload/"]
 
 
 def test_gradio_takes_no_files_and_fetches_none(address):

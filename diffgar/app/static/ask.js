@@ -89,7 +89,6 @@ export class Bar {
   started() {
     const close = make("button", { type: "button", className: "x", textContent: "×", ariaLabel: "Back to a caption", on: { click: () => this.leave() } });
     const edit = make("input", { className: "edit", type: "text", value: this.edit, placeholder: EXAMPLE, ariaLabel: "But", autocomplete: "off", spellcheck: false });
-    edit.addEventListener("change", () => (this.edit = edit.value));
     edit.addEventListener("input", () => (this.edit = edit.value));
     const strength = this.slider("How far the edit goes", this.strength, 1, (value) => (this.strength = value));
     return [make("span", { className: "pill", title: this.title }, make("b", { textContent: `≈ ${this.title}` }), close), make("i", { textContent: "but" }), edit, strength];

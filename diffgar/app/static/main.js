@@ -28,7 +28,7 @@ class Page {
     this.number = 0;
     this.send = send;
     const complain = (said) => this.say(said);
-    this.player = new Player(this.find(".player"), () => this.hits.draw(), complain);
+    this.player = new Player(this.find(".player"), () => this.follow(), complain);
     this.hits = new Hits(this.find(".hits"), this.player, (hit, edit) => this.bar.from({ like: hit.track_id }, hit.caption || hit.track_id, edit));
     this.atlas = new Atlas(this.find(".atlas"), this.player);
     this.bar = new Bar(this.find(".ask"), () => this.ask({ query: this.bar.query }));
@@ -108,6 +108,13 @@ class Page {
     this.hits.draw();
     this.atlas.draw();
     if (this.player.track) this.player.show();
+  }
+
+  // What plays is marked in the list, with its progress, and on the map.
+  follow() {
+    this.hits.draw();
+    if (this.followed !== this.player.track) this.atlas.draw();
+    this.followed = this.player.track;
   }
 
   save(kind) {

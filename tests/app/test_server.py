@@ -13,10 +13,8 @@ from diffgar.app.engine import Engine
 from diffgar.app.uploads import Uploads
 from diffgar.checkpoints import CheckpointError
 
-BEFORE = """
-/ /audio/ /tracks/ /app/ /static/ /assets/ /file= /gradio_api/file= /gradio_api//file= /%67radio_api/file=
-/gradio_api/file/ /gradio_api/proxy= /gradio_api/stream/ /gradio_api/upload/
-""".split()
+BEFORE = ["/", "/audio/", "/tracks/", "/app/", "/static/", "/assets/", "/file=", "/gradio_api/proxy="]
+BEFORE += ["/gradio_api/file=", "/gradio_api//file=", "/%67radio_api/file=", "/gradio_api/file/", "/gradio_api/stream/"]
 BINARY = {"content-type": "application/octet-stream"}
 
 

@@ -57,8 +57,13 @@ class Engine:
         if query.upload:
             return self.uploads.find(query.upload)[1]
         if query.like:
-            return self.library.caption_of(query.like) or query.like
+            return self.name(self.library.position_of(query.like))
         return query.caption
+
+    def name(self, position: int) -> str:
+        """What a track is called: its caption, or else its file."""
+        path = self.library.path_of(position)
+        return self.library.caption_of(str(self.library.tracks["row_id"].iloc[position])) or path.stem
 
     def _hits(self, query: Query) -> Hits:
         asked: dict[str, Any] = {"negative": query.avoided or None}

@@ -109,11 +109,10 @@ def told_track(engine: Engine, position: int) -> Told:
     library = engine.library
     track = library.tracks.iloc[position]
     start = track.get("start_s")
-    track_id = str(track["row_id"])
     return {
         "position": position,
-        "track_id": track_id,
-        "caption": library.caption_of(track_id),
+        "track_id": str(track["row_id"]),
+        "name": engine.name(position),
         "start": 0.0 if start is None or np.isnan(start) else float(start),
         "hop": library.seconds_per_frame,
         "point": engine.plane.points[position].round(4).tolist(),

@@ -4,6 +4,7 @@ import shutil
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import Future
 
 import pytest
@@ -35,7 +36,7 @@ def engine(library) -> Engine:
 
 
 @pytest.fixture(scope="session")
-def address(engine) -> str:
+def address(engine) -> Iterator[str]:
     """Where the app is served, from a thread of this process."""
     pytest.importorskip("gradio", reason="the app's page needs requirements-app.txt")
     import uvicorn
@@ -55,7 +56,7 @@ def address(engine) -> str:
     thread.join()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # no longer: while it is open, no other event loop runs in this thread
 def browser():
     playwright = pytest.importorskip("playwright.sync_api", reason="a browser is driven by playwright (extra app-test)")
     if CHROMIUM is None:

@@ -60,6 +60,12 @@ def test_more_like_a_track_leaves_the_track_out_of_both_lists(engine, library):
     assert list(answer.before) == [everyone[hit.track_id] for hit in answer.hits]
 
 
+def test_a_track_without_a_caption_is_called_as_its_file_is(engine, library, monkeypatch):
+    assert engine.name(5) == library.caption_of(library.tracks["row_id"].iloc[5])
+    monkeypatch.setattr(library, "captions", {})
+    assert engine.name(5) == library.path_of(5).stem
+
+
 def test_only_tracks_of_the_library_are_named_by_like(engine, library):
     for path in (str(library.path_of(0)), "/etc/passwd", "../app.py"):
         with pytest.raises(SearchError, match="no track"):

@@ -87,11 +87,30 @@ export class Bar {
   }
 
   started() {
-    const close = make("button", { type: "button", className: "x", textContent: "×", ariaLabel: "Back to a caption", on: { click: () => this.leave() } });
-    const edit = make("input", { className: "edit", type: "text", value: this.edit, placeholder: EXAMPLE, ariaLabel: "But", autocomplete: "off", spellcheck: false });
+    const close = make("button", {
+      type: "button",
+      className: "x",
+      textContent: "×",
+      ariaLabel: "Back to a caption",
+      on: { click: () => this.leave() },
+    });
+    const edit = make("input", {
+      className: "edit",
+      type: "text",
+      value: this.edit,
+      placeholder: EXAMPLE,
+      ariaLabel: "But",
+      autocomplete: "off",
+      spellcheck: false,
+    });
     edit.addEventListener("input", () => (this.edit = edit.value));
     const strength = this.slider("How far the edit goes", this.strength, 1, (value) => (this.strength = value));
-    return [make("span", { className: "pill", title: this.title }, make("b", { textContent: `≈ ${this.title}` }), close), make("i", { textContent: "but" }), edit, strength];
+    return [
+      make("span", { className: "pill", title: this.title }, make("b", { textContent: `≈ ${this.title}` }), close),
+      make("i", { textContent: "but" }),
+      edit,
+      strength,
+    ];
   }
 
   leave() {
@@ -107,8 +126,20 @@ export class Bar {
       negative.strength = value;
       this.askAgain();
     });
-    const close = make("button", { type: "button", className: "x", textContent: "×", ariaLabel: `Do not avoid ${negative.typed}`, on: { click: () => this.remove(number) } });
-    return make("span", { className: negative.strength > 0 ? "chip" : "chip off", title }, make("b", { textContent: negative.typed }), slider, close);
+    const close = make("button", {
+      type: "button",
+      className: "x",
+      textContent: "×",
+      ariaLabel: `Do not avoid ${negative.typed}`,
+      on: { click: () => this.remove(number) },
+    });
+    return make(
+      "span",
+      { className: negative.strength > 0 ? "chip" : "chip off", title },
+      make("b", { textContent: negative.typed }),
+      slider,
+      close,
+    );
   }
 
   slider(label, value, most, moved) {

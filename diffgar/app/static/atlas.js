@@ -1,6 +1,6 @@
 // The map: every track a dot, the query and its hits on it. A click plays the nearest track.
 
-import { colour, make, named, sheet } from "./dom.js";
+import { colour, make, sheet } from "./dom.js";
 
 const NEAR = 14; // pixels
 const EDGE = 18;
@@ -21,7 +21,10 @@ export class Atlas {
 
   open(map) {
     this.map = map;
-    this.by.replaceChildren(make("option", { value: "", textContent: "none" }), ...map.tags.map((tag) => make("option", { value: tag.name, textContent: tag.name })));
+    this.by.replaceChildren(
+      make("option", { value: "", textContent: "none" }),
+      ...map.tags.map((tag) => make("option", { value: tag.name, textContent: tag.name })),
+    );
     this.by.value = map.tags[0]?.name ?? ""; // the one that the map tells apart best
     this.by.parentElement.hidden = !map.tags.length;
     this.place.hidden = false;
@@ -71,8 +74,14 @@ export class Atlas {
     this.canvas.dataset.first = JSON.stringify(this.to(this.answer.hits[0].point)); // in pixels, for who reads the page
     pen.lineWidth = 2.5;
     pen.strokeStyle = colour("ink");
-    stroke(pen, [[x - 9, y], [x + 9, y]]);
-    stroke(pen, [[x, y - 9], [x, y + 9]]);
+    stroke(pen, [
+      [x - 9, y],
+      [x + 9, y],
+    ]);
+    stroke(pen, [
+      [x, y - 9],
+      [x, y + 9],
+    ]);
     pen.lineWidth = 1;
   }
 
@@ -92,7 +101,11 @@ export class Atlas {
   }
 
   legend(tag) {
-    const entries = tag ? tag.values.map((value, number) => make("span", {}, make("i", { style: `background:${shade(number, tag.values.length)}` }), value)) : [];
+    const entries = tag
+      ? tag.values.map((value, number) =>
+          make("span", {}, make("i", { style: `background:${shade(number, tag.values.length)}` }), value),
+        )
+      : [];
     this.place.querySelector(".legend").replaceChildren(...entries);
   }
 
@@ -102,7 +115,8 @@ export class Atlas {
     const [x, y] = [event.clientX - box.left, event.clientY - box.top];
     const far = (point) => Math.hypot(this.to(point)[0] - x, this.to(point)[1] - y);
     let best = { position: null, far: NEAR };
-    for (const hit of this.answer?.hits ?? []) if (far(hit.point) < best.far) best = { position: hit.position, far: far(hit.point) - 6 };
+    for (const hit of this.answer?.hits ?? [])
+      if (far(hit.point) < best.far) best = { position: hit.position, far: far(hit.point) - 6 };
     this.map.points.forEach((point, number) => {
       if (far(point) < best.far) best = { position: this.map.positions[number], far: far(point) };
     });
@@ -113,7 +127,11 @@ export class Atlas {
   async track(position) {
     const hit = this.answer?.hits.find((each) => each.position === position);
     if (hit) return hit;
-    if (!this.names.has(position)) this.names.set(position, fetch(`/tracks/${position}`).then((found) => found.json()));
+    if (!this.names.has(position))
+      this.names.set(
+        position,
+        fetch(`/tracks/${position}`).then((found) => found.json()),
+      );
     return this.names.get(position);
   }
 
@@ -132,7 +150,7 @@ export class Atlas {
     const { offsetX, offsetY } = event;
     const track = await this.track(position);
     if (this.pointed !== position) return null;
-    this.tip.textContent = named(track);
+    this.tip.textContent = track.name;
     this.tip.classList.toggle("left", offsetX > this.canvas.clientWidth / 2);
     Object.assign(this.tip.style, { left: `${offsetX}px`, top: `${offsetY}px` });
     return (this.tip.hidden = false);

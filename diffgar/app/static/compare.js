@@ -1,6 +1,6 @@
 // The plain list and the steered one, side by side, with a line for every track that both have.
 
-import { make, named } from "./dom.js";
+import { make } from "./dom.js";
 import { moved } from "./hits.js";
 
 const ROW = 46; // pixels; the same in app.css
@@ -8,10 +8,18 @@ const SVG = "http://www.w3.org/2000/svg";
 
 export function compare(place, answer, player) {
   if (!answer.plain) {
-    place.replaceChildren(make("p", { className: "none", textContent: "Nothing is avoided or edited: there is nothing to compare. Add something to avoid." }));
+    place.replaceChildren(
+      make("p", {
+        className: "none",
+        textContent: "Nothing is avoided or edited: there is nothing to compare. Add something to avoid.",
+      }),
+    );
     return;
   }
-  const gone = (hit) => (hit.other === null ? make("span", { className: "move down", textContent: "out", title: "not in the steered list" }) : make("span", { className: "move", textContent: `→ ${hit.other}` }));
+  const gone = (hit) =>
+    hit.other === null
+      ? make("span", { className: "move down", textContent: "out", title: "not in the steered list" })
+      : make("span", { className: "move", textContent: `→ ${hit.other}` });
   const plain = column("Plain", answer.plain, gone, player);
   const steered = column("Steered", answer.hits, (hit) => moved(hit, answer.count), player);
   place.replaceChildren(plain, lines(answer), steered);
@@ -19,7 +27,13 @@ export function compare(place, answer, player) {
 
 function column(title, hits, badge, player) {
   const rows = hits.map((hit) =>
-    make("li", { className: "row", title: named(hit), on: { click: () => player.toggle(hit) } }, make("span", { className: "rank", textContent: hit.rank }), make("span", { className: "name", textContent: named(hit) }), badge(hit)),
+    make(
+      "li",
+      { className: "row", title: hit.name, on: { click: () => player.toggle(hit) } },
+      make("span", { className: "rank", textContent: hit.rank }),
+      make("span", { className: "name", textContent: hit.name }),
+      badge(hit),
+    ),
   );
   return make("div", { className: "col" }, make("h3", { textContent: title }), make("ol", {}, ...rows));
 }

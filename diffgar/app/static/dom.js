@@ -10,12 +10,9 @@ export function make(tag, given = {}, ...children) {
   return element;
 }
 
-export const clock = (seconds) =>
-  `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
+export const clock = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
 
 export const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
-
-export const named = (track) => track.caption || track.track_id;
 
 // A canvas as sharp as the screen: its context, in CSS pixels, and its size.
 export function sheet(canvas) {

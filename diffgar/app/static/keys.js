@@ -5,7 +5,8 @@ export function listen(hits, player, caption) {
     const inField = event.target.matches("input[type=text], textarea");
     if (event.key === "Escape" && inField) return event.target.blur();
     if (event.target === caption && event.key === "ArrowDown") caption.blur();
-    else if (inField || event.target.matches("input, select") || event.ctrlKey || event.metaKey || event.altKey) return null;
+    else if (inField || event.target.matches("input, select") || event.ctrlKey || event.metaKey || event.altKey)
+      return null;
     return act(event, hits, player, caption);
   });
 }

@@ -29,7 +29,9 @@ class Page {
     this.send = send;
     const complain = (said) => this.say(said);
     this.player = new Player(this.find(".player"), () => this.follow(), complain);
-    this.hits = new Hits(this.find(".hits"), this.player, (hit, edit) => this.bar.from({ like: hit.track_id }, hit.caption || hit.track_id, edit));
+    this.hits = new Hits(this.find(".hits"), this.player, (hit, edit) =>
+      this.bar.from({ like: hit.track_id }, hit.name, edit),
+    );
     this.atlas = new Atlas(this.find(".atlas"), this.player);
     this.bar = new Bar(this.find(".ask"), () => this.ask({ query: this.bar.query }));
     keys.listen(this.hits, this.player, this.bar.caption);
@@ -41,9 +43,15 @@ class Page {
       found: (upload, name) => this.bar.from({ upload }, name),
       complain,
     });
-    for (const button of element.querySelectorAll("[data-to]")) button.addEventListener("click", () => this.turn(button.dataset.to));
-    for (const button of element.querySelectorAll("[data-save]")) button.addEventListener("click", () => this.save(button.dataset.save));
-    this.find(".welcome").replaceChildren(...welcome((caption) => this.bar.restore({ ...this.bar.query, like: "", upload: "", caption }, "", []) || this.bar.ask()));
+    for (const button of element.querySelectorAll("[data-to]"))
+      button.addEventListener("click", () => this.turn(button.dataset.to));
+    for (const button of element.querySelectorAll("[data-save]"))
+      button.addEventListener("click", () => this.save(button.dataset.save));
+    this.find(".welcome").replaceChildren(
+      ...welcome(
+        (caption) => this.bar.restore({ ...this.bar.query, like: "", upload: "", caption }, "", []) || this.bar.ask(),
+      ),
+    );
     this.bar.caption.focus();
   }
 
@@ -63,8 +71,9 @@ class Page {
 
   open(library) {
     this.library = library;
-    const left = library.left_out ? `, ${library.left_out} files could not be read` : "";
-    this.find(".library").textContent = `${library.tracks.toLocaleString("en")} tracks of ${library.collection}, searched by ${library.model}${left}`;
+    const left = library.left_out ? `, ${library.left_out} ${library.left_out === 1 ? "file" : "files"} left out` : "";
+    this.find(".library").textContent =
+      `${library.tracks.toLocaleString("en")} tracks of ${library.collection}, searched by ${library.model}${left}`;
     this.app.classList.add("open");
     this.atlas.open(library.map);
     this.redraw();
@@ -98,7 +107,8 @@ class Page {
 
   turn(view) {
     this.app.dataset.view = view;
-    for (const button of this.app.querySelectorAll("[data-to]")) button.setAttribute("aria-pressed", String(button.dataset.to === view));
+    for (const button of this.app.querySelectorAll("[data-to]"))
+      button.setAttribute("aria-pressed", String(button.dataset.to === view));
     this.find(".hits").hidden = view !== "list";
     this.find(".compare").hidden = view !== "compare";
     this.redraw();
@@ -132,7 +142,9 @@ function headline({ title, query }) {
 }
 
 function welcome(ask) {
-  const examples = EXAMPLES.map((caption) => make("button", { type: "button", textContent: caption, on: { click: () => ask(caption) } }));
+  const examples = EXAMPLES.map((caption) =>
+    make("button", { type: "button", textContent: caption, on: { click: () => ask(caption) } }),
+  );
   const lines = [
     ["Describe", "the music you are looking for. A query is generated for it, and ranks the library."],
     ["Subtract", "what you do not want, and move its strength."],

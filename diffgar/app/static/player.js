@@ -1,6 +1,6 @@
 // One player for the whole page: it begins a hit at its best moment.
 
-import { clock, named } from "./dom.js";
+import { clock } from "./dom.js";
 import * as strip from "./strip.js";
 
 export class Player {
@@ -11,9 +11,17 @@ export class Player {
     this.canvas = bar.querySelector("canvas");
     this.track = null;
     this.button.addEventListener("click", () => this.toggle());
-    this.canvas.addEventListener("click", (event) => this.track.timeline && this.seek(strip.at(event, this.canvas, this.track)));
-    for (const event of ["play", "pause", "ended", "timeupdate"]) this.audio.addEventListener(event, () => this.show(told));
-    this.audio.addEventListener("error", () => this.track && complain(`${named(this.track)}: this browser cannot play the file, or it is not there any more`));
+    this.canvas.addEventListener(
+      "click",
+      (event) => this.track.timeline && this.seek(strip.at(event, this.canvas, this.track)),
+    );
+    for (const event of ["play", "pause", "ended", "timeupdate"])
+      this.audio.addEventListener(event, () => this.show(told));
+    this.audio.addEventListener(
+      "error",
+      () =>
+        this.track && complain(`${this.track.name}: this browser cannot play the file, or it is not there any more`),
+    );
   }
 
   get seconds() {
@@ -31,7 +39,7 @@ export class Player {
     }
     this.track = track;
     this.bar.hidden = false;
-    this.bar.querySelector("strong").textContent = named(track);
+    this.bar.querySelector("strong").textContent = track.name;
     this.seek(seconds);
   }
 

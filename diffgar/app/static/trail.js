@@ -13,7 +13,13 @@ export function showTrail(place, { trail, current }, back) {
 function button(step, number, shown, back) {
   const edit = step.edit ? make("em", { textContent: ` but ${step.edit}` }) : null;
   const avoided = step.avoided.length ? make("s", { textContent: ` − ${step.avoided.join(", ")}` }) : null;
-  const it = make("button", { type: "button", className: "step", on: { click: () => back(number) } }, make("span", { textContent: SIGNS[step.kind] + step.title }), edit, avoided);
+  const it = make(
+    "button",
+    { type: "button", className: "step", on: { click: () => back(number) } },
+    make("span", { textContent: SIGNS[step.kind] + step.title }),
+    edit,
+    avoided,
+  );
   it.title = it.textContent;
   if (shown) it.setAttribute("aria-current", "step");
   return it;

@@ -1,7 +1,6 @@
 """The page: a shell of HTML that scripts fill, two events, and one trail per person."""
 
 import logging
-from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -24,16 +23,20 @@ def build_page(opening: "Future[Engine]") -> gr.Blocks:
     """The page, which is up before its engine is: until the model is open it says so."""
 
     def welcome() -> Told:
-        return in_words(lambda: told_library(opening.result()))
+        try:
+            return told_library(opening.result())
+        except Exception as error:
+            return refused(error)
 
     def ask(event: gr.EventData, trail: Trail) -> tuple[Told, Trail]:
-        found = [trail]  # of this person; stays as it is where the query is refused
-
-        def answer() -> Told:
-            found[0] = step(opening.result(), event._data, trail)
-            return told_answer(opening.result(), found[0])
-
-        return in_words(answer) | {"number": event._data.get("number")}, found[0]
+        asked = event._data
+        try:
+            engine = opening.result()
+            trail = step(engine, asked, trail)
+            told = told_answer(engine, trail)
+        except Exception as error:
+            told = refused(error)
+        return told | {"number": asked.get("number")}, trail
 
     with gr.Blocks(title="GD-Retriever", analytics_enabled=False, fill_width=True) as page:
         trail = gr.State(Trail())
@@ -55,12 +58,9 @@ def step(engine: Engine, asked: Any, trail: Trail) -> Trail:
     return trail.add(engine.answer(Query.read(asked.get("query"))))
 
 
-def in_words(answer: Callable[[], Told]) -> Told:
-    """An answer, or the sentence that says why there is none; what nobody foresaw is traced in the terminal alone."""
-    try:
-        return answer()
-    except InputError as error:
+def refused(error: Exception) -> Told:
+    """The sentence that a person is told; of what nobody foresaw the trace goes to the terminal alone."""
+    if isinstance(error, InputError):
         return {"kind": "refused", "sentence": str(error)}
-    except Exception:
-        log.exception("a query failed")
-        return {"kind": "refused", "sentence": UNEXPECTED}
+    log.error("a query failed", exc_info=error)
+    return {"kind": "refused", "sentence": UNEXPECTED}

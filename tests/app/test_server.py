@@ -12,6 +12,7 @@ from diffgar.app import start, uploads
 from diffgar.app.engine import Engine
 from diffgar.app.uploads import Uploads
 from diffgar.checkpoints import CheckpointError
+from diffgar.search.errors import SearchError
 
 BEFORE = ["/", "/audio/", "/tracks/", "/app/", "/static/", "/assets/", "/file=", "/gradio_api/proxy="]
 BEFORE += ["/gradio_api/file=", "/gradio_api//file=", "/%67radio_api/file=", "/gradio_api/file/", "/gradio_api/stream/"]
@@ -96,6 +97,19 @@ def test_the_page_is_up_before_its_model_is():
     client = TestClient(build_server(Future(), Uploads()), base_url="http://127.0.0.1")
     assert client.get("/").status_code == 200 and client.get("/app/main.js").status_code == 200
     assert client.get("/audio/0").status_code == 404
+
+
+def test_a_fault_of_the_program_is_traced_in_the_terminal_and_told_in_a_sentence(caplog):
+    page = pytest.importorskip("diffgar.app.page", reason="the app's page needs requirements-app.txt")
+    assert page.refused(SearchError("no such track")) == {"kind": "refused", "sentence": "no such track"}
+    assert not caplog.records
+    told = page.refused(ZeroDivisionError("a secret of the program"))
+    assert "secret" not in told["sentence"] and "a secret of the program" in caplog.text
+
+
+def test_the_telemetry_of_gradio_is_off():
+    analytics = pytest.importorskip("gradio.analytics", reason="the app's page needs requirements-app.txt")
+    assert not analytics.analytics_enabled()
 
 
 def test_a_missing_package_is_named_with_the_remedy(monkeypatch):

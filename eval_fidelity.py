@@ -1,19 +1,25 @@
-"""Compare generated latents with the real ones of the same captions: distance, coverage, diversity, with floors.
+"""Compare generated latents with the real ones of the same captions: distance, coverage, diversity.
 
-python eval_fidelity.py                                                             # the demo
-python eval_fidelity.py --task song_describer --model_name NAME --model_step 50000
-python eval_fidelity.py evaluation.guidance=[1,2,3,5]                               # quality against diversity
+    python eval_fidelity.py                                          # the demo
+    python eval_fidelity.py --task song_describer --model_name NAME --model_step 50000
+    python eval_fidelity.py evaluation.guidance=[1,2,3,5]            # quality against diversity
+    python eval_fidelity.py evaluation.seeds=[0,1,2,3,4]             # more samples per caption
+    python eval_fidelity.py task.split=validation                    # on other tracks
+
+Each metric has a reference beside it: the same metric between two halves of the real tracks.
 """
 
 import diffgar.interrupts  # noqa: F401  first: Ctrl-C is one line, also while the rest is imported
 
 # isort: split
 from diffgar import cli
-from diffgar.jobs import fidelity
 
 
 @cli.main("eval_fidelity", flags=("task", "model_name", "model_step"))
 def main(cfg) -> None:
+    """Evaluate the fidelity of what a model generates."""
+    from diffgar.jobs import fidelity  # here: --help and a mistyped word need no torch
+
     fidelity.evaluate(cfg)
 
 

@@ -1,22 +1,26 @@
 """Turn a dataset's tracks and captions into latent stores, one for the audio and one for the text.
 
-    python extract_dataset.py                                                                    # the demo
+    python extract_dataset.py                                        # the demo
     python extract_dataset.py --config config/extract_features/clap/extract_songdescriber.yaml
+    python extract_dataset.py data=musiccaps encoder_pair=clap       # any dataset, any pair
+    python extract_dataset.py data=musiccaps encoder_pair=clap num_devices=4  # on four GPUs
+    python extract_dataset.py extraction.shard.index=3 extraction.shard.count=8  # one of eight jobs
 
-A killed run goes on where it stopped; of a finished one, only what has changed in the table or the files is encoded
-again. Jobs can share the work: this is one of eight,
-`extraction.shard.index=3 extraction.shard.count=8`; and `num_devices=4` is four GPUs of one host.
+A killed run goes on where it stopped. Of a finished one, only what has changed in the table or
+the files is encoded again.
 """
 
 import diffgar.interrupts  # noqa: F401  first: Ctrl-C is one line, also while the rest is imported
 
 # isort: split
 from diffgar import cli
-from diffgar.jobs import extract
 
 
 @cli.main("extract_features/demo/extract_demo")
 def main(cfg) -> None:
+    """Extract the dataset of a config."""
+    from diffgar.jobs import extract  # here: --help and a mistyped word need no torch
+
     extract.run(cfg)
 
 

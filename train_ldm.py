@@ -1,20 +1,26 @@
 """Train a GD-Retriever, then print how it retrieves.
 
-    python train_ldm.py                                              # the demo, from nothing to a table
+    python train_ldm.py                                              # the demo, from nothing on
     python train_ldm.py --config config/train_ldm/model/encoder_pair/clap/unet/train_ldm_sample_pred_base.yaml
+    python train_ldm.py --model_name demo_short trainer.max_steps=200  # change any option
+    python train_ldm.py --model_name demo_alone task=null            # train, and evaluate nothing
+    python train_ldm.py -m seed=0,1,2 'model_name=demo_${seed}'      # one run for each value
 
-A killed run goes on from its last checkpoint; a finished one prints its table. Another config needs another model_name.
+A killed run goes on from its last checkpoint; a finished one prints its table.
+Another config needs another model_name.
 """
 
 import diffgar.interrupts  # noqa: F401  first: Ctrl-C is one line, also while the rest is imported
 
 # isort: split
 from diffgar import cli
-from diffgar.jobs import train
 
 
 @cli.main("train_ldm/model/encoder_pair/demo/unet/train_ldm_sample_pred_small", flags=("task", "model_name"))
 def main(cfg) -> None:
+    """Train the model of a config, and evaluate it."""
+    from diffgar.jobs import train  # here: --help and a mistyped word need no torch
+
     train.run(cfg)
 
 

@@ -16,26 +16,30 @@ from torch import Tensor
 
 from diffgar.dataloading.batches import captioned_tracks
 from diffgar.evaluation.queries import index_of
+from diffgar.evaluation.report import TEACHER, System
+from diffgar.evaluation.reports.json_form import summary_as_json
 from diffgar.evaluation.retrieval import evaluate_retrieval
 from diffgar.jobs.building import composed
 from diffgar.jobs.experiment import open_experiment
 
-RIDGES = (0.1, 1, 10, 100)  # all are told, none is chosen
+RIDGES = (0.1, 1, 10, 100)  # all are reported
 
 
 def main() -> None:
+    """Rank the teacher's queries and the estimates, and print R@10 of each."""
     cfg = composed("eval_retrieval", sys.argv[1:])
     experiment = open_experiment(cfg, cfg.model_name)
-    if experiment.text.embeddings is None:
-        raise SystemExit(f"the pair {experiment.pair} is not joint, so it has no teacher; name a model of a joint one")
+    asked = experiment.caption_embeddings(experiment.caption_positions)
     tracks, captions = captioned_tracks(experiment.audio, experiment.text, "train")
     means = experiment.audio.means(tracks)
-    means = means.repeat_interleave(torch.tensor([len(own) for own in captions]), dim=0)  # (C, D), one a caption
-    known, asked = (experiment.text.embeddings[rows] for rows in (np.concatenate(captions), experiment.rows))
-    rows = {"teacher": asked} | {f"linear estimate, ridge {r:g}": estimate(known, means, asked, r) for r in RIDGES}
+    means = means.repeat_interleave(torch.tensor([len(own) for own in captions]), dim=0)  # (C, D), one per caption
+    known = experiment.caption_embeddings(np.concatenate(captions))
+    queries = {TEACHER: asked[None]}
+    for ridge in RIDGES:
+        queries[System(f"linear estimate, ridge {ridge:g}")] = estimate(known, means, asked, ridge)[None]
     index = index_of(experiment.audio, experiment.task)
-    table = evaluate_retrieval({name: queries[None] for name, queries in rows.items()}, index, experiment.task)
-    print(json.dumps({name: row["R@10"] for name, row in table["rows"].items()}, indent=1))
+    report = evaluate_retrieval(queries, index, experiment.task)
+    print(json.dumps({s.label: summary_as_json(metrics["R@10"]) for s, metrics in report.rows.items()}, indent=1))
 
 
 def estimate(known: Tensor, means: Tensor, asked: Tensor, strength: float) -> Tensor:

@@ -4,8 +4,8 @@
     python -m benchmarks.decode --seconds 600 --rounds 3
 
 `decode` is `audio.load`, with all that it checks; `libsndfile` reads, mixes and resamples the same file and checks
-nothing; `digest` is the hash of the file that extraction takes beside. In seconds of audio a second of one core, the
-best of some rounds in which the paths take turns.
+nothing; `digest` is the hash of the file that extraction takes beside. In seconds of audio per second of one core, the
+best of several rounds in which the paths take turns.
 """
 
 import argparse
@@ -51,7 +51,7 @@ def libsndfile_alone(path: Path, sample_rate: int) -> np.ndarray:
 
 
 def best_rates(paths: dict[str, Callable[[], object]], seconds: int, rounds: int) -> dict[str, float]:
-    """Seconds of audio a second of each path: its best of `rounds`."""
+    """Seconds of audio per second of each path: its best of `rounds`."""
     times = {name: [] for name in paths}
     for _ in range(rounds):
         for name, run in paths.items():
@@ -62,6 +62,7 @@ def best_rates(paths: dict[str, Callable[[], object]], seconds: int, rounds: int
 
 
 def main() -> None:
+    """Write a file of each format, decode it along every path, and print the rates."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--sample_rate", type=int, default=48000)

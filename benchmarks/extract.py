@@ -6,23 +6,22 @@
     python -m benchmarks.extract --hours 2                           # memory on a two-hour file
 
 `end_to_end` runs extract_audio on files; `forward` is the same encoder on windows that are already in memory;
-`decode` is one process that only reads. All in seconds of audio a second: a window counts its hop.
+`decode` is one process that only reads. All in seconds of audio per second: a window counts its hop.
 """
 
 import argparse
 import json
 import os
 import tempfile
-import threading
 import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import psutil
 import soundfile
 import torch
 
+from benchmarks.memory import Memory, unique
 from diffgar.dataloading.audio import load, windows
 from diffgar.dataloading.datasets.splits import by_name
 from diffgar.dataloading.datasets.tracks import Dataset, read_dataset
@@ -34,39 +33,6 @@ from diffgar.jobs.building import build, composed
 from diffgar.models.encoders.base import AudioEncoder
 
 RATE = 44100
-
-
-class Memory(threading.Thread):
-    """Samples the memory of this process and its children, in MB, while a block runs.
-
-    Unique memory (USS): what the workers share with their parent counts once.
-    """
-
-    def __init__(self, every: float = 0.05):
-        super().__init__(daemon=True)
-        self.every, self.samples, self.stopped = every, [], threading.Event()
-
-    def __enter__(self) -> "Memory":
-        self.start()
-        return self
-
-    def __exit__(self, *_) -> None:
-        self.stopped.set()
-        self.join()
-
-    def run(self) -> None:
-        process = psutil.Process()
-        while not self.stopped.wait(self.every):
-            try:
-                family = [process, *process.children(recursive=True)]
-                self.samples.append(sum(each.memory_full_info().uss for each in family) / 2**20)
-            except psutil.NoSuchProcess:  # a worker has just ended
-                continue
-
-    def peak(self, start: float = 0.0, end: float = 1.0) -> float:
-        """The largest between two shares of the run, the last 1 % of samples left out at neither end."""
-        n = len(self.samples)
-        return round(max(self.samples[int(start * n) : max(int(end * n), int(start * n) + 1)]), 1)
 
 
 def write_tone(path: Path, seconds: float, seed: int, channels: int = 2) -> None:
@@ -89,13 +55,14 @@ def collection(folder: Path, num_tracks: int, seconds: float, suffix: str, num_f
 
 
 def build_encoder(pair: str, weights: str | None) -> tuple[AudioEncoder, float]:
+    """The audio encoder of a pair, and its hop in seconds. weights: in place of the pair's own."""
     cfg = composed("extract_dataset", [f"encoder_pair={pair}"]).encoder_pair
     options = {} if weights is None else {"weights": weights}
     return build(cfg.audio_encoder, **options).eval(), cfg.hop_seconds
 
 
 def decode_rate(dataset: Dataset, sample_rate: int) -> float:
-    """Audio seconds a second of one process that reads and resamples, and does nothing else."""
+    """Audio seconds per second of one process that reads and resamples, and does nothing else."""
     tracks = list(dataset)[:8]
     start = time.perf_counter()
     seconds = sum(len(load(track.path, sample_rate)) for track in tracks) / sample_rate
@@ -103,7 +70,7 @@ def decode_rate(dataset: Dataset, sample_rate: int) -> float:
 
 
 def forward_rate(encoder: AudioEncoder, dataset: Dataset, hop: float, options: Options, num_batches: int) -> float:
-    """Audio seconds a second of the encoder alone, on windows that lie on its device."""
+    """Audio seconds per second of the encoder alone, on windows that lie on its device."""
     waveform = load(next(iter(dataset)).path, encoder.sample_rate)
     device = options.torch_device
     cut = windows(waveform, encoder.sample_rate, encoder.window_seconds, hop, encoder.short_padding)
@@ -119,6 +86,7 @@ def forward_rate(encoder: AudioEncoder, dataset: Dataset, hop: float, options: O
 
 
 def throughput(args: argparse.Namespace, folder: Path) -> dict:
+    """Seconds of audio per second: of a whole extraction, of its forward passes, and of decoding."""
     dataset = collection(folder, args.tracks, args.seconds, args.format, num_files=min(args.tracks, 16))
     encoder, hop = build_encoder(args.encoder_pair, args.weights)
     options = Options(batch_size=args.batch_size, num_workers=args.num_workers, device=args.device)
@@ -155,14 +123,14 @@ def memory(args: argparse.Namespace, folder: Path) -> dict:
     report = {"encoder": encoder.name, "num_workers": args.num_workers, "piece_seconds": PIECE_SECONDS}
     if args.many:
         dataset = collection(folder, args.many, args.seconds, args.format, num_files=16)
-        with Memory() as used:
+        with Memory(unique, every=0.05) as used:
             extract_audio(dataset, encoder, folder / "store", hop, options)
         tenths = [used.peak(k / 10, (k + 1) / 10) for k in range(10)]
         return report | {"tracks": args.many, "peak_mb_by_tenth": tenths, "growth_mb": round(tenths[8] - tenths[1], 1)}
     for name, seconds in (("ten_minutes", 600), (f"{args.hours:g}_hours", args.hours * 3600)):
         (folder / name).mkdir()
         dataset = collection(folder / name, 1, seconds, args.format, num_files=1)
-        with Memory() as used:
+        with Memory(unique, every=0.05) as used:
             extract_audio(dataset, encoder, folder / name / "store", hop, options)
         frames = Store(folder / name / "store").card.num_frames
         report[name] = {"frames": frames, "peak_mb": used.peak()}
@@ -170,6 +138,7 @@ def memory(args: argparse.Namespace, folder: Path) -> dict:
 
 
 def main() -> None:
+    """Measure throughput, or memory with --many or --hours, and print the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--encoder_pair", default="demo", help="a file of config/encoder_pair")
     parser.add_argument("--weights", help="in place of the pair's own; random where there are none at hand")

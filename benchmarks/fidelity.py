@@ -21,6 +21,7 @@ import torch
 
 
 def ours_frechet(generated, real):
+    """The Fréchet distance by our formula."""
     from diffgar.evaluation.metrics.distances import frechet_distance
 
     return frechet_distance(generated, real)
@@ -38,12 +39,14 @@ def scipy_frechet(generated, real):
 
 
 def ours_prdc(generated, real):
+    """Precision, recall, density and coverage of ours."""
     from diffgar.evaluation.metrics.diversity import prdc
 
     return prdc(generated, real, k=5)
 
 
 def package_prdc(generated, real):
+    """The same by the package `prdc`."""
     import prdc
 
     found = prdc.compute_prdc(real.numpy(), generated.numpy(), nearest_k=5)
@@ -51,12 +54,14 @@ def package_prdc(generated, real):
 
 
 def ours_vendi(generated, real):
+    """The Vendi score of ours; `real` is not used."""
     from diffgar.evaluation.metrics.diversity import vendi_score
 
     return vendi_score(generated)
 
 
 def package_vendi(generated, real):
+    """The same by the package `vendi-score`."""
     from vendi_score import vendi
 
     unit = torch.nn.functional.normalize(generated, dim=-1)
@@ -90,6 +95,7 @@ def measure(metric: str, name: str, num_vectors: int, dim: int, queue) -> None:
 
 
 def main() -> None:
+    """Run every contender in a process of its own, and print the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--vectors", type=int, default=2000)
     parser.add_argument("--dim", type=int, default=512)

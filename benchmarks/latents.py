@@ -1,4 +1,4 @@
-"""How fast random crops are read from a latent store: one gather a batch, against a slice a track.
+"""How fast random crops are read from a latent store: one gather per batch, against one slice per track.
 
 python -m benchmarks.latents
 """
@@ -18,6 +18,7 @@ from diffgar.dataloading.store.writer import StoreWriter
 
 
 def make_store(folder: str, num_tracks: int, num_frames: int, dim: int) -> Store:
+    """A store of random latents: `num_tracks` tracks of `num_frames` frames each."""
     ids = [f"t{i}" for i in range(num_tracks)]
     card = Card("audio", "benchmark", "none", "0", 0, "none", dim, shard_size=256)
     writer = StoreWriter(folder, card, pd.DataFrame({"row_id": ids, "split": "test"}))
@@ -31,11 +32,13 @@ def make_store(folder: str, num_tracks: int, num_frames: int, dim: int) -> Store
 
 
 def by_slices(store: Store, rows, starts, num_frames: int) -> torch.Tensor:
+    """The crops (B, T, D) read track by track."""
     crops = [store.row(row)[start : start + num_frames] for row, start in zip(rows, starts, strict=True)]
     return torch.from_numpy(np.stack(crops))
 
 
 def main() -> None:
+    """Read 40 batches both ways, in turn, and print samples per second."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tracks", type=int, default=4000)
     parser.add_argument("--frames", type=int, default=128)

@@ -12,44 +12,24 @@ import argparse
 import json
 import multiprocessing
 import statistics
-import threading
 import time
 from collections.abc import Callable
 
-import psutil
 import torch
 
+from benchmarks.memory import Memory, resident
 from diffgar.evaluation.metrics.ranks import BLOCK, CHUNK_SCORES, ranks
 
 
-class Memory(threading.Thread):
-    """Samples the resident memory of this process, in MB, while a block runs."""
-
-    def __init__(self, every: float = 0.02):
-        super().__init__(daemon=True)
-        self.every, self.stopped = every, threading.Event()
-        self.start_mb = self.peak_mb = psutil.Process().memory_info().rss / 2**20
-
-    def __enter__(self) -> "Memory":
-        self.start()
-        return self
-
-    def __exit__(self, *_) -> None:
-        self.stopped.set()
-        self.join()
-
-    def run(self) -> None:
-        while not self.stopped.wait(self.every):
-            self.peak_mb = max(self.peak_mb, psutil.Process().memory_info().rss / 2**20)
-
-
 def seconds(work: Callable[[], object]) -> float:
+    """The seconds that one call of `work` takes."""
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
 
 
 def embeddings(count: int, dim: int, seed: int) -> torch.Tensor:
+    """Random embeddings (count, dim), the same for the same seed."""
     return torch.randn(count, dim, generator=torch.Generator().manual_seed(seed))
 
 
@@ -64,7 +44,7 @@ def measure(num_queries: int, num_tracks: int, dim: int, repeats: int) -> dict:
     """Alternating runs of ranks and of the bare products."""
     queries, index = embeddings(num_queries, dim, 0), embeddings(num_tracks, dim, 1)
     targets = torch.arange(num_queries) % num_tracks
-    with Memory() as memory:
+    with Memory(resident, every=0.02) as memory:
         ranks(queries[:2048], index, targets[:2048])
     times = {"ranks": [], "products": []}
     for _ in range(repeats):
@@ -75,29 +55,32 @@ def measure(num_queries: int, num_tracks: int, dim: int, repeats: int) -> dict:
         "sizes": [num_queries, num_tracks, dim],
         "seconds": {name: [round(value, 2) for value in values] for name, values in times.items()},
         "ratio": round(medians["ranks"] / medians["products"], 3),
-        "memory_mb": round(memory.peak_mb - memory.start_mb),
+        "memory_mb": memory.growth(),
     }
 
 
 def measure_full(num_tracks: int, dim: int) -> dict:
     """Every track's own caption against all tracks, once."""
     queries, index = embeddings(num_tracks, dim, 0), embeddings(num_tracks, dim, 1)
-    with Memory() as memory:
+    with Memory(resident, every=0.02) as memory:
         taken = seconds(lambda: ranks(queries, index, torch.arange(num_tracks)))
-    memory_mb = round(memory.peak_mb - memory.start_mb)
+    memory_mb = memory.growth()
     return {"sizes": [num_tracks, num_tracks, dim], "seconds": round(taken), "memory_mb": memory_mb}
 
 
 def by_ranks(queries: torch.Tensor, index: torch.Tensor, targets: torch.Tensor) -> None:
+    """Our ranks."""
     ranks(queries, index, targets)
 
 
 def by_full_sort(queries: torch.Tensor, index: torch.Tensor, targets: torch.Tensor) -> None:
+    """All similarities sorted, and each target looked up in the order."""
     order = cosine(queries, index).argsort(dim=1, descending=True)
     (order == targets[:, None]).long().argmax(dim=1)
 
 
 def by_torchmetrics(queries: torch.Tensor, index: torch.Tensor, targets: torch.Tensor) -> None:
+    """Recall and reciprocal rank by torchmetrics, query by query."""
     from torchmetrics.functional.retrieval import retrieval_hit_rate, retrieval_reciprocal_rank
 
     relevant = torch.zeros(len(index), dtype=torch.bool)
@@ -109,6 +92,7 @@ def by_torchmetrics(queries: torch.Tensor, index: torch.Tensor, targets: torch.T
 
 
 def by_ir_measures(queries: torch.Tensor, index: torch.Tensor, targets: torch.Tensor) -> None:
+    """Recall and reciprocal rank by ir-measures, which takes dicts."""
     import ir_measures
 
     scores = cosine(queries, index).tolist()
@@ -126,6 +110,7 @@ PACKAGES = {
 
 
 def cosine(queries: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    """Cosine similarities (Q, N) of all queries and tracks at once."""
     return torch.nn.functional.normalize(queries, dim=-1) @ torch.nn.functional.normalize(index, dim=-1).T
 
 
@@ -134,9 +119,9 @@ def measure_package(name: str, num_queries: int, num_tracks: int, dim: int, queu
     queries, index = embeddings(num_queries, dim, 0), embeddings(num_tracks, dim, 1)
     targets = torch.arange(num_queries)
     PACKAGES[name](queries[:8], index[:99], targets[:8])  # imports
-    with Memory(every=0.002) as memory:
+    with Memory(resident, every=0.002) as memory:
         taken = seconds(lambda: PACKAGES[name](queries, index, targets))
-    queue.put({"seconds": round(taken, 2), "memory_mb": round(memory.peak_mb - memory.start_mb)})
+    queue.put({"seconds": round(taken, 2), "memory_mb": memory.growth()})
 
 
 def measure_packages(num_queries: int, num_tracks: int, dim: int) -> dict:
@@ -152,6 +137,7 @@ def measure_packages(num_queries: int, num_tracks: int, dim: int) -> dict:
 
 
 def main() -> None:
+    """Measure what the flags ask for, and print the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--queries", type=int, default=4096)
     parser.add_argument("--tracks", type=int, default=251_000)

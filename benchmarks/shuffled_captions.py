@@ -12,6 +12,7 @@ NAME = "demo_shuffled"
 
 
 def main() -> None:
+    """Train on shuffled captions, and print the model's retrieval beside chance."""
     command = [sys.executable, "train_ldm.py", "datamodule.shuffle_captions=true", f"model_name={NAME}", *sys.argv[1:]]
     subprocess.run(command, check=True, stdout=sys.stderr)
     path = max(Path("results", NAME, "demo").glob("retrieval-*.json"), key=lambda path: path.stat().st_mtime)

@@ -3,7 +3,7 @@
 pip install -r benchmarks/requirements.txt && python -m benchmarks.train_step
 
 The published one is `a-unet` built to the same channels, with a text encoder of RoBERTa-base's size (random weights)
-run on every batch and torch's default AdamW; ours reads stored states and takes the fused AdamW. Both take full
+run on every batch, and torch's default AdamW; ours reads stored states and takes the fused AdamW. Both take full
 training steps in turn: noise, forward, backward, optimiser. With --compile, ours again under `torch.compile`.
 """
 
@@ -13,75 +13,40 @@ import functools
 import json
 import statistics
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
-from a_unet import TimeConditioningPlugin
-from a_unet.apex import AttentionItem, CrossAttentionItem, ModulationItem, ResnetItem, SkipModulate, XBlock, XUNet
 from diffusers import DDPMScheduler
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import RobertaConfig, RobertaModel
 
+from benchmarks.published import (
+    ATTENTIONS,
+    BLOCKS,
+    CHANNELS,
+    FACTORS,
+    LATENT_DIM,
+    TEXT_DIM,
+    PublishedUNet,
+    TextInTheLoop,
+)
 from diffgar.batch import Batch
 from diffgar.models.backbones.unet import UNet
 from diffgar.models.diffusion.loss_parts import Draws
 from diffgar.models.diffusion.objective import Objective
 from diffgar.text_states import TextStates
 
-LATENT_DIM, TEXT_DIM, NUM_FRAMES, NUM_TOKENS = 512, 768, 64, 77
-CHANNELS, FACTORS, BLOCKS, ATTENTIONS = (1024, 1024, 1536, 2048), (2, 2, 4, 4), (1, 1, 2, 2), (0, 0, 1, 1)
+NUM_FRAMES, NUM_TOKENS = 64, 77
 # Dense, as the vendor states them, by what the device calls itself.
 BF16_PEAKS = {"A100-": 312e12, "H100 80GB": 989e12, "H100 PCIe": 756e12, "H100 NVL": 835e12, "H200": 989e12}
 
 
-def published_unet() -> nn.Module:
-    def items(attends: int) -> list:
-        return [ResnetItem, ModulationItem] + [AttentionItem, CrossAttentionItem] * attends
-
-    levels = zip(CHANNELS, FACTORS, BLOCKS, ATTENTIONS, strict=True)
-    return TimeConditioningPlugin(XUNet)(
-        modulation_features=1024,
-        dim=1,
-        in_channels=LATENT_DIM,
-        blocks=[XBlock(channels=c, factor=f, items=items(a) * n) for c, f, n, a in levels],
-        skip_t=SkipModulate,
-        resnet_groups=8,
-        attention_heads=8,
-        attention_features=64,
-        embedding_features=TEXT_DIM,
-    )
-
-
-def our_unet() -> nn.Module:
+def our_unet() -> UNet:
+    """Our U-Net with the published one's channels, factors, blocks and attentions."""
     sizes = {"num_blocks": BLOCKS, "attentions": ATTENTIONS, "num_heads": 8, "head_dim": 64}
     return UNet(LATENT_DIM, TEXT_DIM, CHANNELS, FACTORS, **sizes)
-
-
-class PublishedBackbone(nn.Module):
-    """a-unet behind our contract; it is channels-first, and knows no masks."""
-
-    def __init__(self):
-        super().__init__()
-        self.unet = published_unet()
-
-    def forward(self, noisy_latents: Tensor, timesteps: Tensor, text: TextStates, mask: Tensor) -> Tensor:
-        inputs = {"time": timesteps / 1000, "embedding": text.hidden_states}
-        return self.unet(noisy_latents.transpose(1, 2), **inputs).transpose(1, 2)
-
-
-class TextInTheLoop(nn.Module):
-    """Token ids (B, L) to states (B, L, 768), every one of them, as the published training does each step."""
-
-    def __init__(self):
-        super().__init__()
-        config = RobertaConfig(vocab_size=50265, max_position_embeddings=514)
-        self.encoder = RobertaModel(config, add_pooling_layer=False)
-
-    @torch.no_grad()
-    def forward(self, ids: Tensor, text_mask: Tensor) -> Tensor:
-        return self.encoder(ids, attention_mask=text_mask.long()).last_hidden_state
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +59,7 @@ class Inputs:
 
 
 def make_inputs(size: int, device: torch.device) -> Inputs:
+    """Random inputs of a step of `size` samples, always the same; captions have 8 to 77 tokens."""
     generator = torch.Generator().manual_seed(0)
     lengths = torch.randint(8, NUM_TOKENS + 1, (size, 1), generator=generator)
     latents, noise = torch.randn(2, size, NUM_FRAMES, LATENT_DIM, generator=generator).to(device)
@@ -117,6 +83,7 @@ class Trainee:
         self.seconds: dict[str, list[float]] = {}
 
     def step(self, inputs: Inputs) -> None:
+        """One whole training step, its parts timed."""
         autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
         batch = inputs.batch
         if self.text_encoder is not None:
@@ -132,7 +99,8 @@ class Trainee:
             self.optimizer.zero_grad()
 
     @contextlib.contextmanager
-    def timed(self, part: str):
+    def timed(self, part: str) -> Iterator[None]:
+        """Add the seconds that its block takes on the device to those of `part`."""
         on_gpu = self.device.type == "cuda"
         wait = functools.partial(torch.cuda.synchronize, self.device) if on_gpu else lambda: None
         wait()
@@ -157,6 +125,7 @@ class Trainee:
 
 
 def training_flops(backbone: nn.Module, inputs: Inputs) -> int:
+    """Floating-point operations of one forward and backward pass."""
     backbone = getattr(backbone, "_orig_mod", backbone)  # not through what torch.compile made of it
     with FlopCounterMode(display=False) as counter:
         batch = inputs.batch
@@ -166,11 +135,13 @@ def training_flops(backbone: nn.Module, inputs: Inputs) -> int:
 
 
 def peak_of(device: torch.device) -> float | None:
+    """The device's peak of dense bfloat16 operations per second; None of a CPU or an unknown one."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
     return next((peak for model, peak in BF16_PEAKS.items() if model in name), None)
 
 
 def main() -> None:
+    """Time both networks, step by step in turn, and print the report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--steps", type=int, default=5)
@@ -181,7 +152,7 @@ def main() -> None:
     inputs = make_inputs(arguments.batch, device)
     torch.manual_seed(0)
     trainees = {
-        "published": Trainee(PublishedBackbone(), device, TextInTheLoop()),
+        "published": Trainee(PublishedUNet(), device, TextInTheLoop()),
         "ours": Trainee(our_unet(), device, fused=True),
     }
     if arguments.compile:
@@ -193,6 +164,7 @@ def main() -> None:
 
 
 def report(trainees: dict[str, Trainee], inputs: Inputs, device: torch.device, warmup: int) -> dict:
+    """Each network's seconds, and how many times the published one's samples per second ours have."""
     rows = {name: trainee.report(inputs, warmup) for name, trainee in trainees.items()}
     seconds = {name: sum(row["seconds"].values()) for name, row in rows.items()}
     published = rows["published"]["seconds"]

@@ -13,7 +13,7 @@ class Batch:
     """Tracks, each with one of its captions.
 
     latents (B, T, D); mask (B, T) bool: True at valid frames; text: the captions (B); track (B,) int64: each sample's
-    position in the audio store; step: the optimiser step that the batch is of. Lightning moves it by `to`.
+    position in the audio store; step: the optimiser step that it is for. Lightning moves it by `to`.
     """
 
     latents: Tensor
@@ -26,12 +26,12 @@ class Batch:
         return len(self.latents)
 
     def to(self, device: torch.device | str) -> "Batch":
-        """On a device; a copy to a GPU does not wait."""
+        """The same batch on a device; a copy to a GPU is asynchronous where the memory is pinned."""
         on_gpu = torch.device(device).type == "cuda"
         latents, mask, track = (x.to(device, non_blocking=on_gpu) for x in (self.latents, self.mask, self.track))
         return Batch(latents, mask, self.text.to(device, non_blocking=on_gpu), track, self.step)
 
     def pin_memory(self) -> "Batch":
-        """In memory that a GPU reads while it computes; a DataLoader calls this."""
+        """The same batch in pinned memory, from which a GPU copies while it computes; a DataLoader calls this."""
         latents, mask, track = (tensor.pin_memory() for tensor in (self.latents, self.mask, self.track))
         return Batch(latents, mask, self.text.pin_memory(), track, self.step)

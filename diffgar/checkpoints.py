@@ -78,7 +78,7 @@ def unscored(folder: Path) -> list[int]:
 
 
 def choose_step(folder: Path, step: int | str) -> int:
-    """The kept step that is asked for by number, as `last` or as `best`.
+    """The step of a checkpoint that is asked for by its number, as `last` or as `best`.
 
     `best` has the highest validation R@10; ties go to the lower MedR, then the higher MRR, then the later step. Where
     no step was scored it is the last one.
@@ -128,7 +128,7 @@ def intact(folder: Path, step: int) -> Path:
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a checkpoint, the EMA's. Raises CheckpointError where the file is none."""
+    """The tensors of a checkpoint, averaged (EMA) weights. Raises CheckpointError where the file is not one."""
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except (RuntimeError, pickle.UnpicklingError) as error:

@@ -32,7 +32,7 @@ def main(config_name: str, flags: tuple[str, ...] = ()) -> Callable:
 
     def decorate(run: Callable) -> Callable:
         @functools.wraps(run)
-        def entry():
+        def entry() -> None:
             if {"--help", "-h"} & set(sys.argv[1:]):
                 print(usage(sys.modules[run.__module__].__doc__ or "", flags, config_name))
                 return
@@ -48,7 +48,7 @@ def main(config_name: str, flags: tuple[str, ...] = ()) -> Callable:
                 script = hydra.main(version_base="1.3", config_path=str(CONFIG_ROOT), config_name=config_name)
 
                 @functools.wraps(run)
-                def job(cfg: DictConfig):
+                def job(cfg: DictConfig) -> object:
                     sys.argv[1:] = typed.words  # what Lightning starts its further processes with
                     leave_out(cfg, nulls)
                     return checked(run, cfg, asked, config_name)
@@ -61,12 +61,12 @@ def main(config_name: str, flags: tuple[str, ...] = ()) -> Callable:
     return decorate
 
 
-def checked(run: Callable, cfg: DictConfig, asked: str | None, config_name: str):
-    """Run a job. A sweep's errors stay errors: the launcher and a cluster have to see them."""
+def checked(run: Callable, cfg: DictConfig, asked: str | None, config_name: str) -> object:
+    """Run a job on checked values. A sweep's errors stay errors: the launcher and a cluster have to see them."""
     sweep = HydraConfig.get().mode == RunMode.MULTIRUN
     with variable(FULL, asked), contextlib.nullcontext() if sweep else errors_as_sentences(asked, config_name):
-        threads.limit()
         check_values(cfg, HydraConfig.get())
+        threads.limit()
         return run(cfg)
 
 
@@ -84,7 +84,8 @@ def errors_as_sentences(asked: str | None, config_name: str) -> Iterator[None]:
         if asked == "1":
             raise
         text = sentence(error, functools.partial(known_config, config_name))
-        told = traceback.format_exception(type(error), error, error.__traceback__.tb_next)  # without this function
+        behind = error.__traceback__ and error.__traceback__.tb_next  # without this function
+        told = traceback.format_exception(type(error), error, behind)
         print(text or "".join(told).rstrip(), file=sys.stderr)
         raise SystemExit(1) from None
 

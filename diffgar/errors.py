@@ -1,4 +1,4 @@
-"""The errors that a user can mend: bad input, named, with what to do about it."""
+"""The error of a user's input: its message says what was found, what was expected, and the remedy."""
 
 
 class InputError(ValueError):

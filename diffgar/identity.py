@@ -26,9 +26,9 @@ log = logging.getLogger(__name__)
 def save_identity(
     folder: Path, audio: Store, text: TextStore, split: str = "train", teacher: Path | None = None
 ) -> None:
-    """Write what a model is trained on, when its training starts or goes on: what the folder knew stays known.
+    """Write what a model is trained on, when its training starts or goes on; what the folder has already is kept.
 
-    teacher: the folder of the model that it starts as or learns from, whose tracks count as its own.
+    teacher: the folder of the model that it starts from or learns from; that model's training tracks count as its own.
     """
     folder = Path(folder)
     encodings = {"audio": audio.card.encoding(), "text": text.card.encoding()}
@@ -43,7 +43,7 @@ def save_identity(
                 log.warning("%d training tracks were not there when the training of %s began", added, folder)
             known = {kind: np.union1d(mine, before[kind]) for kind, mine in known.items()}
     content = io.BytesIO()
-    np.savez(content, **known)
+    np.savez(content, ids=known["ids"], audio=known["audio"], pairs=known["pairs"])
     write_atomically(folder / "tracks.npz", content.getvalue())
 
 
@@ -75,8 +75,8 @@ def refuse_other_latents(folder: Path, audio: Card, text: Card, pair: str) -> No
 def refuse_changed_tracks(folder: Path, audio: Store) -> None:
     """Compare the training tracks of the folder's model that a store has with those that it was trained on.
 
-    A few that hold something else are warned of. Raises CheckpointError where the latents were given, not encoded, and
-    most of them are others: they were computed anew, and nothing else tells.
+    Warns of those whose content has changed. Raises CheckpointError where the latents were imported, not encoded, and
+    most of them have changed: they were computed anew, and no card says so.
     """
     path = Path(folder) / "tracks.npz"
     if not path.is_file():
@@ -126,18 +126,19 @@ def seen_tracks(folder: Path, dataset: str, track_ids: Sequence[str], audio_hash
 
 
 def names_and_contents(dataset: str, rows: pd.DataFrame) -> tuple[list[str], list[str]]:
-    """Of each row of an audio store, "<dataset>/<track_id>" and the hash of its audio, "" where there is none."""
+    """The "<dataset>/<track_id>" of each row of an audio store, and the hash of its audio, "" where there is none."""
     names = rows["row_id"] if "_dataset" in rows else dataset + "/" + rows["row_id"]  # a mix's have it
     contents = rows["_audio"].fillna("").map(str) if "_audio" in rows else [""] * len(rows)
     return list(names), list(contents)
 
 
 def paired(names: Iterable[str], contents: Iterable[str]) -> Iterable[str]:
+    """Each track's name joined with the hash of its audio, as one word to hash."""
     return (f"{name}\t{content}" for name, content in zip(names, contents, strict=True))
 
 
 def read_tracks(path: Path) -> dict[str, np.ndarray]:
-    """The kinds of hashes of a tracks.npz, none of a kind that an earlier version did not write."""
+    """The hashes of a tracks.npz by kind; empty for a kind that an earlier version did not write."""
     with np.load(path) as content:
         return {kind: content.get(kind, np.array([], dtype=np.uint64)) for kind in ("ids", "audio", "pairs")}
 

@@ -1,4 +1,4 @@
-"""Ctrl-C in one line, from the first moment on: importing this comes before the scripts' long imports."""
+"""Ctrl-C ends a script with one line; the scripts import this first, before all that takes long to import."""
 
 import sys
 from types import TracebackType
@@ -7,7 +7,7 @@ INTERRUPTED = "interrupted; the same command goes on where it stopped"
 
 
 def tell(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-    """Stands for `sys.excepthook`: a line for Ctrl-C, what Python does for all else."""
+    """Replaces `sys.excepthook`: prints one line for Ctrl-C, and Python's traceback for all else."""
     if issubclass(kind, KeyboardInterrupt):
         print(f"\n{INTERRUPTED}", file=sys.stderr)
     else:

@@ -1,5 +1,6 @@
 """A collection that can be searched: its tracks, their latents, and what made them."""
 
+import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -28,10 +29,17 @@ class Library:
     short negative is spelt out by them. Raises SearchError for a store whose latents are not the model's.
     """
 
-    def __init__(self, retriever: "Retriever", store: Store, captions: Mapping[str, Sequence[str]] | None = None):
+    def __init__(
+        self,
+        retriever: "Retriever",
+        store: Store,
+        captions: Mapping[str, Sequence[str]] | None = None,
+        rows: np.ndarray | None = None,
+    ):
         self.retriever, self.store, self.captions = retriever, store, dict(captions or {})
         retriever.refuse_other_latents(store.card, store.folder)
-        self.rows = np.flatnonzero((store.rows["split"] != "").to_numpy())  # "": the collection has it no more
+        there = np.flatnonzero((store.rows["split"] != "").to_numpy())  # "": the collection has it no more
+        self.rows = there if rows is None else rows
         self.tracks = store.rows.iloc[self.rows].reset_index(drop=True)
 
     def __len__(self) -> int:
@@ -39,7 +47,22 @@ class Library:
 
     def __repr__(self) -> str:
         left_out = f", {len(self.skipped)} files left out (see .skipped)" if len(self.skipped) else ""
-        return f"<Library of {len(self)} tracks in {self.store.folder}{left_out}>"
+        made_by = f"{self.retriever.opened.name}@{self.retriever.opened.step}"
+        return f"<Library of {len(self)} tracks in {self.store.folder}, asked by {made_by}{left_out}>"
+
+    def only(self, **values: str | Sequence[str]) -> "Library":
+        """The tracks that have these values in these columns of `tracks`: library.only(split="test").
+
+        Raises SearchError for a column that is not there, and where no track is left.
+        """
+        kept = self.tracks
+        for column, value in values.items():
+            if column not in kept:
+                raise SearchError(f"the library's tracks have no column {column!r}; there are {', '.join(kept)}")
+            kept = kept[kept[column].isin([value] if isinstance(value, str) else list(value))]
+        if kept.empty:
+            raise SearchError(f"no track of the library has {values}; look at library.tracks")
+        return Library(self.retriever, self.store, self.captions, self.rows[kept.index.to_numpy()])
 
     @property
     def skipped(self) -> pd.DataFrame:
@@ -62,6 +85,13 @@ class Library:
     def positions(self) -> dict[str, int]:
         """Track id → where it stands in `tracks` and `index`."""
         return {track_id: position for position, track_id in enumerate(self.tracks["row_id"])}
+
+    @cached_property
+    def positions_by_file(self) -> dict[str, int]:
+        """Absolute path → where its track stands, of files that are one track."""
+        paths = self.tracks["path"].map(os.path.abspath)
+        alone = ~paths.duplicated(keep=False)
+        return {path: int(position) for position, path in paths[alone].items()}
 
     def position_of(self, track_id: str) -> int:
         """Where a track stands. Raises SearchError for an id that is not in the library."""

@@ -1,6 +1,6 @@
 """The Python door: a trained model that encodes captions and audio, indexes collections and searches them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,12 @@ from diffgar.library import Library
 from diffgar.models.baselines import ContrastiveHeads
 from diffgar.models.encoders.base import pool
 from diffgar.search.asking import Asking
-from diffgar.search.bench import Asker, CaptionBench, CaptionSource
+from diffgar.search.bench import Asker, CaptionBench, TypedCaptions
 from diffgar.search.encoding import encode_audio
 from diffgar.search.errors import SearchError
 from diffgar.search.hits import Hits
 from diffgar.search.indexing import OPTIONS, captions_beside, check_latents, open_source
-from diffgar.search.negatives import read_negatives
+from diffgar.search.negatives import Asked, read_negatives
 from diffgar.search.question import Question
 from diffgar.search.steering import vector_steering_of
 
@@ -56,7 +56,7 @@ class Retriever:
     def encode_query(
         self,
         captions: str | Sequence[str],
-        negatives: str | Sequence[str] | Mapping[str, float] | None = None,
+        negatives: Asked = None,
         **asked: Any,
     ) -> Tensor:
         """Unit vectors (Q, D) of captions, or (D,) of one, on the CPU, to be compared with `encode_document`'s.
@@ -67,7 +67,7 @@ class Retriever:
         question = Question(negative=negatives, **asked)
         several = [captions] if isinstance(captions, str) else list(captions)
         asker = Asker(self.opened, replace(self.opened.sampler, **question.sampling()), question.seed)
-        source = CaptionSource(self.opened, several, question.numbers)
+        source = TypedCaptions(self.opened, several, question.numbers)
         bench = CaptionBench(asker, source, read_negatives(question.negative))
         queries = bench.plain()[0]
         if bench.negatives:

@@ -29,7 +29,7 @@ def scores_of(folder: Path) -> pd.DataFrame:
 
 
 def record_score(folder: Path, step: int, metrics: dict[str, float]) -> None:
-    """Add a step's validation metrics (%) to scores.csv, in the place of those that it had."""
+    """Write a step's validation metrics (%) into scores.csv; they replace those that the step had."""
     table = scores_of(folder)
     table.loc[step] = [metrics.get(name, float("nan")) for name in SCORES]
     write_atomically(Path(folder) / "scores.csv", table.sort_index().to_csv(float_format="%.4f").encode())

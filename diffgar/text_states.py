@@ -14,9 +14,9 @@ class TextStates:
     """A batch of encoded captions.
 
     hidden_states (B, L, C): the token states that condition the diffusion model.
-    mask (B, L) bool: True at tokens, False at padding. What an encoder or a store gives is zero there.
+    mask (B, L) bool: True at tokens, False at padding. States from an encoder or a store are zero at padding.
     embedding (B, P) or None: the unit-norm caption vector, for text encoders trained jointly with an audio encoder.
-    num_truncated: how many of the captions were longer than the encoder takes; what an encoder gives alone counts it.
+    num_truncated: how many of the captions were longer than the encoder takes; only an encoder counts them.
     """
 
     hidden_states: Tensor
@@ -41,7 +41,7 @@ class TextStates:
     def to(
         self, device: torch.device | str | None = None, dtype: torch.dtype | None = None, non_blocking: bool = False
     ) -> "TextStates":
-        """On a device; dtype: of the token states."""
+        """The same captions on a device, the token states in another dtype where one is given."""
 
         def moved(tensor: Tensor, dtype: torch.dtype | None = None) -> Tensor:
             return tensor.to(device, dtype or tensor.dtype, non_blocking)
@@ -50,7 +50,7 @@ class TextStates:
         return TextStates(moved(self.hidden_states, dtype), moved(self.mask), embedding, self.num_truncated)
 
     def pin_memory(self) -> "TextStates":
-        """In memory that a GPU reads while it computes; a DataLoader calls this."""
+        """The same captions in pinned memory, from which a GPU copies while it computes; a DataLoader calls this."""
         embedding = None if self.embedding is None else self.embedding.pin_memory()
         return TextStates(self.hidden_states.pin_memory(), self.mask.pin_memory(), embedding, self.num_truncated)
 

@@ -1,4 +1,4 @@
-"""How many threads the arithmetic may use: one for each core that this process really has."""
+"""How many threads torch may use: one per core that this process may run on."""
 
 import contextlib
 import math
@@ -30,7 +30,7 @@ def quota(root: Path = CGROUPS) -> int | None:
 
 
 def limit(workers: int = 0) -> None:
-    """Let torch use the cores that `workers` busy processes leave; what OMP_NUM_THREADS says goes first."""
+    """Let torch use the cores that `workers` busy processes leave; OMP_NUM_THREADS takes precedence."""
     import torch
 
     if not os.environ.get("OMP_NUM_THREADS"):
@@ -39,7 +39,7 @@ def limit(workers: int = 0) -> None:
 
 @contextlib.contextmanager
 def beside(workers: int) -> Iterator[None]:
-    """Within it torch leaves a core to each of so many busy processes."""
+    """A context in which torch leaves one core to each of `workers` busy processes."""
     import torch
 
     threads = torch.get_num_threads()

@@ -9,7 +9,7 @@ from diffgar.errors import InputError
 
 
 def is_number(value: object) -> bool:
-    """Whether it is a finite number, and no truth value."""
+    """Whether a value is a finite number; true and false are none."""
     return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
@@ -29,7 +29,7 @@ def number(name: str, value: Any, least: float = -math.inf, most: float = math.i
 
 
 def listed(name: str, value: object, example: str) -> list:
-    """A list: a word is none of its letters, nor a number one of itself. Raises InputError with an example."""
+    """A list; a text or a single number is refused. Raises InputError with an example."""
     if isinstance(value, str) or not isinstance(value, Sequence):
         raise InputError(f"{name} is {value!r}; give it a list, such as {name}={example}")
     return list(value)

@@ -30,10 +30,12 @@ def fit(stores, out, max_steps, stop_at=None, resume=None, accumulate=1, keep="a
     """Train with a checkpoint every 5 steps; returns the steps that were validated."""
     datamodule, validated = make_datamodule(stores), []
     model = make_model(datamodule, max_steps=max_steps)
-    model.validate = lambda module: validated.append(module.global_step) or {}
+    watch = pl.callbacks.LambdaCallback(
+        on_validation_epoch_start=lambda _, module: validated.append(module.global_step)
+    )
     trainer = pl.Trainer(
         max_steps=stop_at or max_steps,
-        callbacks=[Checkpoints(str(out), 5, keep), WarmedUpEMA(decay=0.9), StepBar()],
+        callbacks=[Checkpoints(str(out), 5, keep), WarmedUpEMA(decay=0.9), StepBar(), watch],
         plugins=[WholeFiles()],
         accelerator="cpu",
         logger=False,

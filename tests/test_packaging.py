@@ -25,10 +25,11 @@ import diffgar
 from diffgar.commandline import CONFIG_ROOT, messages
 from diffgar.commandline.composing import compose
 from diffgar.demo.encoder import WEIGHTS
+from diffgar.evaluation.reports.layout import STYLE
 from diffgar.evaluation.reports.paper import PUBLISHED
 
 site = Path(sys.argv[1])
-for path in (Path(diffgar.__file__), CONFIG_ROOT, WEIGHTS, PUBLISHED):
+for path in (Path(diffgar.__file__), CONFIG_ROOT, WEIGHTS, PUBLISHED, STYLE):
     assert path.exists() and path.is_relative_to(site), path
 assert messages.is_ours(Path(diffgar.__file__)) and not messages.is_ours(site / "another.py")
 cfg = compose("train_ldm/model/encoder_pair/demo/unet/train_ldm_sample_pred_small", ["objective=epsilon"])

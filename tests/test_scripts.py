@@ -13,11 +13,12 @@ from omegaconf import OmegaConf
 from scripts import COLLECTION, TINY, composed, invoke, kill, places, run, start
 
 from diffgar import checkpoints
+from diffgar.commandline import ConfigError
 from diffgar.demo.collection import ATTRIBUTES
 from diffgar.evaluation.control.methods import METHODS
 from diffgar.jobs import train
-from diffgar.jobs.checks import ConfigError
 
+BAR = r"(rendering|extracting|checking the encoder pair|captions|training|queries): "  # a progress bar
 LEAF = "config/train_ldm/model/encoder_pair/clap/unet/train_ldm_sample_pred_base.yaml"
 
 
@@ -40,6 +41,20 @@ def test_the_main_job_prints_a_table_and_where_its_parts_lie(demo):
     assert set(result["rows"]["gdr"]["R@10"]) == {"mean", "std", "low", "high"}
 
 
+def test_the_main_job_says_what_it_will_do_then_what_it_did_then_what_to_type_and_nothing_of_its_libraries(demo):
+    folder, output = demo
+    lines = [line for line in re.split(r"[\r\n]+", output) if line.strip() and not re.match(BAR, line)]
+    assert lines[0] == "plan    train demo" and "compose and render 106 tracks" in lines[1]
+    assert [line.split()[0] for line in lines[7:11]] == ["audio", "text", "WARNING:", "checkpoints"], output
+    table = [line for line in lines if line.startswith(("row ", "chance ", "teacher ", "gdr "))]
+    assert len(table) == 4 and all(len(line) <= 100 for line in table)
+    *_, what, command = lines
+    assert what.startswith("next    steer it") and "--model_name demo control=negative" in command
+    assert f"paths.results={folder}/results" in command
+    for word in ("GPU", "TPU", "Tip", "litlogger", "Warning", "Params", "max_steps"):
+        assert word not in output, output
+
+
 def test_the_teacher_finds_what_chance_does_not(demo):
     result = json.loads(Path(re.search(r"JSON +(\S+)", demo[1])[1]).read_text())
     assert result["rows"]["teacher"]["R@1"]["low"] > 3 * result["rows"]["chance"]["R@1"]["mean"]
@@ -50,6 +65,7 @@ def test_a_second_run_makes_nothing_again(demo):
     made = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.suffix in (".flac", ".f16", ".ckpt")}
     output = invoke("train_ldm.py", *TINY, *places(folder))
     assert "is trained; to train again" in output and "\ngdr " in output
+    assert "plan " not in output and "next    steer it" in output
     assert made == {path: path.stat().st_mtime_ns for path in made}
 
 
@@ -89,7 +105,7 @@ def control(folder, *arguments: str) -> dict:
 
 def test_one_command_measures_every_way_to_be_rid_of_an_attribute(demo):
     result = control(demo[0], "control=negative", "control.max_captions=20")
-    methods = {system["method"] for system in result["systems"].values()}
+    methods = {system["name"] for system in result["systems"].values()}
     assert set(result["systems"]) == set(result["rows"])
     assert {"plain", "truth_filter", "replace", "compose", "compose_penalty", "teacher_penalty"} <= methods
     rows = {name: {metric: value["mean"] for metric, value in row.items()} for name, row in result["rows"].items()}
@@ -108,7 +124,7 @@ def test_a_pair_that_is_not_joint_is_steered_by_generated_forms_alone_and_values
     assert {pair["negative"] for pair in result["pairs"]} <= {
         value for values in ATTRIBUTES.values() for value in values
     }
-    methods = {system["method"] for system in result["systems"].values()}
+    methods = {system["name"] for system in result["systems"].values()}
     generated = {name for name, method in METHODS.items() if not method.needs_joint}
     assert methods == {"plain", "truth_filter", *generated} and len(generated) == 6
 

@@ -1,7 +1,5 @@
 """What the page is told, as JSON: the library once, and every answer."""
 
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -58,7 +56,6 @@ def told_apart(points: np.ndarray, values: np.ndarray) -> float:
 def told_answer(engine: Engine, trail: Trail) -> Told:
     """The answer that a trail shows, and the trail."""
     answer = trail.shown
-    found = with_whole_paths(answer.hits)
     told = {
         "kind": "answer",
         "query": answer.query.to_page(),
@@ -68,15 +65,10 @@ def told_answer(engine: Engine, trail: Trail) -> Told:
         "count": COUNT,
         "point": engine.plane.see(answer.hits.query).round(4).tolist(),
         "avoided": answer.hits.asked["negatives"],
-        "csv": found.to_pandas().to_csv(index=False),
-        "m3u": found.to_m3u(),
+        "csv": answer.hits.to_pandas().to_csv(index=False),
+        "m3u": answer.hits.to_m3u(),
     }
     return told | {"trail": [told_step(each) for each in trail.answers], "current": trail.current}
-
-
-def with_whole_paths(hits: Hits) -> Hits:
-    """The hits with paths from the root: a playlist is opened from another folder than the app."""
-    return replace(hits, hits=tuple(replace(hit, path=str(Path(hit.path).absolute())) for hit in hits))
 
 
 def told_step(answer: Answer) -> Told:

@@ -1,4 +1,4 @@
-"""What the command line does beside Hydra: words become Hydra's, and what goes wrong becomes a sentence."""
+"""The command line beside Hydra: what is typed is rewritten into Hydra's words, and an error becomes a sentence."""
 
 from pathlib import Path
 
@@ -10,8 +10,11 @@ CONFIG_ROOT = INSTALLED if INSTALLED.is_dir() else PACKAGE.parent / "config"
 
 
 class CommandError(InputError):
-    """A word of the command line that says nothing we know. The message has the word and what there is instead."""
+    """A word of the command line that is not understood. The message has the word and what can be typed instead."""
 
 
 class ConfigError(InputError):
-    """A config file that cannot be read, or a value in it that is missing. The message has the file or the key."""
+    """A config that cannot be read, or in which a value is missing or can be of no use.
+
+    The message names the file or the key, and what to do about it.
+    """

@@ -1,4 +1,4 @@
-"""Composing a config aside from the run: what the groups are, what a value was before it was changed."""
+"""Composes a config beside the run's own, to look up its groups and the values before a change."""
 
 import re
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ NULL = re.compile(r"\w[^=]*=(?i:null)")
 
 
 def compose(config_name: str, overrides: Sequence[str], places: Sequence[Path] = ()) -> DictConfig:
-    """The config of a script with Hydra's own part; sweeps are left out. Raises what Hydra raises."""
+    """The config of a script, with the `hydra` part; a sweep's values are not applied. Raises what Hydra raises."""
     setup_globals()
     search_path = create_config_search_path(str(CONFIG_ROOT))
     for place in places:
@@ -62,7 +62,7 @@ def without_nulls(line: Line, config_name: str) -> tuple[Line, list[str]]:
 
 
 def leave_out(cfg: DictConfig, keys: Sequence[str]) -> None:
-    """Make null what a config has written out."""
+    """Set these keys to null where the config has a value for them."""
     for key in keys:
         if OmegaConf.select(cfg, key, throw_on_resolution_failure=False) is not None:
             OmegaConf.update(cfg, key, None, merge=False)

@@ -1,4 +1,4 @@
-"""What Hydra, OmegaConf and YAML say of a config, said with the key, what there is, and what to type."""
+"""Errors of Hydra, OmegaConf and YAML as sentences with the key, what there is, and what to type."""
 
 import difflib
 import re
@@ -65,6 +65,7 @@ def no_such_choice(error: MissingConfigException) -> Found:
 
 
 def not_composed(error: ConfigCompositionException, composed: Callable) -> Found:
+    """Overrides that Hydra could not apply: an unknown key, a comma without `-m`, a value of another type."""
     text, cause = str(error), error.__cause__
     if match := re.search(r"Could not override '([^']+)'", text):
         key = max(match[1], getattr(cause, "full_key", None) or "", key=len)  # within a mapping that was given
@@ -142,6 +143,7 @@ def is_hydras(error: BaseException) -> bool:
 
 
 def cause_of(error: BaseException) -> str:
+    """The first line of the error that another was raised from."""
     found = error.__cause__ or error.__context__
     return first_line(found) if found else "no reason is told"
 
@@ -184,4 +186,5 @@ def meant(word: str, known: Sequence[str]) -> str:
 
 
 def first_line(error: BaseException) -> str:
+    """The first line of an error's text that is not blank; its class where there is none."""
     return next((text.strip() for text in str(error).splitlines() if text.strip()), type(error).__name__)

@@ -44,6 +44,7 @@ def sentence(error: BaseException, composed: Callable[[], DictConfig | None]) ->
 
 
 def line(name: str, text: str) -> str:
+    """An error on one line: its class, and its text without line breaks."""
     return f"{name}: {' '.join(part.strip() for part in text.splitlines() if part.strip())}"
 
 
@@ -67,10 +68,12 @@ def raised_in(traceback: TracebackType | None, belongs: Callable[[Path], bool]) 
 
 
 def is_ours(path: Path) -> bool:
+    """Whether a source file is one of this package, or a script."""
     return path.is_relative_to(PACKAGE) or path.parent == CONFIG_ROOT.parent  # the scripts lie beside the configs
 
 
 def is_hydras(path: Path) -> bool:
+    """Whether a source file is one of Hydra."""
     return path.is_relative_to(Path(hydra.__file__).parent)
 
 

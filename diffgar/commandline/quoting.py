@@ -63,6 +63,7 @@ def is_path(value: str) -> bool:
 
 
 def is_name(key: str) -> bool:
+    """Whether a key's value is a name: a model's, or the choice of a config group."""
     return key in NAMES or (key.replace("/", "").isidentifier() and (CONFIG_ROOT / key).is_dir())
 
 

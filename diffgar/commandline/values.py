@@ -1,8 +1,10 @@
 """Whether the values of a command line are of the kind that the config has there."""
 
 import numbers
+from collections.abc import Mapping
 from pathlib import Path
 
+from hydra.conf import HydraConf
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
@@ -14,7 +16,7 @@ VARIABLES = {"paths.data": "GDR_DATA", "paths.weights": "GDR_WEIGHTS"}  # as in 
 NAMES = ("data.name", "encoder_pair.audio_name", "encoder_pair.text_name")  # of the folders in paths.latents
 
 
-def check_values(cfg: DictConfig, hydra: DictConfig) -> None:
+def check_values(cfg: DictConfig, hydra: HydraConf) -> None:
     """Raise CommandError for a value of another kind than the one it replaces, with its key and what was expected.
 
     Raises ConfigError for a chosen file without keys, and for a folder without a name.
@@ -30,12 +32,12 @@ def check_values(cfg: DictConfig, hydra: DictConfig) -> None:
     if not values:
         return
     kept = [str(item.input_line) for item in parsed if item not in values]
-    before = compose(hydra.job.config_name, [*hydra.overrides.hydra, *kept], places)
+    before = compose(str(hydra.job.config_name), [*hydra.overrides.hydra, *kept], places)
     for item in values:
         check(cfg, before, item.key_or_group, str(item.input_line))
 
 
-def check_choices(cfg: DictConfig, choices: DictConfig) -> None:
+def check_choices(cfg: DictConfig, choices: Mapping[str, object]) -> None:
     """Raise ConfigError for a file chosen for a group that has no `key: value` in it."""
     for group, choice in choices.items():
         chosen = None if choice is None else OmegaConf.select(cfg, str(group), throw_on_resolution_failure=False)
@@ -90,12 +92,15 @@ def expectation(default: object, value: object) -> str | None:
 
 
 def is_number(value: object) -> bool:
+    """Whether a value is a number; true and false are none."""
     return isinstance(value, numbers.Number) and not isinstance(value, bool)
 
 
 def is_blank(value: object) -> bool:
+    """Whether a value is a text without a letter in it, such as that of `key=`."""
     return isinstance(value, str) and not value.strip()
 
 
 def is_whole(value: object) -> bool:
+    """Whether a value is a whole number; true and false are none."""
     return isinstance(value, int) and not isinstance(value, bool)

@@ -33,6 +33,7 @@ class Line:
 
     @property
     def words(self) -> list[str]:
+        """The command line as Hydra takes it: options first, then overrides."""
         place = ["--config-dir", self.folder] if self.folder else []
         place += ["--config-name", self.name] if self.name else []
         return place + self.options + self.overrides
@@ -102,6 +103,7 @@ def value_of(word: str, left: list[str]) -> str:
 
 
 def known(value: str, choices: tuple[str, ...] | None, name: str) -> str:
+    """The value of one of Hydra's options. Raises CommandError where it is none of those that the option takes."""
     if choices and value not in choices:
         raise CommandError(f"{name} {value}: there is {', '.join(choices)}")
     return value
@@ -116,6 +118,7 @@ def override(word: str, sweeps: bool) -> str:
 
 
 def no_such_flag(name: str, flags: Sequence[str]) -> str:
+    """The message about an unknown flag: the nearest known one, and those of this script."""
     ours = [f"--{flag}" for flag in ("config", *flags)]
     near = difflib.get_close_matches(name.lower().replace("-", "_").replace("__", "--", 1), ours, n=1)
     near = near or difflib.get_close_matches(name, [*SWITCHES, *CHOICES], n=1)

@@ -32,7 +32,7 @@ def blocks(
     A clip whose `end` lies beyond the file ends with the file. Joined, the blocks are bitwise the whole
     file resampled at once; where streams of several rates were joined in a file, each is resampled by itself.
     Raises AudioError for a file that is missing, empty, truncated, not audio, under 10 ms, silent, not finite or
-    beyond all loudness; what only the end of the file tells (its length, silence) is raised after its last block.
+    louder than +48 dBFS; what shows only at the end of the file (its length, silence) is raised after its last block.
     """
     path, peak, loudest, seconds = Path(path), 0.0, 0.0, 0.0
     resampler, before = None, None
@@ -97,7 +97,7 @@ def load(path: Path | str, sample_rate: int, start: float | None = None, end: fl
 
 
 def window_samples(sample_rate: int, window_seconds: float, hop_seconds: float) -> tuple[int, int]:
-    """Window and hop in samples."""
+    """Window and hop in samples. Raises ValueError where one of them is less than a sample."""
     width, hop = round(window_seconds * sample_rate), round(hop_seconds * sample_rate)
     if width < 1 or hop < 1:
         raise ValueError(
@@ -110,7 +110,8 @@ def pad_short(waveform: np.ndarray, width: int, short_padding: str) -> np.ndarra
     """A waveform (S,) shorter than a window, filled to (width,) at its end; a longer one as it is.
 
     "zeros" (MusCALL) · "repeat" (CLAP's repeatpad: the whole repetitions that fit, then zeros) · "reflect"
-    (MULE).
+    (MULE). A waveform [1, 2] to five samples: [1, 2, 0, 0, 0] · [1, 2, 1, 2, 0] · [1, 2, 1, 2, 1].
+    Raises ValueError for an empty waveform and another word.
     """
     if len(waveform) >= width:
         return waveform
@@ -134,8 +135,8 @@ def windows(
 ) -> np.ndarray:
     """Windows (T, W) of a waveform (S,): a read-only view, copied nowhere.
 
-    The last partial window is dropped; a waveform shorter than a window makes one, filled as `pad_short`
-    says.
+    The last partial window is dropped; a waveform shorter than a window makes one, filled by `pad_short`. At one sample
+    per second, 7 s in windows of 3 s every 2 s are samples 0–2, 2–4 and 4–6.
     """
     width, hop = window_samples(sample_rate, window_seconds, hop_seconds)
     waveform = pad_short(waveform, width, short_padding)

@@ -1,7 +1,9 @@
 """The data module: the stores that a model is trained on, opened, checked and handed out batch by batch."""
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,11 +11,10 @@ from pytorch_lightning import LightningDataModule, Trainer
 from pytorch_lightning.utilities import rank_zero_only
 from torch.utils.data import DataLoader, Sampler
 
-from diffgar.dataloading.batches import LatentBatches
+from diffgar.dataloading.batches import BatchOptions, LatentBatches
 from diffgar.dataloading.store.card import StoreError
 from diffgar.dataloading.store.moments import NOTHING_ELSE, common_mean
 from diffgar.dataloading.store.reader import Store, TextStore
-from diffgar.errors import InputError
 
 log = logging.getLogger(__name__)
 
@@ -42,34 +43,39 @@ class StepSampler(Sampler):
 class LatentDataModule(LightningDataModule):
     """Training batches by step, validation batches in order, from an audio store and a text store.
 
-    num_frames: most frames of a crop; no more than the longest training track has, unless `repeat_short` fills them
-    (see `batches.repeated`). batch_size is the global one, divided among the processes. expect: what the cards of
-    "audio" and "text" must say; remedy: what a message about a missing store tells to do. weights: of the datasets of a
-    mix, see `batches.track_weights`. memory: where the latents are held, see `Store.hold`.
+    options: num_frames, batch_size, seed and more, see `BatchOptions`; num_frames is at most that of the longest
+    training track, unless `repeat_short` fills the crops. expect: what the cards of "audio" and "text" must say, such
+    as {"audio": {"dim": 512}}. remedy: what the message about a missing store advises. memory: where the latents are
+    held, see `Store.hold`. Raises StoreError for a store that is missing, damaged or another encoder's.
     """
 
     def __init__(
         self,
         audio_folder: str,
         text_folder: str,
-        num_frames: int,
-        batch_size: int,
-        seed: int = 0,
         num_workers: int = 0,
-        shuffle_captions: bool = False,
-        repeat_short: bool = False,
+        memory: str = "auto",
         expect: dict[str, dict] | None = None,
         remedy: str = "run extract_dataset.py",
-        weights: Mapping[str, float] | None = None,
-        memory: str = "auto",
+        **options: Any,
     ):
         super().__init__()
-        self.batch_size, self.seed, self.weights, self.memory = batch_size, seed, weights, memory
-        self.num_workers, self.shuffle_captions, self.repeat_short = num_workers, shuffle_captions, repeat_short
-        expect = expect or {}
+        self.num_workers, self.memory, expect = num_workers, memory, expect or {}
         self.audio = Store(audio_folder, remedy).require(**expect.get("audio", {}))
         self.text = TextStore(text_folder, remedy).require(**expect.get("text", {}))
-        self.num_frames = num_frames if repeat_short else self._at_most(num_frames)
+        self.options = BatchOptions(**options)
+        if not self.options.repeat_short:
+            self.options = replace(self.options, num_frames=self._at_most(self.num_frames))
+
+    @property
+    def num_frames(self) -> int:
+        """The most frames of a crop, and so the most that a model trained on them is ever asked for."""
+        return self.options.num_frames
+
+    @property
+    def seed(self) -> int:
+        """The seed of the batches; the module's dropout is seeded with it too."""
+        return self.options.seed
 
     def _at_most(self, num_frames: int) -> int:
         """num_frames, or those of the longest training track: a model is asked for no more than it was trained on."""
@@ -90,7 +96,7 @@ class LatentDataModule(LightningDataModule):
             rank_zero_only(log.warning)(
                 "num_frames stays %d, with which the training began, though the longest track has more now", num_frames
             )
-            self.num_frames = num_frames
+            self.options = replace(self.options, num_frames=num_frames)
 
     def tracks(self, split: str) -> np.ndarray:
         """The audio rows of a split whose tracks have captions; none where the dataset has no such split."""
@@ -99,11 +105,10 @@ class LatentDataModule(LightningDataModule):
         return np.flatnonzero((rows["split"] == split) & rows["row_id"].isin(captioned))
 
     def constants(self) -> dict[str, torch.Tensor | int]:
-        """What a model keeps of its training data: the latents' mean and std (D,), the empty caption's states (L, C).
+        """What a model keeps of its training data: latent_mean and latent_std (D,), null_text (L, C) and num_frames.
 
-        And num_frames, the most that it is ever asked for.
-
-        A store without a train split has no statistics: it can be evaluated on, not trained on.
+        null_text has the token states of the empty caption. Raises StoreError for a store without a train split, which
+        has no statistics, and for latents that are all the same.
         """
         card = self.audio.card
         if card.mean is None:
@@ -129,38 +134,25 @@ class LatentDataModule(LightningDataModule):
         for store in (self.audio, self.text):
             store.hold(device if self.num_workers == 0 else "cpu", self.memory, trainer.num_devices)
 
-    def batches(self, split: str, shuffle_captions: bool = False) -> LatentBatches:
-        """This process's part of a split's batches. Raises InputError where they do not divide among the processes."""
+    def batches(self, split: str) -> LatentBatches:
+        """This process's part of a split's batches; captions are shuffled in training alone."""
         trainer = trainer_of(self)
-        world_size = trainer.world_size
-        if self.batch_size % world_size:
-            raise InputError(f"batch_size {self.batch_size} does not divide among {world_size} processes; change one")
-        size, rank = self.batch_size // world_size, (trainer.global_rank, world_size)
-        return LatentBatches(
-            self.audio,
-            self.text,
-            split,
-            self.num_frames,
-            size,
-            self.seed,
-            rank,
-            shuffle_captions,
-            self.repeat_short,
-            self.weights,
-        )
+        shuffled = self.options.shuffle_captions and split == "train"
+        options = replace(self.options, shuffle_captions=shuffled)
+        return LatentBatches(self.audio, self.text, split, options, (trainer.global_rank, trainer.world_size))
 
     def train_dataloader(self) -> DataLoader:
         """Batches from the trainer's own step to the last."""
-        trainer, batches = trainer_of(self), self.batches("train", self.shuffle_captions)
+        trainer = trainer_of(self)
         sampler = StepSampler(self, trainer.max_steps * trainer.accumulate_grad_batches)
-        return self._loader(batches, sampler)
+        return self._loader(self.batches("train"), sampler)
 
     def val_dataloader(self) -> DataLoader | list:
         """One pass over the validation tracks; nothing where none of them has latents and a caption."""
         if len(self.tracks("validation")) == 0:
             return []
         batches = self.batches("validation")
-        return self._loader(batches, range(-(-len(batches.tracks) // self.batch_size)))
+        return self._loader(batches, range(-(-len(batches.tracks) // self.options.batch_size)))
 
     def _loader(self, batches: LatentBatches, steps: Iterable[int]) -> DataLoader:
         on_gpu = any(isinstance(store.frames, torch.Tensor) for store in (self.audio, self.text))

@@ -4,7 +4,7 @@ import numpy as np
 
 Words = dict[str, dict[str, list[str]]]
 
-# How often a caption names each attribute: what a listener would mention first comes first.
+# How often a caption names each attribute: the higher, the more often; what a listener would mention first comes first.
 SALIENCE = {
     "lead": 6.0,
     "backing": 3.5,
@@ -19,7 +19,7 @@ SALIENCE = {
     "mode": 0.8,
 }
 SHARES = np.array(list(SALIENCE.values())) / sum(SALIENCE.values())
-COUNTS, COUNT_SHARES = (2, 3, 4), (0.3, 0.45, 0.25)  # attributes a caption, and how often
+COUNTS, COUNT_SHARES = (2, 3, 4), (0.3, 0.45, 0.25)  # attributes per caption, and how often
 
 ADJECTIVES: Words = {
     "tempo": {

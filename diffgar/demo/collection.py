@@ -39,7 +39,7 @@ COLLECTION_VERSION = 1  # another number for every change of what is composed, r
 MARKER = "collection.json"
 CAPTIONS_PER_TRACK = 3
 SPLITS = ("train", "validation", "test")
-CHUNK = 8  # tracks a task for a worker process
+CHUNK = 8  # tracks per task of a worker process
 
 
 def write_collection(
@@ -52,12 +52,11 @@ def write_collection(
 ) -> Path:
     """Compose and render the collection into `folder`; returns its table, `captions.csv`.
 
-    audio/<track_id>.flac: 16 bits, mono, 22,050 Hz, 20 to 32 s. captions.csv: one row a caption, with the columns
+    audio/<track_id>.flac: 16 bits, mono, 22,050 Hz, 20 to 32 s. captions.csv: one row per caption, with the columns
     caption_id, track_id, path (relative to the folder), caption, split, duration (s), named (the attributes that
     the caption names, joined by "|") and one column for each of ATTRIBUTES. What is there already is kept, so a
     killed run goes on; other sizes add tracks; of several processes one writes and the others wait. Raises
-    ValueError for a folder of another version or seed.
-    num_workers: processes; 0 renders in this one.
+    InputError for a folder of another version or seed. num_workers: processes that render; 0 is this one.
     """
     folder, sizes = Path(folder), dict(zip(SPLITS, (num_train, num_validation, num_test), strict=True))
     for split, size in sizes.items():
@@ -88,10 +87,12 @@ def complete(folder: Path, seed: int, tracks: list[tuple[str, int]], num_workers
 
 
 def missing_of(folder: Path, tracks: list[tuple[str, int]]) -> list[tuple[str, int]]:
+    """The tracks whose audio file is not there yet."""
     return [track for track in tracks if not (folder / audio_path(*track)).is_file()]
 
 
 def is_whole(folder: Path, tracks: list[tuple[str, int]]) -> bool:
+    """Whether all of these tracks and their table are there."""
     return not missing_of(folder, tracks) and holds(folder / "captions.csv", tracks)
 
 
@@ -131,14 +132,17 @@ def refuse_other(folder: Path, marker: dict) -> None:
 
 
 def remedy(folder: Path) -> str:
+    """The end of a message about a folder that cannot be used."""
     return f"delete {folder}, or choose another folder (paths.data)"
 
 
 def track_id(split: str, number: int) -> str:
+    """The id of a track: `train-00012`."""
     return f"{split}-{number:05d}"
 
 
 def audio_path(split: str, number: int) -> str:
+    """The path of a track's file, relative to the collection's folder."""
     return f"audio/{track_id(split, number)}.flac"
 
 
@@ -174,7 +178,7 @@ def render_track(folder: Path, seed: int, split: str, number: int) -> None:
 
 
 def rendered(folder: Path, seed: int, tracks: list[tuple[str, int]], num_workers: int) -> Generator[None, None, None]:
-    """Render tracks, in worker processes if asked for; one item a finished track."""
+    """Render tracks, in worker processes if asked for; yields one item per finished track."""
     chunks = [(folder, seed, tracks[i : i + CHUNK]) for i in range(0, len(tracks), CHUNK)]
     if num_workers == 0 or len(chunks) < 2:
         for track in tracks:

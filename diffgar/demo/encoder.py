@@ -41,6 +41,7 @@ class DemoAudioEncoder(AudioEncoder):
         self.eval()
 
     def encode(self, windows: Tensor) -> Tensor:
+        """Windows (N, S) at 16 kHz to unit vectors (N, 128)."""
         with torch.autocast(windows.device.type, enabled=False):  # power overflows half precision
             features = self.frontend(windows.float())
         return self.tower(features).float()
@@ -102,6 +103,7 @@ class DemoTextEncoder(TextEncoder):
 
 
 def split_words(caption: str) -> list[str]:
+    """The words of a caption, in lower case and without punctuation."""
     return re.findall(r"\w+", caption.lower())
 
 
@@ -122,6 +124,7 @@ def save_pair(path: str | Path, audio_encoder: DemoAudioEncoder, text_encoder: D
 
 
 def read_vocabulary(weights: str | Path | None) -> list[str]:
+    """The words that the text tower of a weights file knows. Raises WeightsError for another kind of file."""
     path = _file(weights)
     try:
         with safe_open(path, "pt") as file:

@@ -47,7 +47,7 @@ BASSES = {
     "synth bass": 38,
 }
 KITS = {"rock": 0, "jazz": 40, "electronic": 25, "latin": 0}  # the soundfont's drum kits
-TEMPOS = {"slow": (60, 74), "medium": (92, 110), "fast": (136, 164)}  # beats a minute
+TEMPOS = {"slow": (60, 74), "medium": (92, 110), "fast": (136, 164)}  # beats per minute
 MOODS = {
     ("major", "slow"): "peaceful",
     ("major", "medium"): "cheerful",
@@ -92,6 +92,8 @@ class Part:
 
 @dataclass(frozen=True)
 class Song:
+    """A composed piece: its tempo, its length and its parts."""
+
     beats_per_minute: float
     seconds: float
     parts: list[Part]
@@ -100,13 +102,13 @@ class Song:
 def draw_attributes(random: np.random.Generator) -> dict[str, str]:
     """One value of each attribute, all independent but the mood."""
     drawn = {name: values[random.integers(len(values))] for name, values in ATTRIBUTES.items()}
-    if random.random() < 0.4:  # half of the music in three would be a strange collection
+    if random.random() < 0.4:  # a collection of which half is in three would be strange
         drawn["metre"] = "four"
     return drawn | {"mood": MOODS[drawn["mode"], drawn["tempo"]]}
 
 
 def draw_timing(attributes: dict[str, str], random: np.random.Generator) -> tuple[float, int, int]:
-    """Beats a minute, beats a bar, and bars: the first draw of a song, 20 to 30 s of whole bars."""
+    """Beats per minute, beats per bar, and bars, drawn before all else of a song: 20 to 30 s of whole bars."""
     tempo = round(random.uniform(*TEMPOS[attributes["tempo"]]), 1)
     bar_beats = 3 if attributes["metre"] == "waltz" else 4
     return tempo, bar_beats, int(np.ceil(random.uniform(20.0, 25.0) * tempo / (60 * bar_beats)))

@@ -1,7 +1,7 @@
 """The parts of a demo song: melody, accompaniment, bass and drums as lists of (start, length, pitch).
 
 Times are in beats, pitches are MIDI numbers. A `tune` is {"key": 0-11, "scale": semitones, "chords": one list of
-scale degrees a bar, "bar_beats": 3 or 4}.
+scale degrees per bar, "bar_beats": 3 or 4}.
 """
 
 import numpy as np

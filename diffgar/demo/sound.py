@@ -50,7 +50,7 @@ def render_part(part: Part, beats_per_minute: float, num_samples: int) -> np.nda
     samples = np.zeros(num_samples, np.float32)
     for start, length, key, velocity in part.notes:
         at, held = round(start * beat), max(1, round(length * beat))
-        release = tone(part.bank, part.program, key, held).release  # dB a second
+        release = tone(part.bank, part.program, key, held).release  # dB per second
         tail = min(round(60 / release * SAMPLE_RATE), SAMPLE_RATE)
         piece = tone(part.bank, part.program, key, held + tail).samples[: held + tail] * np.float32(
             (velocity / 127) ** 2
@@ -63,7 +63,7 @@ def render_part(part: Part, beats_per_minute: float, num_samples: int) -> np.nda
 
 @lru_cache(maxsize=256)
 def fade(release: float, num_samples: int) -> np.ndarray:
-    """Gains (S,) of a note that was let go, falling by `release` dB a second."""
+    """Gains (S,) of a note that was let go, falling by `release` dB per second."""
     return (10 ** (-release / 20 * np.arange(num_samples) / SAMPLE_RATE)).astype(np.float32)
 
 

@@ -24,13 +24,13 @@ INSTRUMENT, KEY_RANGE, VELOCITY_RANGE, ATTENUATION, COARSE_TUNE, FINE_TUNE = 41,
 SAMPLE, SAMPLE_MODES, SCALE_TUNING, ROOT_KEY = 53, 54, 56, 58
 OFFSETS = {"start": (0, 4), "end": (1, 12), "loop_start": (2, 45), "loop_end": (3, 50)}  # fine, coarse (32,768)
 DEFAULTS = {ATTACK: -12000, HOLD: -12000, DECAY: -12000, RELEASE: -12000, SCALE_TUNING: 100}
-ATTENUATION_SCALE = 0.4  # as the hardware did for which most soundfonts were balanced, against the text's 1
+ATTENUATION_SCALE = 0.4  # as on the hardware that most soundfonts were made for; the specification says 1
 SILENCE_DB = 100.0  # the envelope's decay and release fall this far in their time
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A header of the sample data (7.10): places in it, its rate in Hz, and the MIDI key and cents it sounds at."""
+    """A header of the sample data (7.10): positions in it, its rate in Hz, and the MIDI key and cents it sounds at."""
 
     start: int
     end: int
@@ -43,7 +43,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Tone:
-    """A held key: samples (S,) float32 at full velocity, and how fast it fades when let go (dB a second)."""
+    """A held key: samples (S,) float32 at full velocity, and how fast it fades when let go (dB per second)."""
 
     samples: np.ndarray
     release: float

@@ -27,6 +27,7 @@ class LogMel(nn.Module):
         self.register_buffer("filters", filters, persistent=False)
 
     def forward(self, waveforms: Tensor) -> Tensor:
+        """Waveforms (N, S) at 16 kHz to log-mel frames (N, F, M)."""
         return torch.cat([self._frames(part) for part in waveforms.split(8)])  # parts that fit the cache: twice as fast
 
     def _frames(self, waveforms: Tensor) -> Tensor:
@@ -49,6 +50,7 @@ class AudioTower(nn.Module):
         self.projection = nn.Linear(hidden, DIM)
 
     def forward(self, frames: Tensor) -> Tensor:
+        """Log-mel frames (N, F, M) of a window to its unit vector (N, 128)."""
         frames = (frames - frames.mean(dim=(1, 2), keepdim=True)) / 3
         x = frames.unsqueeze(1).to(memory_format=torch.channels_last)  # (N, 1, F, M)
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
@@ -68,6 +70,7 @@ class Block(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, dim))
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """States (B, L, C) to states of the same shape; mask (B, L) is True at tokens."""
         batch, length, dim = x.shape
         qkv = self.qkv(self.norm1(x)).view(batch, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)  # (3, B, h, L, C/h)
         query, key, value = qkv

@@ -4,19 +4,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from pytorch_lightning import LightningModule
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from diffgar.demo.encoder import DemoAudioEncoder, DemoTextEncoder, save_pair, split_words
 from diffgar.evaluation.metrics.ranks import ranks
 from diffgar.evaluation.metrics.recall import KS, retrieval_metrics
+from diffgar.models.clipping import ClipsGradients
 from diffgar.models.contrastive import info_nce
 from diffgar.models.encoders.base import pool
-from diffgar.models.precision import ClipsGradients
 
 
-class ContrastiveTowers(ClipsGradients, LightningModule):
+class ContrastiveTowers(ClipsGradients):
     """Trains the demo's encoder pair: a track's pooled windows against one of its captions.
 
     captions: the text tower knows the words of these. Batches are those of `WindowsDataModule`. The state with the
@@ -41,6 +40,7 @@ class ContrastiveTowers(ClipsGradients, LightningModule):
         self.train()  # encoders come in evaluation mode
 
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
+        """InfoNCE between captions and the pooled windows of their tracks."""
         features = masked_bands(batch["features"].flatten(0, 1), self.max_mask)  # (B·K, F, M)
         latents = self.audio_encoder.tower(features).unflatten(0, batch["features"].shape[:2])  # (B, K, D)
         text = embedding_of(self.text_encoder, batch["captions"])  # (B, D)
@@ -56,14 +56,17 @@ class ContrastiveTowers(ClipsGradients, LightningModule):
             self.best = metrics["R@10"], {key: value.detach().clone() for key, value in self.state_dict().items()}
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
+        """The optimiser, and its learning-rate schedule by optimiser step."""
         optimizer = self.make_optimizer(self.parameters())
         lr_scheduler = self.make_lr_scheduler(optimizer)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": lr_scheduler, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict) -> None:
+        """Keep the best state so far in the checkpoint, so that a resumed training knows it."""
         checkpoint["best"] = self.best
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
+        """Take the best state so far from the checkpoint."""
         self.best = checkpoint["best"]
 
     def publish(self, path: str | Path) -> dict[str, float]:

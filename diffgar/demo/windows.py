@@ -23,7 +23,7 @@ class WindowsDataModule(LightningDataModule):
 
     frontend: waveforms (1, S) at `sample_rate` → features (1, F, M), one frame every `frontend.hop` samples.
     num_frames: frames of a window. Training batches {"features" (B, K, num_frames, M), "captions": B strings} have
-    K = `num_windows` random windows a track and one of its captions, or, at `phrase_share` of them, one attribute
+    K = `num_windows` random windows per track and one of its captions, or, at `phrase_share` of them, one attribute
     of it alone ("rock drums"). Validation and test have one batch: the tracks of the split, each with all its windows
     and all its captions.
     """
@@ -46,6 +46,7 @@ class WindowsDataModule(LightningDataModule):
         self.features: dict[str, list[Tensor]] = {}
 
     def setup(self, stage: str) -> None:
+        """Decode the splits that are not in RAM yet."""
         for split in ("train", "validation", "test"):
             if split not in self.features:
                 self.features[split] = self._decode(split)
@@ -69,12 +70,15 @@ class WindowsDataModule(LightningDataModule):
         return {"captions": [*self.dataset.split("train").captions["caption"], *phrases]}
 
     def train_dataloader(self) -> DataLoader:
+        """Batches of random windows with captions."""
         return DataLoader(TrainBatches(self), batch_size=None)
 
     def val_dataloader(self) -> DataLoader:
+        """The validation split as one batch."""
         return self._whole("validation")
 
     def test_dataloader(self) -> DataLoader:
+        """The test split as one batch."""
         return self._whole("test")
 
     def _whole(self, split: str) -> DataLoader:

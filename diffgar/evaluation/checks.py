@@ -1,4 +1,4 @@
-"""Values that a person asks of an evaluation, checked: one sentence with what was found and what to write instead."""
+"""Checks of the values in a config's `evaluation`: each names what was found and what to write instead."""
 
 from diffgar.errors import InputError
 from diffgar.values import listed, number, one_of, switch, whole
@@ -17,9 +17,10 @@ def check_evaluation(
     with_fidelity: object = None,
     **how: object,
 ) -> None:
-    """Refuse (InputError) what no evaluation can do. The values are those of the config's `evaluation`, unchecked.
+    """Refuse (InputError) values that no evaluation can use.
 
-    with_fidelity: None where it is not asked. how: seeds, samples, pooling and allow_missing, of every evaluation.
+    The arguments are named as in the config's `evaluation`. with_fidelity: None for a script that does not have it.
+    how: seeds, samples, pooling and allow_missing, see `check_queries`.
     """
     check_queries(**how)
     if not isinstance(variant, str | int | float | None) or len(str(variant)) > LONGEST_VARIANT:

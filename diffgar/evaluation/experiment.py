@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
-import torch
+from torch import Tensor
 
 from diffgar.dataloading.store.reader import Store, TextStore
 from diffgar.errors import InputError
-from diffgar.evaluation.queries import caption_rows, track_rows
+from diffgar.evaluation.models import CaptionProjector, LatentGenerator, Model
+from diffgar.evaluation.queries import caption_positions, track_positions
 from diffgar.evaluation.tasks import RetrievalTask
 from diffgar.models.diffusion.sampling import Sampler
 
@@ -22,9 +24,9 @@ class Experiment:
     """
 
     name: str
-    model: torch.nn.Module
+    model: Model
     step: int
-    trained: dict
+    trained: dict[str, Any]
     sampler: Sampler
     as_trained: Sampler
     audio: Store
@@ -43,20 +45,29 @@ class Experiment:
         return self.text.embeddings is not None
 
     @cached_property
-    def rows(self) -> np.ndarray:
+    def caption_positions(self) -> np.ndarray:
         """Where the task's captions stand in the text store, (Q,)."""
-        return caption_rows(self.text, self.task)
+        return caption_positions(self.text, self.task)
 
     @cached_property
-    def track_rows(self) -> np.ndarray:
+    def track_positions(self) -> np.ndarray:
         """Where the task's tracks stand in the audio store, (N,)."""
-        return track_rows(self.audio, self.task)
+        return track_positions(self.audio, self.task)
 
-    def require_sampling(self, what: str) -> "Experiment":
-        """Refuse (InputError) a model that generates no latents for what needs them."""
-        if hasattr(self.model, "embed_text"):
+    def caption_embeddings(self, positions: np.ndarray, what: str = "the teacher") -> Tensor:
+        """The embeddings (n, P) of captions at these positions of the text store, in the space of the tracks.
+
+        Raises InputError, which says that `what` needs them, where the pair is not joint.
+        """
+        if self.text.embeddings is None:
+            raise InputError(f"{what} needs a joint pair, and {self.pair} is not one")
+        return self.text.embeddings[positions]
+
+    def generator(self, what: str = "this evaluation") -> LatentGenerator:
+        """The model. Raises InputError, which says that `what` needs latents, where it generates none."""
+        if isinstance(self.model, CaptionProjector):
             raise InputError(
                 f"{what} needs generated latents, and {self.name} ({self.model.row}) projects captions without "
                 "generating any; name another model_name"
             )
-        return self
+        return self.model

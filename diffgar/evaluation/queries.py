@@ -1,9 +1,9 @@
-"""From stores and a model to what an evaluator takes: the task, the index, the queries."""
+"""The task, the index and the queries that an evaluator takes, from stores and a model."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,11 +14,18 @@ from diffgar.dataloading.datasets.columns import keep
 from diffgar.dataloading.store.card import StoreError
 from diffgar.dataloading.store.reader import Store, TextStore
 from diffgar.errors import InputError
+from diffgar.evaluation.models import CaptionProjector, CaptionSource, LatentGenerator
 from diffgar.evaluation.tasks import RetrievalTask
 from diffgar.models.diffusion.guidance import Negative
 from diffgar.models.diffusion.noise_keys import seed_of
+from diffgar.models.diffusion.sampling import Sampler
 from diffgar.models.encoders.base import pool
-from diffgar.text_states import TextStates
+
+Progress = Callable[[int], object]  # called with the number of captions that are finished since the last call
+
+
+def no_progress(done: int) -> None:
+    """Shows nothing."""
 
 
 def task_of(
@@ -56,7 +63,9 @@ def task_of(
     return task.with_tracks(set(audio.rows["row_id"]), allow_missing)
 
 
-def _kept(tracks: pd.DataFrame, captions: pd.DataFrame, column: str, value) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _kept(
+    tracks: pd.DataFrame, captions: pd.DataFrame, column: str, value: object
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The tracks and captions whose cells in a column have the value, or one of the values."""
     if column not in tracks and column not in captions:
         there = ", ".join(sorted({*tracks, *captions}))
@@ -69,7 +78,7 @@ def _kept(tracks: pd.DataFrame, captions: pd.DataFrame, column: str, value) -> t
 
 
 def _refuse_other_splits(name: str, audio: Store, text: TextStore, captions: pd.DataFrame) -> None:
-    """A caption whose track is in another split: the two stores are of two versions of the dataset."""
+    """Raises StoreError where a caption's track is in another split: the stores are of two versions of the dataset."""
     split_of = dict(zip(audio.rows["row_id"], audio.rows["split"], strict=True))
     for track, split in zip(captions["track_id"], captions["split"], strict=True):
         if split_of.get(track, split) != split:
@@ -83,22 +92,22 @@ def index_of(audio: Store, task: RetrievalTask, centre: Tensor | None = None) ->
     """The mean over all frames of each of the task's tracks, as unit vectors (N, D) seen from `centre` (D,).
 
     The centre is the model's, and the same for its queries: the origin where the pair is joint (also by default), else
-    the train store's mean. Latents with a large common mean have all cosines near 1, and that mean's errors rank.
+    the train store's mean. Where latents share a large mean, all cosines are near 1 and small errors decide the ranks.
     """
-    means = audio.means(track_rows(audio, task))  # (N, D)
+    means = audio.means(track_positions(audio, task))  # (N, D)
     return pool(means.unsqueeze(1), centre=centre)
 
 
-def track_rows(audio: Store, task: RetrievalTask) -> np.ndarray:
+def track_positions(audio: Store, task: RetrievalTask) -> np.ndarray:
     """Where the task's tracks stand in the audio store, (N,)."""
-    places = {row_id: place for place, row_id in enumerate(audio.rows["row_id"])}
-    return np.array([places[track] for track in task.track_ids])
+    position_of = {row_id: position for position, row_id in enumerate(audio.rows["row_id"])}
+    return np.array([position_of[track] for track in task.track_ids])
 
 
-def caption_rows(text: TextStore, task: RetrievalTask) -> np.ndarray:
+def caption_positions(text: TextStore, task: RetrievalTask) -> np.ndarray:
     """Where the task's captions stand in the text store, (Q,)."""
-    places = {row_id: place for place, row_id in enumerate(text.rows["row_id"])}
-    return np.array([places[caption] for caption in task.captions["caption_id"]])
+    position_of = {row_id: position for position, row_id in enumerate(text.rows["row_id"])}
+    return np.array([position_of[caption] for caption in task.captions["caption_id"]])
 
 
 @dataclass(frozen=True)
@@ -109,40 +118,32 @@ class Steer:
     form: str = "compose"
 
 
-class TextSource(Protocol):
-    """Where captions' text states come from by their numbers: a text store, by its rows, or what stands for one."""
-
-    def padded(self, rows: np.ndarray, /) -> TextStates:
-        """The captions with these numbers (B), padded to the longest of them."""
-
-
 def generated_latents(
-    model,
-    sampler,
-    text: TextSource,
-    rows: np.ndarray,
-    num_frames: int,
+    model: LatentGenerator,
+    sampler: Sampler,
+    text: CaptionSource,
+    positions: np.ndarray,
     seed: int,
     steer: Steer | None = None,
-    progress: Callable = lambda n: None,
+    progress: Progress = no_progress,
 ) -> Tensor:
-    """Latents (Q, K, T, D) on the CPU, K = sampler.num_samples for each caption row.
+    """Latents (Q, K, T, D) on the CPU, K = sampler.num_samples for each caption (Q,) of `text`.
 
-    Every sample has its own seed, of `seed`, its caption's row and its number: a caption's latents do not depend on
-    the batch it is in. What stands for a text store says in `purpose` what its rows' noise is for.
+    Every sample has a seed of its own, made of `seed`, its caption's position and its number, so a caption's latents do
+    not depend on the batch it is in. A source that is no text store names in `purpose` what its captions' noise is for.
     """
     num_samples, batches, purpose = sampler.num_samples, [], getattr(text, "purpose", "caption")
     size = max(1, sampler.batch_size // num_samples)
-    for start in range(0, len(rows), size):
-        part = rows[start : start + size]
+    for start in range(0, len(positions), size):
+        part = positions[start : start + size]
         captions = text.padded(np.repeat(part, num_samples))
-        generators = [sample_generator(purpose, seed, row, k) for row in part for k in range(num_samples)]
-        avoided = {}
+        generators = [sample_generator(purpose, seed, position, k) for position in part for k in range(num_samples)]
+        avoided: dict[str, Any] = {}
         if steer is not None:
             chosen = np.repeat(np.arange(start, start + len(part)), num_samples)
             negatives = [(negative.select(chosen), weight) for negative, weight in steer.negatives]
             avoided = {"negatives": negatives, "form": steer.form}
-        latents = model.generate(sampler, captions, generators, num_frames, **avoided)  # (B * K, T, D)
+        latents = model.generate(sampler, captions, generators, model.num_frames, **avoided)  # (B * K, T, D)
         batches.append(latents.unflatten(0, (len(part), num_samples)).cpu())
         progress(len(part))
     return torch.cat(batches)
@@ -154,29 +155,28 @@ def sample_generator(purpose: str, *numbers: int) -> torch.Generator:
 
 
 def generated_queries(
-    model,
-    sampler,
-    text: TextSource,
-    rows: np.ndarray,
-    num_frames: int,
+    model: LatentGenerator,
+    sampler: Sampler,
+    text: CaptionSource,
+    positions: np.ndarray,
     seeds: Sequence[int],
     to_queries: Callable[[Tensor], Tensor],
     steer: Steer | None = None,
-    progress: Callable = lambda n: None,
+    progress: Progress = no_progress,
 ) -> Tensor:
     """Queries (S, Q, ...) of S sampling seeds; `to_queries` pools latents (Q, K, T, D)."""
-    make = partial(generated_latents, model, sampler, text, rows, num_frames, steer=steer, progress=progress)
+    make = partial(generated_latents, model, sampler, text, positions, steer=steer, progress=progress)
     return torch.stack([to_queries(make(seed=seed)) for seed in seeds])
 
 
-def projected_queries(model, text: TextStore, rows: np.ndarray) -> Tensor:
-    """Queries (1, Q, P) of a model that projects captions instead of generating, as `ContrastiveHeads`."""
-    parts = [rows[start : start + 1024] for start in range(0, len(rows), 1024)]
+def projected_queries(model: CaptionProjector, text: CaptionSource, positions: np.ndarray) -> Tensor:
+    """Queries (1, Q, P) of a model that projects captions instead of generating."""
+    parts = [positions[start : start + 1024] for start in range(0, len(positions), 1024)]
     with torch.inference_mode():
         return torch.cat([model.embed_text(text.padded(part)).cpu() for part in parts]).unsqueeze(0)
 
 
-def projected_index(model, audio: Store, task: RetrievalTask) -> Tensor:
+def projected_index(model: CaptionProjector, audio: Store, task: RetrievalTask) -> Tensor:
     """The tracks (N, P) in the space of such a model."""
     with torch.inference_mode():
-        return model.embed_audio(audio.means(track_rows(audio, task))).cpu()
+        return model.embed_audio(audio.means(track_positions(audio, task))).cpu()

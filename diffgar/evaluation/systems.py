@@ -1,19 +1,28 @@
-"""The rows of a retrieval table: every model's queries, and the index they search, for one task."""
+"""The systems of a retrieval table: the queries of each, and the index they search, for one task."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from torch import Tensor
 
 from diffgar.dataloading.store.reader import Store
 from diffgar.errors import InputError
 from diffgar.evaluation.experiment import Experiment
-from diffgar.evaluation.metrics.attributes import attribute_codes, evaluate_attributes
-from diffgar.evaluation.queries import generated_queries, index_of, projected_index, projected_queries
+from diffgar.evaluation.metrics.attributes import attribute_codes, chance_of_attributes, summarise_attributes
+from diffgar.evaluation.models import CaptionProjector
+from diffgar.evaluation.queries import (
+    Progress,
+    generated_queries,
+    index_of,
+    no_progress,
+    projected_index,
+    projected_queries,
+)
+from diffgar.evaluation.report import CHANCE, TEACHER, Metrics, System
 from diffgar.evaluation.retrieval import make_queries
 from diffgar.evaluation.tasks import RetrievalTask
 
@@ -21,103 +30,111 @@ BANK = 1000  # training captions that a hubness correction is estimated on
 
 
 @dataclass
-class Rows:
-    """Row name → queries (S, Q, D), the index (N, D) they search, a bank (B, D) of training captions' queries, what the
-    queries were sampled with, and how many of the pool's tracks the model was trained on."""
+class Systems:
+    """The systems that are compared on one task.
 
-    queries: dict[str, Tensor] = field(default_factory=dict)
-    index: dict[str, Tensor] = field(default_factory=dict)
-    bank: dict[str, Tensor] = field(default_factory=dict)
-    samplers: dict[str, dict] = field(default_factory=dict)
-    seen: dict[str, int | None] = field(default_factory=dict)
+    queries: system → (S, Q, D), or (S, Q, M, D) for sets. index: the tracks (N, D) that they search. bank: the queries
+    (B, D) of training captions. samplers: how the queries were sampled, as `Sampler.describe` has it. seen: how many
+    of the pool's tracks the model was trained on, None where that is unknown.
+    """
+
+    queries: dict[System, Tensor] = field(default_factory=dict)
+    index: dict[System, Tensor] = field(default_factory=dict)
+    bank: dict[System, Tensor] = field(default_factory=dict)
+    samplers: dict[System, dict[str, Any]] = field(default_factory=dict)
+    seen: dict[System, int | None] = field(default_factory=dict)
 
 
-def make_rows(
-    settings: Sequence[Experiment],
+def make_systems(
+    experiments: Sequence[Experiment],
     seeds: Sequence[int],
     samples: str = "mean",
     pooling: str = "mean",
     with_bank: bool = False,
-    progress: Callable[[int], None] = lambda done: None,
-) -> Rows:
-    """The teacher's row where the pair is joint, then one for each setting (models on the same task).
+    progress: Progress = no_progress,
+) -> Systems:
+    """The teacher where the pair is joint, then the model of each experiment on the same task.
 
-    samples, pooling: see `make_queries`. A second model of the same kind has its step and name as its row's name.
+    samples, pooling: see `make_queries`. A second model of a kind is named by its own name and step.
     """
-    rows, first = Rows(), settings[0]
-    bank = bank_rows(first) if with_bank else np.zeros(0, dtype=np.int64)
+    systems, first = Systems(), experiments[0]
+    bank = bank_positions(first) if with_bank else np.zeros(0, dtype=np.int64)
     if first.joint:
-        rows.queries["teacher"] = first.text.embeddings[first.rows][None]
-        rows.index["teacher"] = index_of(first.audio, first.task)
-        rows.bank["teacher"] = first.text.embeddings[bank]
-    for setting in settings:
-        name = setting.model.row if setting.model.row not in rows.queries else f"{setting.name}@{setting.step}"
-        ask = partial(queries_of, setting, samples=samples, pooling=pooling)
-        rows.queries[name] = ask(setting.rows, seeds, progress=progress)
-        rows.index[name] = index_for(setting)
-        rows.seen[name] = setting.seen
-        if setting.model.sampled:
-            rows.samplers[name] = setting.sampler.describe()
+        systems.queries[TEACHER] = first.caption_embeddings(first.caption_positions)[None]
+        systems.index[TEACHER] = index_of(first.audio, first.task)
+        systems.bank[TEACHER] = first.caption_embeddings(bank)
+    for experiment in experiments:
+        system = System(experiment.model.row)
+        if system in systems.queries:
+            system = System(experiment.name, step=experiment.step)
+        ask = partial(queries_of, experiment, samples=samples, pooling=pooling, progress=progress)
+        systems.queries[system] = ask(experiment.caption_positions, seeds)
+        systems.index[system] = index_for(experiment)
+        systems.seen[system] = experiment.seen
+        if experiment.model.sampled:
+            systems.samplers[system] = experiment.sampler.describe()
         if with_bank:
-            rows.bank[name] = ask(bank, seeds[:1], progress=progress)[0]
-    return rows
+            systems.bank[system] = ask(bank, seeds[:1])[0]
+    return systems
 
 
-def projects(setting: Experiment) -> bool:
-    """Whether the model projects captions into a space of its own, as `ContrastiveHeads`, instead of generating."""
-    return hasattr(setting.model, "embed_text")
-
-
-def index_for(setting: Experiment) -> Tensor:
+def index_for(experiment: Experiment) -> Tensor:
     """The tracks (N, D) in the space of the model's queries."""
-    if projects(setting):
-        return projected_index(setting.model, setting.audio, setting.task)
-    return index_of(setting.audio, setting.task, setting.model.centre)
+    model = experiment.model
+    if isinstance(model, CaptionProjector):
+        return projected_index(model, experiment.audio, experiment.task)
+    return index_of(experiment.audio, experiment.task, model.centre)
 
 
 def queries_of(
-    setting: Experiment,
-    places: np.ndarray,
+    experiment: Experiment,
+    positions: np.ndarray,
     seeds: Sequence[int],
-    progress: Callable[[int], None] = lambda done: None,
-    **how: str,
+    samples: str = "mean",
+    pooling: str = "mean",
+    progress: Progress = no_progress,
 ) -> Tensor:
-    """The model's queries (S, Q, D) for rows of the text store; `how`: samples and pooling of `make_queries`."""
-    model, sampler, text = setting.model, setting.sampler, setting.text
-    if projects(setting):
-        return projected_queries(model, text, places)
-    to_queries = partial(make_queries, centre=model.centre, **how)
-    return generated_queries(model, sampler, text, places, model.num_frames, seeds, to_queries, progress=progress)
+    """The model's queries (S, Q, D) for captions of the text store; samples, pooling: see `make_queries`."""
+    model, text = experiment.model, experiment.text
+    if isinstance(model, CaptionProjector):
+        return projected_queries(model, text, positions)
+    to_queries = partial(make_queries, samples=samples, pooling=pooling, centre=model.centre)
+    return generated_queries(model, experiment.sampler, text, positions, seeds, to_queries, progress=progress)
 
 
-def bank_rows(setting: Experiment) -> np.ndarray:
+def bank_positions(experiment: Experiment) -> np.ndarray:
     """At most BANK training captions of the task's dataset, evenly spread. Raises InputError where it has none."""
-    rows = setting.text.rows_of("train")
-    if len(rows) == 0:
-        raise InputError(f"task {setting.task.name}: a hubness correction needs a train split, and there is none")
-    return rows[np.unique(np.linspace(0, len(rows) - 1, BANK).astype(int))]
+    captions = experiment.text.rows_of("train")
+    if len(captions) == 0:
+        raise InputError(
+            f"task {experiment.task.name}: a hubness correction needs a train split, and there is none; extract it "
+            "too, or set evaluation.retrieval.hubness=[]"
+        )
+    return captions[np.unique(np.linspace(0, len(captions) - 1, BANK).astype(int))]
 
 
-def named_attributes(setting: Experiment, attributes: Sequence[str] | None) -> tuple[list[set[str]], pd.DataFrame]:
+def named_attributes(experiment: Experiment, attributes: Sequence[str] | None) -> tuple[list[set[str]], pd.DataFrame]:
     """The attributes that each caption names, and the tracks' table of attributes.
 
-    The captions' column `named` lists them, joined by "|". Raises InputError where a column is absent, or none is asked
-    for.
+    The captions' column `named` lists them, joined by "|". Raises InputError where a column is absent, or `attributes`
+    is empty.
     """
     if not attributes:
         raise InputError(
-            f"task {setting.task.name} has no ground truth to measure by; name the table's columns of it with "
+            f"task {experiment.task.name} has no ground truth to measure by; name the table's columns of it with "
             "task.attributes=[…], and in a column `named`, for each caption, those that it names, joined by |"
         )
-    captions, tracks = setting.task.captions, setting.audio.rows
-    refuse_absent(setting.task, setting.audio, attributes)
+    captions, tracks = experiment.task.captions, experiment.audio.rows
+    refuse_absent(experiment.task, experiment.audio, attributes)
     named = [set(str(words).split("|")) & set(attributes) for words in captions["named"]]
-    return named, tracks.iloc[setting.track_rows][list(attributes)].reset_index(drop=True)
+    return named, tracks.iloc[experiment.track_positions][list(attributes)].reset_index(drop=True)
 
 
 def refuse_absent(task: RetrievalTask, audio: Store, attributes: Sequence[str]) -> None:
     """Raises InputError where a task's stores lack one of the columns of ground truth."""
-    absent = [name for name in attributes if name not in audio.rows] + ["named"] * ("named" not in task.captions)
+    absent = [name for name in attributes if name not in audio.rows]
+    if "named" not in task.captions:
+        absent.append("named")
     if absent:
         raise InputError(
             f"task {task.name}: the stores have no column {absent[0]!r}, the ground truth; give it in the "
@@ -125,20 +142,20 @@ def refuse_absent(task: RetrievalTask, audio: Store, attributes: Sequence[str]) 
         )
 
 
-def attribute_rows(setting: Experiment, rows: Rows, attributes: Sequence[str]) -> dict[str, dict]:
-    """`attribute_precision@10` of every row and of chance."""
-    named, tracks = named_attributes(setting, attributes)
+def attribute_metrics(experiment: Experiment, systems: Systems, attributes: Sequence[str]) -> dict[System, Metrics]:
+    """`attribute_precision@10` of every system and of chance; empty where no caption names an attribute."""
+    named, tracks = named_attributes(experiment, attributes)
     if not any(named):
         return {}
-    codes, table = attribute_codes(named, setting.task.targets, tracks), {}
-    for name, queries in rows.queries.items():
-        table |= evaluate_attributes({name: queries}, rows.index[name], setting.task.targets, *codes)
-    return table
+    targets = experiment.task.targets
+    codes = attribute_codes(named, targets, tracks)
+    found = {CHANCE: chance_of_attributes(*codes)}
+    for system, queries in systems.queries.items():
+        found[system] = summarise_attributes(queries, systems.index[system], targets, *codes)
+    return {system: {"attribute_precision@10": summary} for system, summary in found.items()}
 
 
-def audio_to_text(setting: Experiment) -> Rows:
-    """The teacher asked the other way: tracks search captions. Raises InputError for a pair that is not joint."""
-    if not setting.joint:
-        raise InputError(f"audio_to_text needs a joint pair, and {setting.pair} is not one")
-    index = index_of(setting.audio, setting.task)
-    return Rows({"teacher": index[None]}, {"teacher": setting.text.embeddings[torch.from_numpy(setting.rows)]})
+def audio_to_text(experiment: Experiment) -> Systems:
+    """The teacher, audio → text: tracks search captions. Raises InputError for a pair that is not joint."""
+    captions = experiment.caption_embeddings(experiment.caption_positions, "audio_to_text")
+    return Systems({TEACHER: index_of(experiment.audio, experiment.task)[None]}, {TEACHER: captions})

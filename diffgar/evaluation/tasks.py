@@ -1,8 +1,9 @@
-"""A retrieval task: which tracks are the pool, which captions the queries, what is relevant, by which protocol."""
+"""A retrieval task: the tracks of the pool, the captions that search it, what is relevant, and the protocol."""
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pandas as pd
 import torch
@@ -19,9 +20,9 @@ class RetrievalTask:
     """The tracks and captions of one evaluation, in the order of the index and of the queries.
 
     track_ids: the N tracks. captions: a table of Q rows with `caption_id`, `track_id` and `caption`. targets (Q,) long:
-    the row in `track_ids` of each caption's own track. protocol: `unique_tracks`, where the pool is the tracks and all
-    captions of a track share it; or `caption_rows`, where the pool is one row per caption and only the diagonal is
-    right: for comparison with published numbers. missing: tracks that the table has and the store has not, left out
+    the position in `track_ids` of each caption's own track. protocol: `unique_tracks`, where the pool is the tracks and
+    all captions of a track share it; or `caption_rows`, where the pool has one row per caption and only the diagonal is
+    right, for comparison with published numbers. missing: tracks that the table has and the store has not, left out
     because the config allowed it.
     """
 
@@ -49,7 +50,7 @@ class RetrievalTask:
         """
         if protocol not in PROTOCOLS:
             raise InputError(f"task {name}: unknown protocol {protocol!r}; choose one of {', '.join(PROTOCOLS)}")
-        _require_columns(name, "tracks", tracks, ["track_id"] + ["split"] * (split is not None))
+        _require_columns(name, "tracks", tracks, ["track_id"] if split is None else ["track_id", "split"])
         _require_columns(name, "captions", captions, ["caption_id", "track_id", "caption"])
         tracks = tracks.assign(track_id=tracks["track_id"].astype(str))
         captions = captions.assign(**{key: captions[key].astype(str) for key in ("caption_id", "track_id")})
@@ -66,14 +67,15 @@ class RetrievalTask:
         return cls._build(name, list(tracks["track_id"]), captions, split=split, protocol=protocol)
 
     @classmethod
-    def _build(cls, name: str, track_ids: list[str], captions: pd.DataFrame, **fields) -> "RetrievalTask":
-        row_of = {track: row for row, track in enumerate(track_ids)}
-        captions = captions[captions["track_id"].isin(row_of.keys())].reset_index(drop=True)
+    def _build(cls, name: str, track_ids: list[str], captions: pd.DataFrame, **fields: Any) -> "RetrievalTask":
+        """The task on these tracks and their captions; fields: split and protocol. Refuses empty captions, or none."""
+        position_of = {track: position for position, track in enumerate(track_ids)}
+        captions = captions[captions["track_id"].isin(position_of.keys())].reset_index(drop=True)
         if captions.empty:
             split = fields.get("split")
             raise InputError(
-                f"task {name}: no captions for the {len(row_of)} tracks of split {split!r}; choose another task.split, "
-                "or correct the captions of the table"
+                f"task {name}: no captions for the {len(position_of)} tracks of split {split!r}; choose another "
+                "task.split, or correct the captions of the table"
             )
         empty = captions["caption"].fillna("").str.strip() == ""
         if empty.any():
@@ -81,7 +83,7 @@ class RetrievalTask:
                 f"task {name}: {int(empty.sum())} captions are empty, first caption_id "
                 f"{captions['caption_id'][empty].iloc[0]!r}; drop them from the table"
             )
-        targets = torch.tensor([row_of[track] for track in captions["track_id"]])
+        targets = torch.tensor([position_of[track] for track in captions["track_id"]])
         return cls(name, tuple(track_ids), captions, targets, **fields)
 
     def with_tracks(self, available: Collection[str], allow_missing: bool = False) -> "RetrievalTask":
@@ -104,11 +106,11 @@ class RetrievalTask:
         return replace(self, protocol=protocol)
 
     def captions_of_tracks(self) -> list[list[int]]:
-        """The caption rows that are relevant to each track, for audio → text."""
-        rows: list[list[int]] = [[] for _ in self.track_ids]
+        """The positions of each track's captions, which are relevant to it for audio → text."""
+        captions: list[list[int]] = [[] for _ in self.track_ids]
         for caption, track in enumerate(self.targets.tolist()):
-            rows[track].append(caption)
-        return rows
+            captions[track].append(caption)
+        return captions
 
     def describe(self, direction: str = "text_to_audio") -> dict:
         """The protocol as the results carry it; `pool` and `query_set` are hashes, equal only for equal sets."""
@@ -132,7 +134,39 @@ class RetrievalTask:
         }
 
 
-def _digest(words) -> str:
+@dataclass(frozen=True)
+class ResolvedTask:
+    """A task in one direction, as positions.
+
+    relevant: what is relevant to each query, as `ranks` takes its targets. query_positions, index_positions: which of
+    the given queries and of the given index take part, None being all. groups (Q,): the track that each query belongs
+    to. query_ids: the caption's id, or the track's.
+    """
+
+    relevant: Tensor | list[list[int]]
+    query_positions: Tensor | None
+    index_positions: Tensor | None
+    groups: Tensor
+    query_ids: list[str]
+
+
+def resolve_task(task: RetrievalTask, direction: str) -> ResolvedTask:
+    """A task in one direction. Raises InputError for audio → text by another protocol than `unique_tracks`."""
+    if direction == "text_to_audio":
+        query_ids = list(task.captions["caption_id"])
+        if task.protocol == "unique_tracks":
+            return ResolvedTask(task.targets, None, None, task.targets, query_ids)
+        return ResolvedTask(torch.arange(len(task.targets)), None, task.targets, task.targets, query_ids)
+    if task.protocol != "unique_tracks":
+        raise InputError(f"audio_to_text is evaluated by unique_tracks only, not by {task.protocol}")
+    captions = task.captions_of_tracks()
+    asked = [track for track, own in enumerate(captions) if own]
+    tracks = torch.tensor(asked)
+    return ResolvedTask([captions[t] for t in asked], tracks, None, tracks, [task.track_ids[t] for t in asked])
+
+
+def _digest(words: Iterable[str]) -> str:
+    """A hash of a set of words, whatever their order."""
     return hashlib.sha256("\n".join(sorted(words)).encode()).hexdigest()[:16]
 
 

@@ -1,4 +1,4 @@
-"""Retrieval on the validation split, for training to watch and to choose its best step by."""
+"""Retrieval on the validation split, by which training chooses its best step."""
 
 import torch
 
@@ -6,8 +6,10 @@ from diffgar.dataloading.store.reader import Store, TextStore
 from diffgar.errors import InputError
 from diffgar.evaluation.metrics.ranks import ranks
 from diffgar.evaluation.metrics.recall import retrieval_metrics
-from diffgar.evaluation.queries import caption_rows, generated_latents, projected_queries, task_of, track_rows
+from diffgar.evaluation.models import CaptionProjector, Model
+from diffgar.evaluation.queries import caption_positions, generated_latents, projected_queries, task_of, track_positions
 from diffgar.evaluation.retrieval import make_queries
+from diffgar.models.diffusion.sampling import Sampler
 
 FEW = 50  # tracks, below which steps tie or are told apart by chance
 
@@ -15,18 +17,18 @@ FEW = 50  # tracks, below which steps tie or are told apart by chance
 class ValidationRetrieval:
     """R@10, MedR and MRR (%) of a model's queries on the validation split, with one caption per track.
 
-    Called with the model; the same noise every time, so that checkpoints differ by their weights alone. `notes` are
-    sentences for the user: tracks that are left out for want of latents, and a split too small to choose a step by.
+    It is called with the model. The noise is the same every time, so that checkpoints differ by their weights alone.
+    notes: sentences for the user, about tracks without latents and about a split that is too small to choose a step.
     Raises InputError for a model that makes no finite queries, and ValueError where the split has no caption of a track
     with latents.
     """
 
-    def __init__(self, audio: Store, text: TextStore, sampler, max_tracks: int = 1000):
+    def __init__(self, audio: Store, text: TextStore, sampler: Sampler, max_tracks: int = 1000):
         task = task_of("validation", audio, text, "validation", allow_missing=True)
         first = task.captions.drop_duplicates("track_id").index[:max_tracks].to_numpy(copy=True)
-        self.means, self.targets = audio.means(track_rows(audio, task)), task.targets[first]
-        self.text, self.rows, self.sampler = text, caption_rows(text, task)[first], sampler
-        self.notes = []
+        self.means, self.targets = audio.means(track_positions(audio, task)), task.targets[first]
+        self.text, self.positions, self.sampler = text, caption_positions(text, task)[first], sampler
+        self.notes: list[str] = []
         if task.missing:
             self.notes.append(
                 f"validation: {len(task.missing)} tracks have captions but no latents, the first "
@@ -38,11 +40,11 @@ class ValidationRetrieval:
                 f"and the later step); give the split {FEW} or more where you can"
             )
 
-    def __call__(self, model) -> dict[str, float]:
-        if hasattr(model, "embed_text"):
-            queries, index = projected_queries(model, self.text, self.rows)[0], model.embed_audio(self.means)
+    def __call__(self, model: Model) -> dict[str, float]:
+        if isinstance(model, CaptionProjector):
+            queries, index = projected_queries(model, self.text, self.positions)[0], model.embed_audio(self.means)
         else:
-            latents = generated_latents(model, self.sampler, self.text, self.rows, model.num_frames, seed=0)
+            latents = generated_latents(model, self.sampler, self.text, self.positions, seed=0)
             centre = model.centre.cpu()
             queries, index = make_queries(latents - centre), self.means - centre
         if not torch.isfinite(queries).all():

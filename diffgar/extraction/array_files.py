@@ -22,7 +22,7 @@ class LatentsError(InputError):
 
 
 class Folder:
-    """A `.npy` file a track."""
+    """One `.npy` file per track."""
 
     def __init__(self, path: Path):
         self.names = {file.relative_to(path).as_posix().removesuffix(".npy"): file for file in files_of(path)}
@@ -30,6 +30,7 @@ class Folder:
             raise LatentsError(f"{path}: no .npy file in this folder; set encoder_pair.latents to where they lie")
 
     def array(self, name: str) -> np.ndarray:
+        """The array as its file has it; one of UNREADABLE for a damaged file."""
         return np.load(self.names[name])
 
     def stamp(self, name: str) -> tuple[int, int]:
@@ -38,7 +39,7 @@ class Folder:
 
 
 class Archive:
-    """One `.npz`, an array a track."""
+    """One `.npz`, one array per track."""
 
     def __init__(self, path: Path):
         self.content = np.load(path)
@@ -49,6 +50,7 @@ class Archive:
             raise LatentsError(f"{path}: holds no array; write it again")
 
     def array(self, name: str) -> np.ndarray:
+        """The array as the archive has it; one of UNREADABLE for a damaged one."""
         return self.content[name]
 
     def stamp(self, name: str) -> tuple[int, int]:
@@ -58,7 +60,7 @@ class Archive:
 
 
 class Table:
-    """One Parquet file, a row a track.
+    """One Parquet file, one row per track.
 
     One row group is held at a time: rows in the table's order are decoded once. In another order keep the file to one
     row group, if it fits in memory, or every track may decode a group again.
@@ -77,7 +79,7 @@ class Table:
                 )
         if not _is_list(schema.field(latents).type):
             raise LatentsError(
-                f"{path}: column {latents!r} holds {schema.field(latents).type}, expected a list a row; write it so"
+                f"{path}: column {latents!r} holds {schema.field(latents).type}, expected one list per row; write it so"
             )
         self.names = self._rows_by_name(path, self.file.read([names])[names].to_pylist())
         sizes = [self.file.metadata.row_group(g).num_rows for g in range(self.file.num_row_groups)]
@@ -89,13 +91,14 @@ class Table:
         for row, name in enumerate(map(_named, names)):
             if rows.setdefault(str(name), row) != row:
                 raise LatentsError(
-                    f"{path}: {name!r} stands in rows {rows[str(name)] + 1} and {row + 1}; keep one row a track"
+                    f"{path}: {name!r} stands in rows {rows[str(name)] + 1} and {row + 1}; keep one row per track"
                 )
         if not rows:
             raise LatentsError(f"{path}: holds no row; write it again")
         return rows
 
     def array(self, name: str) -> np.ndarray:
+        """The row's list (D,), or list of lists (T, D). Raises LatentsError for null and for lists that differ."""
         row = self.names[name]
         group = int(np.searchsorted(self.ends, row, side="right"))
         if self.held[0] != group:
@@ -111,7 +114,7 @@ class Table:
 
 
 def _named(cell: object) -> str:
-    """A name as the tracks' table has it: 7.0 is 7 there."""
+    """A name as the tracks' table has it, where 7.0 is 7."""
     try:
         return written(cell)
     except ValueError:
@@ -119,6 +122,7 @@ def _named(cell: object) -> str:
 
 
 def stamp_of(path: Path) -> tuple[int, int]:
+    """Size in bytes and time of the last change in ns of a file."""
     stat = path.stat()
     return stat.st_size, stat.st_mtime_ns
 
@@ -142,7 +146,7 @@ def files_of(path: Path) -> list[Path]:
 
 
 def open_source(path: Path, names: str, latents: str) -> Folder | Archive | Table:
-    """The reader of a path's layout."""
+    """The reader of a path's layout. Raises LatentsError for a path that is missing, unreadable or of none of them."""
     if not path.exists():
         raise LatentsError(f"{path}: no such folder or file; set encoder_pair.latents to where the latents lie")
     if path.is_dir():

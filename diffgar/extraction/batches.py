@@ -24,22 +24,23 @@ LAG = 2  # batches whose latents are still on the device while the next is prepa
 
 @dataclass(frozen=True)
 class Options:
-    """How to extract; nothing of it changes a latent, but `precision` its rounding.
+    """How to extract. None of these changes the latents, except `precision` (rounding).
 
     shard: this job's `index` of `count`; it takes every count-th shard. max_failures: how many tracks may fail before
     it stops, those of earlier runs included; those not on disk under `missing: skip` do not count. device: auto, or
     torch's name for one; `share` divides a job among the processes of several devices.
+    Raises InputError naming the value that cannot be used.
     """
 
-    batch_size: int = 64  # windows, or captions, a forward
+    batch_size: int = 64  # windows, or captions, per forward pass
     num_workers: int = 2
     max_failures: int = 0
     device: str = "auto"
-    shard_size: int = 256  # tracks: at most so many are lost by a kill
+    shard_size: int = 256  # tracks per shard: upper bound on those lost if killed
     shard: Mapping[str, int] = field(default_factory=lambda: {"index": 0, "count": 1})
     precision: str = "fp32"
     compile: bool = False
-    prune: bool = False  # drop tracks that the store has and the table has no more
+    prune: bool = False  # drop the tracks of the store that the table no longer has
 
     def __post_init__(self) -> None:
         index, count = self.job
@@ -63,10 +64,12 @@ class Options:
 
     @property
     def job(self) -> tuple[int, int]:
+        """(index, count): which of how many jobs this is."""
         return self.shard["index"], self.shard["count"]
 
     @property
     def torch_device(self) -> torch.device:
+        """`device` as torch's; auto is the GPU where there is one, else the CPU."""
         if self.device == "auto":
             return torch.device("cuda" if torch.cuda.is_available() else "cpu")
         return torch.device(self.device)
@@ -92,7 +95,7 @@ class Options:
 
 
 class WindowBatches:
-    """Collects windows into batches of one size and hands the latents back to the tracks they came from.
+    """Collects windows into batches of one size and returns the latents to the tracks that they came from.
 
     The waveform goes to the device once and is cut into windows there, into one buffer that every batch reuses:
     overlap costs no transfer, and 123 MB (64 windows of 10 s at 48 kHz) are not allocated anew for each forward.
@@ -142,7 +145,10 @@ class WindowBatches:
 def encode_tracks(
     pieces: Iterator[Piece], tracks: list[Track], batches: WindowBatches, progress: Progress
 ) -> list[Encoded]:
-    """The latents of `tracks`, whose pieces come next; the windows of different tracks share a batch."""
+    """The outcome of each of `tracks`, whose pieces come next; the windows of different tracks share a batch.
+
+    A track whose latents cannot be stored becomes an error. Raises ExtractionError for one failure too many.
+    """
     results = [Encoded(track) for track in tracks]
     for result in results:
         for piece in pieces:
@@ -160,6 +166,6 @@ def encode_tracks(
     return results
 
 
-def framing_of(audio_encoder: AudioEncoder, hop_seconds: float) -> Framing:
-    encoder = audio_encoder
+def framing_of(encoder: AudioEncoder, hop_seconds: float) -> Framing:
+    """The windows that an encoder takes, every `hop_seconds`."""
     return Framing(encoder.sample_rate, encoder.window_seconds, hop_seconds, encoder.short_padding)

@@ -17,13 +17,13 @@ from diffgar.dataloading.audio import blocks, pad_short, window_samples
 from diffgar.dataloading.datasets.tracks import Track
 from diffgar.dataloading.decoders.parts import UNREADABLE, AudioError
 
-PIECE_SECONDS = 60  # audio a message: long enough to be cheap, short enough for a two-hour file to stay flat
+PIECE_SECONDS = 60  # audio per message: long enough to be cheap, short enough to bound the memory of long files
 AHEAD = 2  # pieces that each worker keeps ready
 
 
 @dataclass(frozen=True)
 class Framing:
-    """How a waveform becomes windows: what the audio encoder asks for, and the hop."""
+    """How a waveform becomes windows: what the audio encoder needs, and the hop."""
 
     sample_rate: int
     window_seconds: float
@@ -53,7 +53,7 @@ class Piece:
 
 
 def audio_digest(path: str | Path, start_s: float | None = None, end_s: float | None = None) -> str:
-    """16 hexadecimal digits that tell the audio of a track from any other: a hash of its file's bytes and its cut.
+    """A hash of a track's audio, 16 hexadecimal digits: of its file's bytes and its cut.
 
     The same bytes under another name have the same digest. Raises OSError for a file that cannot be read.
     """
@@ -65,15 +65,18 @@ def audio_digest(path: str | Path, start_s: float | None = None, end_s: float | 
 
 @functools.lru_cache(maxsize=64)  # a file's parts come one after the other
 def file_digest(path: str, size: int, changed: int) -> str:
-    """SHA-256 of a file's bytes; its size and the time of its last change (ns) say whether it is the same file."""
+    """SHA-256 of a file's bytes; its size and the time of its last change (ns) identify it in the cache."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def pieces_of(number: int, track: Track, framing: Framing) -> Iterator[Piece]:
-    """Decode one track. Its pieces overlap so that joined their windows are those of the whole waveform."""
+    """Decode one track into pieces that overlap, so that their windows, joined, are those of the whole waveform.
+
+    Raises nothing: whatever fails is the last piece's `error`.
+    """
     width, hop = framing.samples
-    count = max(1, round(PIECE_SECONDS * framing.sample_rate / hop))  # windows a piece
+    count = max(1, round(PIECE_SECONDS * framing.sample_rate / hop))  # windows per piece
     span = max((count - 1) * hop + width, count * hop)
     held, length, total = [], 0, 0
     try:
@@ -103,9 +106,9 @@ def pieces_of(number: int, track: Track, framing: Framing) -> Iterator[Piece]:
 class Decoder:
     """The pieces of all tracks, in the tracks' order, decoded ahead by `num_workers` processes (0: in line).
 
-    Track i is decoded by worker i mod num_workers, so that the order, and what it costs in memory, is
-    known: at most AHEAD + 2 pieces a worker. Use as a context manager: leaving it ends the workers. They
-    end by themselves when the process that started them is killed.
+    Track i is decoded by worker i mod num_workers, so that the order is known, and the memory too: at most AHEAD + 2
+    pieces per worker. Use as a context manager: leaving it ends the workers. They end by themselves when the process
+    that started them is killed.
     """
 
     def __init__(self, tracks: Sequence[Track], framing: Framing, num_workers: int):

@@ -1,8 +1,8 @@
-"""Own latents: those that a researcher already has, in one of three layouts, in the place of an audio encoder.
+"""Own latents: those that a researcher already has, in one of three layouts, in place of an audio encoder.
 
-    <folder>/<name>.npy    a file a track; a name with slashes lies in subfolders
-    <file>.npz             an array a track, by its name
-    <file>.parquet         a row a track: a column of names and one of lists, or of lists of lists
+    <folder>/<name>.npy    one file per track; a name with slashes lies in subfolders
+    <file>.npz             one array per track, by its name
+    <file>.parquet         one row per track: a column of names and one of lists, or of lists of lists
 
 A track's array is (T, D), or (D,) where it has one latent only.
 """
@@ -19,11 +19,11 @@ from diffgar.extraction.array_files import UNREADABLE, LatentsError, open_source
 
 
 class OwnLatents:
-    """The latents of many tracks by name, and what the store's card tells of them.
+    """The latents of many tracks by name, and what the store's card says of them.
 
     path: the folder, .npz or .parquet. dim: D. name: as the card names the encoder that made them. name_column: the
     column of the tracks' table that holds the arrays' names. columns: `names` and `latents` of a Parquet file.
-    version: whatever tells these latents from others of the same name; a model takes those of one version alone.
+    version: distinguishes these latents from others of the same name; a model accepts those of one version alone.
     Raises LatentsError for a path that is missing, empty or of another layout.
     """
 
@@ -81,15 +81,15 @@ class OwnLatents:
         return list(names)
 
     def key(self, name: str) -> str:
-        """What a track's array is known by: its name, and the size and time, or the checksum, of what holds it."""
+        """The key of a track's array: a hash of its name, and of the size and time, or checksum, of what holds it."""
         return key_of(name, self.source.stamp(name) if name in self.source.names else None)
 
     def place(self, name: str) -> str:
-        """Where a track's array lies, for messages."""
+        """The file, or the entry of a file, that holds a track's array, for messages."""
         return f"{self.path}/{name}.npy" if self.path.is_dir() else f"{self.path}[{name}]"
 
     def read(self, name: str) -> np.ndarray:
-        """A track's latents (T, D) float32. Raises LatentsError with the reason, without the place."""
+        """A track's latents (T, D) float32. Raises LatentsError with the reason, without the path."""
         if name not in self.source.names:
             raise LatentsError("is missing")
         try:

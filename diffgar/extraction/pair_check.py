@@ -18,8 +18,8 @@ from diffgar.models.encoders.base import EncoderPair, pool
 
 log = logging.getLogger(__name__)
 
-LEAST = 8  # tracks that tell whether captions lie near to their own
-MUCH_IN_COMMON = 3.0
+LEAST = 8  # fewest tracks that show whether captions lie near to their own
+MUCH_IN_COMMON = 3.0  # common mean over standard deviation from which raw cosines are all near 1
 
 
 def self_test(
@@ -29,7 +29,7 @@ def self_test(
 
     For a joint pair. Returns {"paired", "shuffled", "z"}, z being the mean difference over its standard error. Weights
     that were loaded into another architecture, or in part, score z near 0: warns below 3. None where fewer than LEAST
-    captioned tracks can be read: so few tell nothing.
+    captioned tracks can be read, which would show nothing.
     """
     captions = dataset.captions.drop_duplicates("track_id").set_index("track_id")["caption"]
     tracks = [track for track in dataset if track.track_id in captions.index and Path(track.path).is_file()]
@@ -55,7 +55,7 @@ def self_test(
 
 
 def warn_of_common_mean(card: Card, folder: Path) -> None:
-    """Say so where latents differ little beside what they have in common: their raw cosines are all near 1."""
+    """Warn where latents differ little beside their common mean: their raw cosines are all near 1."""
     if (multiple := common_mean(card.mean, card.std)) > NOTHING_ELSE:
         log.warning("%s: the latents of all tracks are the same: no model can be trained on them", folder)
     elif multiple > MUCH_IN_COMMON:

@@ -1,4 +1,4 @@
-"""What becomes of each track of an extraction, and the bar that shows it."""
+"""The outcome of each track of an extraction, and the progress bar."""
 
 import logging
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ class ExtractionError(InputError):
 
 @dataclass
 class Encoded:
-    """What becomes of a track: its latents, seconds of audio, the error that left it out, and a hash of its audio."""
+    """Outcome of a track: its latents, seconds of audio and a hash of it, or the error for which it is left out."""
 
     track: Track
     seconds: float = 0.0
@@ -36,7 +36,7 @@ class Encoded:
 class Progress:
     """The progress bar: tracks, time left, hours of audio and failures; stops when too many fail.
 
-    failures: those of earlier runs, which count too.
+    failures: those of earlier runs, which count too. A context manager; leaving it closes the bar.
     """
 
     def __init__(self, num_tracks: int, max_failures: int, failures: Sequence[str] = (), name: str = "extracting"):
@@ -50,6 +50,7 @@ class Progress:
         self.bar.close()
 
     def done(self, result: Encoded) -> None:
+        """Count a finished track. Raises ExtractionError when it has failed and is one failure too many."""
         if result.error:
             self.fail(result)
         self.hours += result.seconds / 3600
@@ -57,7 +58,7 @@ class Progress:
         self.bar.update()
 
     def fail(self, result: Encoded) -> None:
-        """Raises ExtractionError when this failure is one too many."""
+        """Count a failed track and log it. Raises ExtractionError when it is one failure too many."""
         self.failures.append(f"{result.track.path}: {result.error}")
         log.warning("left out: %s", self.failures[-1])
         if len(self.failures) > self.max_failures:

@@ -27,7 +27,7 @@ from diffgar.models.encoders.base import AudioEncoder, TextEncoder
 
 log = logging.getLogger(__name__)
 
-TEXT_SHARD = 1024  # captions a shard
+TEXT_SHARD = 1024  # captions per shard
 MISSING = "is missing: not on disk"  # the reason that `missing: skip` forgives
 EMPTY = "<empty>"  # row_id of the empty caption, row 0 of every text store
 
@@ -37,11 +37,11 @@ def extract_audio(
 ) -> bool:
     """Bring the audio store of a dataset up to date; True when complete, False while other jobs still have shards.
 
-    Goes on where an earlier run stopped. Of a store that is there, tracks stay whose files and cuts are the same; new
-    and changed ones are encoded. The tracks left out, and why, are in the store's `skipped.csv`.
-    Raises DatasetError for audio that is not on disk (unless the dataset says `missing: skip`), ExtractionError beyond
-    `max_failures`, StoreError if the folder holds another encoder's store. Tracks that the table has no more stay in
-    the store, in no split, unless `options.prune` lets them go.
+    Goes on where an earlier run stopped. Tracks that the store holds stay if their files and cuts are the same; new
+    and changed ones are encoded. Tracks that the table no longer has stay in the store, in no split, unless
+    `options.prune` drops them. The tracks left out, and why, are in the store's `skipped.csv`.
+    Raises DatasetError for audio that is not on disk (unless the dataset has `missing: skip`), ExtractionError beyond
+    `max_failures`, StoreError if the folder holds another encoder's store.
     """
     tracks, folder = list(dataset), Path(folder)
     keys = audio_keys(tracks)
@@ -70,7 +70,7 @@ def extract_audio(
 def import_latents(
     dataset: Dataset, own: OwnLatents, folder: Path | str, hop_seconds: float | None, options: Options
 ) -> bool:
-    """Bring the audio store of a dataset of latents that are there already up to date; its audio need not be there.
+    """Bring the audio store of a dataset up to date from latents that exist already; its audio need not be there.
 
     Returns, goes on and fails as `extract_audio`. Raises LatentsError if none of the latents has a track's name.
     """
@@ -113,7 +113,7 @@ def _commit(writer: StoreWriter, shard: int, results: list[Encoded]) -> None:
 
 
 def _columns(result: Encoded) -> dict:
-    """What the store's table says of a track beside the plan: its seconds of audio, and a hash of what was encoded."""
+    """The columns of the store's table beside the plan's: seconds of audio, and a hash of what was encoded."""
     seconds = {"_seconds": round(result.seconds, 3)} if result.seconds else {}
     return seconds | ({"_audio": result.digest} if result.digest else {})
 
@@ -121,8 +121,8 @@ def _columns(result: Encoded) -> dict:
 def extract_text(dataset: Dataset, text_encoder: TextEncoder, folder: Path | str, options: Options) -> bool:
     """Bring the text store of a dataset's captions up to date, row 0 the empty one; True when it is complete.
 
-    Of a store that is there, captions stay whose text is the same. Captions longer than the encoder takes are counted,
-    reported and noted on the card.
+    Captions that the store holds stay if their text is the same. Captions longer than the encoder takes are cut,
+    counted on the card and logged.
     """
     empty = {"row_id": EMPTY, "caption_id": EMPTY, "track_id": "", "caption": "", "split": ""}
     captions = dataset.captions.assign(row_id=dataset.captions["caption_id"])
@@ -151,7 +151,7 @@ def extract_text(dataset: Dataset, text_encoder: TextEncoder, folder: Path | str
 
 
 def audio_card(dataset: str, encoder: AudioEncoder, hop_seconds: float, options: Options) -> Card:
-    """The card of an audio store: all that decides its latents."""
+    """The card of an audio store: all that determines its latents."""
     return Card(
         kind="audio",
         dataset=dataset,
@@ -171,7 +171,7 @@ def audio_card(dataset: str, encoder: AudioEncoder, hop_seconds: float, options:
 
 
 def text_card(dataset: str, encoder: TextEncoder, options: Options) -> Card:
-    """The card of a text store: all that decides its token states."""
+    """The card of a text store: all that determines its token states."""
     return Card(
         kind="text",
         dataset=dataset,

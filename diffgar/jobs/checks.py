@@ -9,9 +9,9 @@ from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
 from diffgar.checkpoints import KEEP, choose_step, folder_of
+from diffgar.commandline import ConfigError
 from diffgar.dataloading.store.card import StoreError
 from diffgar.dataloading.store.reader import Store, TextStore
-from diffgar.errors import InputError
 from diffgar.evaluation.systems import refuse_absent
 from diffgar.jobs.building import plain
 from diffgar.jobs.experiment import open_stores, open_task
@@ -24,10 +24,6 @@ WHOLE_NUMBERS = {  # the least that each may be
     **dict.fromkeys(("lr_scheduler.warmup_steps", "datamodule.num_workers", "seed"), 0),
 }
 RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK", "NODE_RANK", "GROUP_RANK")  # that launchers set
-
-
-class ConfigError(InputError):
-    """A value of the config with which a training cannot run or end. The message has the remedy."""
 
 
 def is_first_process() -> bool:
@@ -99,7 +95,7 @@ def check_step(step: object, max_steps: int, interval: int) -> None:
     """Raises ConfigError for a step to evaluate at the end that will have no checkpoint."""
     if step in ("best", "last"):
         return
-    number = int(step) if str(step).isdigit() else 0
+    number = int(str(step)) if str(step).isdigit() else 0
     if not 1 <= number <= max_steps or (number % interval and number != max_steps):
         raise ConfigError(
             f"model_step is {step!r}; choose best, last, or a step that has a checkpoint, each {interval}th and "

@@ -1,10 +1,12 @@
 """The job of eval_retrieval.py with `control=…`: how well a model's queries can be steered."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from omegaconf import DictConfig
 from tqdm import tqdm
 
+from diffgar.evaluation.report import Report
 from diffgar.evaluation.reports import show as reports
 from diffgar.evaluation.reports.results import write_result
 from diffgar.jobs.building import build, plain
@@ -14,13 +16,14 @@ from diffgar.jobs.results import make_result
 
 def run(cfg: DictConfig) -> Path:
     """Measure how queries can be steered, by `control=negative` or another; returns the path of the JSON."""
-    method = build(cfg.control)
-    experiment = open_experiment(cfg, cfg.model_name).require_sampling(f"control={cfg.control.name}")
+    evaluate: Callable[..., Report] = build(cfg.control)
+    experiment = open_experiment(cfg, cfg.model_name)
+    experiment.generator(f"control={cfg.control.name}")  # refused now where it generates nothing
     text_encoder = build(experiment.trained["encoder_pair"]["text_encoder"])
     with tqdm(desc="queries", unit=" captions") as bar:
-        report = method(experiment, text_encoder, plain(cfg.evaluation.seeds), bar.update)
-    result = make_result("control", cfg, experiment, report, report["extra"])
+        report = evaluate(experiment, text_encoder, plain(cfg.evaluation.seeds), bar.update)
+    result = make_result("control", cfg, experiment, report)
     path = write_result(cfg.paths.results, result)
     reports.draw_control(path, result)
-    reports.publish(path, result)
+    reports.show_and_log(path, result)
     return path

@@ -10,7 +10,7 @@ from diffgar.dataloading.store.reader import Store, TextStore
 from diffgar.errors import InputError
 from diffgar.evaluation.checks import check_evaluation
 from diffgar.evaluation.experiment import Experiment
-from diffgar.evaluation.queries import task_of, track_rows
+from diffgar.evaluation.queries import task_of, track_positions
 from diffgar.evaluation.tasks import RetrievalTask
 from diffgar.identity import refuse_changed_tracks, refuse_other_latents, seen_tracks
 from diffgar.jobs.building import as_it_resolves, build, plain
@@ -53,7 +53,7 @@ def open_experiment(cfg: DictConfig, model_name: str) -> Experiment:
     if model.sampled:
         sampler.start(model.noise_scheduler)  # refuses steps that do not meet, before anything is sampled
     hashes = audio.rows.get("_audio")
-    here = track_rows(audio, task)
+    here = track_positions(audio, task)
     seen = seen_tracks(
         folder, cfg.task.dataset, list(task.track_ids), None if hashes is None else list(hashes.iloc[here])
     )
@@ -105,4 +105,11 @@ def steps_to_evaluate(cfg: DictConfig) -> list[DictConfig]:
         return [cfg]
     folder = checkpoints.folder_of(cfg.paths.checkpoints, str(cfg.model_name))
     steps = checkpoints.steps_of(folder) or [checkpoints.choose_step(folder, "last")]  # which refuses a folder of none
-    return [OmegaConf.merge(cfg, {"model_step": step}) for step in steps]
+    return [at_step(cfg, step) for step in steps]
+
+
+def at_step(cfg: DictConfig, step: int) -> DictConfig:
+    """The same config with another `model_step`."""
+    changed = cfg.copy()
+    changed.model_step = step
+    return changed

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 from lightning_fabric import Fabric
-from lightning_fabric.strategies import DDPStrategy
+from lightning_fabric.strategies.ddp import DDPStrategy
 from omegaconf import DictConfig
 
 from diffgar.dataloading.store.card import Card
@@ -13,8 +13,9 @@ from diffgar.extraction.batches import Options
 from diffgar.extraction.given_latents import OwnLatents
 from diffgar.extraction.pair_check import self_test, warn_of_common_mean
 from diffgar.extraction.stores import extract_audio, extract_text, import_latents
-from diffgar.jobs import checks
+from diffgar.jobs import checks, next_commands, plan
 from diffgar.jobs.building import build, plain
+from diffgar.jobs.quiet import quiet_lightning
 from diffgar.models.encoders.base import EncoderPair
 from diffgar.models.encoders.pretrained.weights import RANDOM
 
@@ -25,21 +26,29 @@ PATIENCE = timedelta(days=30)  # a process that has finished waits for the other
 def run(cfg: DictConfig) -> None:
     """Make the collection where it is the demo's, then extract it, on `num_devices` devices of this host."""
     checks.check_number_of_devices(cfg.num_devices)
+    checks.check_folders(cfg)
+    announce = checks.is_first_process()
+    if announce and plan.makes_collection(cfg):
+        plan.show_extraction(cfg)
+        announce = False
     prepare(cfg)
     if cfg.num_devices == 1:
-        extract(cfg)
+        extract(cfg, announce=announce)
+        next_commands.show(next_commands.after_extraction(cfg))
         return
+    quiet_lightning()
     fabric = Fabric(devices=cfg.num_devices, strategy=DDPStrategy(timeout=PATIENCE))
     fabric.launch()  # starts the script again, once for each further device
-    extract(cfg, options_of(cfg).share(fabric.global_rank, fabric.world_size, fabric.device))
+    extract(cfg, options_of(cfg).share(fabric.global_rank, fabric.world_size, fabric.device), announce)
     fabric.barrier()
-    fabric.print(f"all {fabric.world_size} devices are through")
+    fabric.print(f"all {fabric.world_size} devices have finished")
+    if fabric.is_global_zero:
+        next_commands.show(next_commands.after_extraction(cfg))
 
 
 def prepare(cfg: DictConfig) -> None:
     """Make the collection first, where the data lies in a folder that we fill: the demo's alone."""
-    made = cfg.get("prepare") and Path(cfg.prepare.folder).absolute()
-    if made and cfg.data.get("audio_root") and made == Path(cfg.data.audio_root).absolute():
+    if plan.makes_collection(cfg):
         build(cfg.prepare)
 
 
@@ -48,18 +57,25 @@ def options_of(cfg: DictConfig) -> Options:
     return Options(**plain(cfg.extraction))
 
 
-def extract(cfg: DictConfig, options: Options | None = None) -> None:
-    """Write both stores of `cfg.data` by `cfg.encoder_pair`; options: by default those of `cfg.extraction`."""
+def extract(cfg: DictConfig, options: Options | None = None, announce: bool = False) -> None:
+    """Write both stores of `cfg.data` by `cfg.encoder_pair`, or this job's part of them.
+
+    options: by default those of `cfg.extraction`. announce: print the plan once the dataset and the encoders are open.
+    """
     checks.check_folders(cfg)
     dataset, options = build(cfg.data), options or options_of(cfg)
-    pair = open_pair(cfg)
-    folder = Path(cfg.paths.latents) / dataset.name
+    pair, hop = open_pair(cfg), cfg.encoder_pair.hop_seconds
+    if announce:
+        plan.show_extraction(cfg)
+    folder, encoder = Path(cfg.paths.latents) / dataset.name, pair.audio_encoder
     stores = {"audio": folder / cfg.encoder_pair.audio_name, "text": folder / cfg.encoder_pair.text_name}
-    new, own = not (stores["audio"] / "rows.parquet").is_file(), isinstance(pair.audio_encoder, OwnLatents)
-    if new and pair.joint and not own and options.job[0] == 0 and pair.audio_encoder.checkpoint_hash != RANDOM:
-        self_test(pair, dataset, options)
-    write_audio = import_latents if own else extract_audio
-    complete = write_audio(dataset, pair.audio_encoder, stores["audio"], cfg.encoder_pair.hop_seconds, options)
+    if isinstance(encoder, OwnLatents):
+        complete = import_latents(dataset, encoder, stores["audio"], hop, options)
+    else:
+        new = not (stores["audio"] / "rows.parquet").is_file()
+        if new and pair.joint and options.job[0] == 0 and encoder.checkpoint_hash != RANDOM:
+            self_test(pair, dataset, options)
+        complete = extract_audio(dataset, encoder, stores["audio"], hop, options)
     complete &= extract_text(dataset, pair.text_encoder, stores["text"], options)
     for kind, store in stores.items():
         print(f"{kind} latents of {dataset.name}: {store}, {what_it_holds(store) if complete else UNFINISHED}")

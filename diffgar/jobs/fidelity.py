@@ -14,6 +14,7 @@ from diffgar.errors import InputError
 from diffgar.evaluation.experiment import Experiment
 from diffgar.evaluation.fidelity import FidelityOptions, evaluate_fidelity, require_tracks
 from diffgar.evaluation.queries import generated_latents
+from diffgar.evaluation.report import System
 from diffgar.evaluation.reports import show as reports
 from diffgar.evaluation.reports.results import write_result
 from diffgar.jobs.building import plain
@@ -25,41 +26,47 @@ from diffgar.models.diffusion.sampling import Sampler
 def evaluate(cfg: DictConfig) -> Path:
     """Evaluate one step of one model on one task, at each guidance scale; returns the path of the JSON it wrote."""
     options = FidelityOptions(**plain(cfg.evaluation.fidelity))
-    experiment = open_experiment(cfg, cfg.model_name).require_sampling("fidelity")
+    experiment = open_experiment(cfg, cfg.model_name)
+    model, tracks = experiment.generator("fidelity"), experiment.track_positions
     require_tracks(experiment.task.targets)
     seeds = plain(cfg.evaluation.seeds)
     samplers = make_samplers(experiment, plain(cfg.evaluation.guidance), len(seeds))
     report = evaluate_fidelity(
         make_samples(experiment, samplers, seeds),
-        [torch.from_numpy(experiment.audio.row(i)).float() for i in experiment.track_rows],
+        [torch.from_numpy(experiment.audio.row(position)).float() for position in tracks],
         experiment.task.targets,
-        caption_embeddings=experiment.text.embeddings[experiment.rows] if experiment.joint else None,
+        caption_embeddings=experiment.caption_embeddings(experiment.caption_positions) if experiment.joint else None,
         options=options,
-        centre=experiment.model.centre,
+        centre=model.centre,
     )
-    sampled = samplers.items() if experiment.model.sampled else ()
-    extra = {"samplers": {name: sampler.describe() for name, sampler in sampled}}
-    result = make_result("fidelity", cfg, experiment, report, extra)
+    sampled = samplers.items() if model.sampled else ()
+    report.extra["samplers"] = {system.label: sampler.describe() for system, sampler in sampled}
+    result = make_result("fidelity", cfg, experiment, report)
     path = write_result(cfg.paths.results, result)
-    if samplers.keys() != {experiment.model.row}:  # a sweep of guidance
+    if any(system.strength for system in samplers):  # a sweep of guidance
         reports.draw_guidance(path, result)
-    reports.publish(path, result)
+    reports.show_and_log(path, result)
     return path
 
 
-def make_samplers(experiment: Experiment, scales: Sequence[float], num_seeds: int) -> dict[str, Sampler]:
-    """Row → sampler of one sample per caption: the model's own, or one for each guidance scale of a sweep."""
+def make_samplers(experiment: Experiment, scales: Sequence[float], num_seeds: int) -> dict[System, Sampler]:
+    """System → sampler of one sample per caption: the model's own, or one for each guidance scale of a sweep."""
     single, name = dataclasses.replace(experiment.sampler, num_samples=1), experiment.model.row
-    if scales and num_seeds < 2:
+    if not scales:
+        return {System(name): single}
+    if num_seeds < 2:
         raise InputError("diversity needs at least two samples per caption; use evaluation.seeds=[0,1,2]")
-    return {f"{name} {w:g}": dataclasses.replace(single, guidance_scale=w) for w in scales} or {name: single}
+    return {
+        System(name, strength={"guidance": float(scale)}): dataclasses.replace(single, guidance_scale=scale)
+        for scale in scales
+    }
 
 
-def make_samples(experiment: Experiment, samplers: dict[str, Sampler], seeds: Sequence[int]) -> dict[str, Tensor]:
-    """For each row of the table one set of generated latents for each of the sampling seeds, (S, Q, T, D)."""
-    rows, model = {}, experiment.model
-    with tqdm(total=len(experiment.rows) * len(seeds) * len(samplers), desc="samples", unit="caption") as bar:
-        for name, sampler in samplers.items():
-            draw = partial(generated_latents, model, sampler, experiment.text, experiment.rows, model.num_frames)
-            rows[name] = torch.stack([draw(seed, progress=bar.update).squeeze(1) for seed in seeds])
-    return rows
+def make_samples(experiment: Experiment, samplers: dict[System, Sampler], seeds: Sequence[int]) -> dict[System, Tensor]:
+    """System → generated latents (S, Q, T, D), a set for each sampling seed."""
+    model, captions, latents = experiment.generator("fidelity"), experiment.caption_positions, {}
+    with tqdm(total=len(captions) * len(seeds) * len(samplers), desc="samples", unit="caption") as bar:
+        for system, sampler in samplers.items():
+            generate = partial(generated_latents, model, sampler, experiment.text, captions, progress=bar.update)
+            latents[system] = torch.stack([generate(seed=seed).squeeze(1) for seed in seeds])
+    return latents

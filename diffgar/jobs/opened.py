@@ -88,8 +88,6 @@ def open_trained(folder: Path, step: int | str = "best") -> Opened:
             "copy the model's whole folder again, or train it again"
         ) from error
     model = load_model(folder, step)
-    if not isinstance(model, LatentDiffusion | ContrastiveHeads):
-        raise CheckpointError(f"{folder} holds a {type(model).__name__}, which makes no queries; name a trained model")
     return Opened(folder.name, step, model, build(config.sampler), latents, stores_of(config), config)
 
 

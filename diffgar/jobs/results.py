@@ -1,7 +1,8 @@
-"""The result of an evaluation from its report and its config, and the result that a config has already."""
+"""Makes the result of an evaluation from its report and config, and finds the result that a config has already."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -10,6 +11,7 @@ from diffgar.commandline import CONFIG_ROOT
 from diffgar.dataloading.store.card import StoreError
 from diffgar.errors import InputError
 from diffgar.evaluation.experiment import Experiment
+from diffgar.evaluation.report import Report
 from diffgar.evaluation.reports.names import differences_of, dotted
 from diffgar.evaluation.reports.results import Result, read_result
 from diffgar.jobs.building import as_it_resolves, plain
@@ -23,13 +25,13 @@ ELSEWHERE = {  # what an evaluation of this kind does not read, or what its name
 }
 
 
-def make_result(kind: str, cfg: DictConfig, experiment: Experiment, report: dict, extra: dict | None = None) -> Result:
-    """The result of an evaluation, with the model's own config under what the evaluation was asked."""
-    direction = report["protocol"].get("direction", "text_to_audio")
+def make_result(kind: str, cfg: DictConfig, experiment: Experiment, report: Report) -> Result:
+    """The result of an evaluation; its config is that of the training, overridden by that of the evaluation."""
+    direction = report.protocol.get("direction", "text_to_audio")
     sampler, as_trained = experiment.sampler.describe(), experiment.as_trained.describe()
     where = plain(cfg.task.get("where")) or {}
     protocol = experiment.task.describe(direction) | {"dataset": cfg.task.dataset}
-    protocol |= {"seen_tracks": {experiment.model.row: experiment.seen}} | report["protocol"]
+    protocol |= {"seen_tracks": {experiment.model.row: experiment.seen}} | report.protocol
     protocol |= {"centre": "none" if experiment.joint else "train mean", "sampler": sampler, "where": where}
     if kind == "retrieval":
         protocol |= {"samples": cfg.evaluation.samples, "pooling": cfg.evaluation.pooling}
@@ -43,16 +45,16 @@ def make_result(kind: str, cfg: DictConfig, experiment: Experiment, report: dict
         step=experiment.step,
         asked_step=cfg.get("model_step"),
         protocol=protocol,
-        rows=report["rows"],
+        rows=report.rows,
         variant=None if variant is None else str(variant),
         differences=differences_of(asked_otherwise(kind, cfg), sampler, as_trained, where),
         config=experiment.trained | as_it_resolves(cfg),
-        extra=extra or {},
+        extra=report.extra,
     )
 
 
 def asked_otherwise(kind: str, cfg: DictConfig) -> dict[str, object]:
-    """Name → value of what a config has in `evaluation` and `control` and their YAMLs in config/ have not."""
+    """Name → value of whatever in a config's `evaluation` and `control` differs from their YAMLs in config/."""
     found = differing(cfg.evaluation, CONFIG_ROOT / "evaluation" / "default.yaml", ELSEWHERE[kind])
     if kind == "control":
         found |= differing(cfg.control, CONFIG_ROOT / "control" / f"{cfg.control.name}.yaml")
@@ -60,12 +62,13 @@ def asked_otherwise(kind: str, cfg: DictConfig) -> dict[str, object]:
 
 
 def differing(cfg: DictConfig, usual: Path, leave: Sequence[str] = ()) -> dict[str, object]:
-    """The last part of a dotted key → its value, where a YAML has another or none; None for what is gone from it.
+    """Last part of a dotted key → its value, where the YAML `usual` has another value or none; None where it is gone.
 
-    Values are compared as they are written, before interpolations are resolved.
+    leave: groups that are not compared. Values are compared as they are written, before interpolations are resolved.
     """
-    written = [cfg, OmegaConf.load(usual) if usual.is_file() else OmegaConf.create()]
-    ours, theirs = (dotted(OmegaConf.to_container(each, resolve=False)) for each in written)
+    configs = [cfg, OmegaConf.load(usual) if usual.is_file() else OmegaConf.create()]
+    written: list[Any] = [OmegaConf.to_container(each, resolve=False) for each in configs]
+    ours, theirs = map(dotted, written)
     keys = [
         key for key in {**theirs, **ours} if key.partition(".")[0] not in leave and ours.get(key) != theirs.get(key)
     ]

@@ -7,10 +7,11 @@ from tqdm import tqdm
 
 from diffgar.evaluation.experiment import Experiment
 from diffgar.evaluation.reports import show as reports
+from diffgar.evaluation.reports.json_form import paired_as_json
 from diffgar.evaluation.reports.results import Result, write_result
 from diffgar.evaluation.reports.table_files import render_tables
 from diffgar.evaluation.retrieval import RetrievalOptions, evaluate_retrieval
-from diffgar.evaluation.systems import Rows, attribute_rows, audio_to_text, make_rows, named_attributes
+from diffgar.evaluation.systems import Systems, attribute_metrics, audio_to_text, make_systems, named_attributes
 from diffgar.jobs import fidelity
 from diffgar.jobs.building import plain
 from diffgar.jobs.experiment import check, open_experiment, steps_to_evaluate
@@ -37,32 +38,29 @@ def evaluate(cfg: DictConfig) -> tuple[Path, Result]:
     attributes = plain(cfg.task.attributes) if options.direction == "text_to_audio" else None
     if attributes:
         named_attributes(first, attributes)  # refused now where the stores do not have them, not after sampling
-    rows = audio_to_text(first) if options.direction == "audio_to_text" else queries(cfg, experiments, options)
-    report = evaluate_retrieval(rows.queries, rows.index, first.task, options, rows.bank or None)
+    if options.direction == "audio_to_text":
+        systems = audio_to_text(first)
+    else:
+        systems = open_systems(cfg, experiments, with_bank=bool(options.hubness))
+    report = evaluate_retrieval(systems.queries, systems.index, first.task, options, systems.bank)
     if attributes:
-        for name, values in attribute_rows(first, rows, attributes).items():
-            report["rows"][name] |= values
-    report["protocol"]["seen_tracks"] = rows.seen
-    extra = {"paired": report["paired"], "samplers": rows.samplers}
-    result = make_result("retrieval", cfg, first, report, extra)
-    path = write_result(cfg.paths.results, result, report["queries"])
-    reports.draw(path, result, report, rows, first)
-    reports.publish(path, result)
+        for system, metrics in attribute_metrics(first, systems, attributes).items():
+            report.rows[system] |= metrics
+    report.protocol["seen_tracks"] = {system.label: seen for system, seen in systems.seen.items()}
+    report.extra["paired"] = paired_as_json(report.paired)
+    report.extra["samplers"] = {system.label: sampler for system, sampler in systems.samplers.items()}
+    result = make_result("retrieval", cfg, first, report)
+    path = write_result(cfg.paths.results, result, report.queries)
+    reports.draw(path, result, report.queries, systems, first)
+    reports.show_and_log(path, result)
     return path, result
 
 
-def queries(cfg: DictConfig, experiments: list[Experiment], options: RetrievalOptions) -> Rows:
-    """The table's rows: the teacher where the pair is joint, and each of the experiments' models."""
+def open_systems(cfg: DictConfig, experiments: list[Experiment], with_bank: bool) -> Systems:
+    """The systems of the table: the teacher where the pair is joint, and the model of each experiment."""
     asked = cfg.evaluation
     with tqdm(desc="queries", unit=" captions") as bar:
-        return make_rows(
-            experiments,
-            plain(asked.seeds),
-            samples=asked.samples,
-            pooling=asked.pooling,
-            with_bank=bool(options.hubness),
-            progress=bar.update,
-        )
+        return make_systems(experiments, plain(asked.seeds), asked.samples, asked.pooling, with_bank, bar.update)
 
 
 def tables(cfg: DictConfig) -> None:

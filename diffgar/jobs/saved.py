@@ -20,12 +20,14 @@ from diffgar.checkpoints import (
 )
 from diffgar.dataloading.store.card import write_atomically
 from diffgar.jobs.building import build
+from diffgar.models.baselines import ContrastiveHeads
+from diffgar.models.ldm import LatentDiffusion
 
 NOT_THE_MODEL = {  # may change on resume: a group, or a value of one
     *("paths", "logger", "evaluation", "extraction", "task", "sampler", "model_step", "publish", "keep"),
     *("datamodule.num_workers", "prepare.num_workers", "encoder_pair.weights"),
     *(f"trainer.{name}" for name in ("accelerator", "devices", "num_nodes", "strategy")),
-    *(f"trainer.{name}" for name in ("enable_progress_bar", "log_every_n_steps")),
+    *(f"trainer.{name}" for name in ("enable_progress_bar", "enable_model_summary", "log_every_n_steps")),
 }
 
 
@@ -117,7 +119,7 @@ def pin_teacher(folder: Path, cfg: DictConfig) -> None:
         cfg.module.teacher.step = trained[1]
 
 
-def load_model(folder: Path, step: int) -> torch.nn.Module:
+def load_model(folder: Path, step: int) -> LatentDiffusion | ContrastiveHeads:
     """The trained model of a step with its EMA weights, in eval mode on the device there is.
 
     Raises CheckpointError where the checkpoint is damaged or does not fit this version of the code.
@@ -133,6 +135,8 @@ def load_model(folder: Path, step: int) -> torch.nn.Module:
         if isinstance(error.__cause__ or error, TypeError | ImportError):  # an argument or class that is no more
             raise CheckpointError(f"{folder}: its module cannot be built ({error}); {OTHER_VERSION}") from error
         raise
+    if not isinstance(model, LatentDiffusion | ContrastiveHeads):
+        raise CheckpointError(f"{folder} holds a {type(model).__name__}, which makes no queries; name another model")
     refuse_other_tensors(path, weights, model.state_dict())
     model.load_state_dict(weights)
     device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,7 +1,8 @@
-"""Two baselines on the same data, encoders and evaluator, so that a table can say what diffusion itself brings."""
+"""Two baselines on the same data, encoders and evaluator: a table with them shows what diffusion itself brings."""
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -24,23 +25,23 @@ from diffgar.text_states import TextStates
 
 
 class Regression(LatentDiffusion):
-    """The same backbone without noise: from a caption straight to the latents' mean, by least squares.
+    """The same backbone without diffusion: it predicts the latents' mean given the caption, by least squares.
 
-    The backbone sees zeros in place of the noisy latents, at the noisiest timestep. Every sample is the same, and
-    there is nothing to guide. A contrastive term of the objective draws it from the mean to what ranks well; the
-    objective's prediction type and its weights of the noise levels do not apply.
+    The backbone gets zeros in place of the noisy latents, at the noisiest timestep. So all samples of a caption are
+    equal, and guidance has no effect. A contrastive term of the objective moves the prediction from the mean towards
+    one that ranks well; the objective's prediction type and its weights of the noise levels do not apply.
     """
 
     row, sampled = "regression", False
-    noise_levels = (999,)  # it has but one
+    noise_levels = (999,)  # the only one
 
-    def __init__(self, backbone: Backbone, noise_scheduler: NoiseScheduler, objective: Objective, **parts):
+    def __init__(self, backbone: Backbone, noise_scheduler: NoiseScheduler, objective: Objective, **parts: Any):
         super().__init__(backbone, noise_scheduler, objective, **parts)
-        # It predicts latents whatever the noise scheduler says, and at one level there is none to weigh more.
+        # It predicts latents whatever the noise scheduler says, and a single noise level needs no weight.
         self.objective = replace(objective.unweighted(), prediction_type="sample")
 
     def noisy(self, noise_scheduler: NoiseScheduler, batch: Batch, draws: Draws) -> Noisy:
-        """Nothing: the same for every track."""
+        """The backbone's input: zeros (B, T, D), whatever the batch's latents and the draws are."""
         return self.nothing(*batch.mask.shape)
 
     def nothing(self, size: int, num_frames: int) -> Noisy:
@@ -71,13 +72,14 @@ class Regression(LatentDiffusion):
 class ContrastiveHeads(LatentModule):
     """Projection heads on the frozen latents and text states, trained with InfoNCE: a joint space for any pair.
 
-    audio: the track's mean latent (D,) through an MLP; text: the mean token state (C,) through another. The learned
-    temperature and the symmetric loss are CLIP's (Radford et al. 2021, arXiv 2103.00020). parts: as for `LatentModule`.
+    One MLP projects a track's mean latent (D,), another the mean token state (C,) of a caption. The learned temperature
+    and the symmetric loss are CLIP's (Radford et al. 2021, arXiv 2103.00020).
+    text_dim: C. width: of the MLPs' hidden layer. dim: of the joint space. parts: as for `LatentModule`.
     """
 
     row, sampled = "contrastive", False
 
-    def __init__(self, text_dim: int, width: int = 512, dim: int = 128, dropout: float = 0.1, **parts):
+    def __init__(self, text_dim: int, width: int = 512, dim: int = 128, dropout: float = 0.1, **parts: Any):
         super().__init__(**parts)
         self.audio_head = head(len(self.latent_mean), width, dim, dropout)
         self.text_head = head(text_dim, width, dim, dropout)
@@ -89,7 +91,7 @@ class ContrastiveHeads(LatentModule):
         return F.normalize(self.audio_head(means), dim=-1)
 
     def embed_text(self, text: TextStates) -> Tensor:
-        """Captions (B) to unit vectors (B, dim)."""
+        """Text states of captions (B) to unit vectors (B, dim)."""
         text = text.to(self.device)
         weights = text.mask.unsqueeze(-1).float()  # (B, L, 1)
         pooled = (text.hidden_states * weights).sum(dim=1) / weights.sum(dim=1)  # (B, C)
@@ -106,7 +108,7 @@ class ContrastiveHeads(LatentModule):
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Nothing but retrieval is watched."""
+        """Nothing to log: validation is by retrieval alone."""
 
 
 def head(inputs: int, width: int, outputs: int, dropout: float) -> nn.Sequential:

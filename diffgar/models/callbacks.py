@@ -1,4 +1,4 @@
-"""What a training does beside its steps: checkpoints, the last step's among them, and a bar that counts steps."""
+"""What training does beside its steps: it saves checkpoints, the last step's among them, and shows a bar of steps."""
 
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,11 @@ class Checkpoints(Checkpoint):
         self.saved = 0
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
-        """Start from the step that a resumed training was saved at."""
-        self.saved = trainer.global_step  # where it goes on from
+        """Note the step that a resumed training starts from, which has its checkpoint."""
+        self.saved = trainer.global_step
 
     def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: Any) -> None:
-        """Save where this batch ended a step that is to be kept."""
+        """Save if this batch ended a step that is to be kept."""
         step, last = trainer.global_step, trainer.global_step == trainer.max_steps
         if step == self.saved or (step % self.every_n_steps and not last):
             return
@@ -38,7 +38,7 @@ class Checkpoints(Checkpoint):
         self._prune(trainer)
 
     def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:
-        """Delete what `keep` keeps no more, now that the step is scored."""
+        """Delete the checkpoints that `keep` does not keep, now that the step has its score."""
         self._prune(trainer)
 
     def _prune(self, trainer: Trainer) -> None:
@@ -47,10 +47,10 @@ class Checkpoints(Checkpoint):
 
 
 class WholeFiles(TorchCheckpointIO):
-    """Writes a checkpoint beside its place and moves it there when it is whole."""
+    """Writes a checkpoint to a partial file and renames it when it is whole, so that none is ever cut short."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Raises CheckpointError where the disk is full or cannot be written to; the earlier ones stay as they are."""
+        """Write the checkpoint. Raises CheckpointError if the disk is full or not writable; earlier ones are kept."""
         path = Path(path)
         partial = path.with_name(f"{path.name}.part")
         try:
@@ -60,13 +60,12 @@ class WholeFiles(TorchCheckpointIO):
             partial.replace(path)
         except (OSError, RuntimeError) as error:
             partial.unlink(missing_ok=True)
-            if isinstance(error, RuntimeError) and "enforce fail" not in str(
-                error
-            ):  # torch's words for a write cut short
+            if isinstance(error, OSError):
+                reason = error.strerror
+            elif "enforce fail" in str(error):  # torch's words for a write cut short
+                reason = "no space is left on its disk, or it was cut short"
+            else:
                 raise
-            reason = (
-                error.strerror if isinstance(error, OSError) else "no space is left on its disk, or it was cut short"
-            )
             raise CheckpointError(
                 f"{path} could not be written ({reason}); the checkpoints before it are whole: make room, or "
                 "keep fewer with keep=best, and the same command goes on from the last of them"
@@ -76,12 +75,13 @@ class WholeFiles(TorchCheckpointIO):
 class StepBar(ProgressBar):
     """A bar of optimiser steps up to max_steps, with the last loss and validation R@10."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
-        self.bar, self.enabled = None, True
+        self.enabled = True
+        self.bar: Any = None  # tqdm's, which has no types; made when training starts
 
     def disable(self) -> None:
-        """Lightning calls this in every process but the first."""
+        """Show no bar; Lightning calls this in every process but the first."""
         self.enabled = False
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:

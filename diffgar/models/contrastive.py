@@ -1,8 +1,8 @@
 """Contrastive losses between paired unit vectors, among all pairs of the global batch.
 
-Row i of one belongs to row i of the other. gather: rows (B, ...) of this process to those of all (G, ...), its own
-first, as `distributed.gather_rows` does. groups (B,) int64, or None: rows of the same group, such as two captions of
-one track, are not each other's negatives.
+queries, index (B, D): row i of one is the partner of row i of the other. gather: from the rows (B, ...) of this process
+to those of all processes (G, ...), its own first, as `distributed.gather_rows` does. groups (B,) int64, or None: rows
+of the same group, such as two captions of one track, are not each other's negatives.
 """
 
 from collections.abc import Callable
@@ -13,14 +13,16 @@ from torch import Tensor
 
 from diffgar.models.precision import in_float32
 
+Gather = Callable[[Tensor], Tensor]
+
 
 def alone(rows: Tensor) -> Tensor:
-    """All rows there are, where one process has the whole batch."""
+    """The rows themselves: a `gather` for one process that has the whole batch."""
     return rows
 
 
-def same_group(groups: Tensor, gather: Callable) -> Tensor:
-    """Where a row (B) and another of all (G) are of one group, (B, G); a row and itself are not."""
+def same_group(groups: Tensor, gather: Gather) -> Tensor:
+    """Whether a row (B) and another of all rows (G) have the same group, (B, G) bool; False for a row and itself."""
     return (groups.unsqueeze(1) == gather(groups)).fill_diagonal_(False)
 
 
@@ -29,10 +31,10 @@ def nt_xent(
     queries: Tensor,
     index: Tensor,
     temperature: float | Tensor = 0.1,
-    gather: Callable = alone,
+    gather: Gather = alone,
     groups: Tensor | None = None,
 ) -> Tensor:
-    """NT-Xent (B,) of unit vectors (B, D): each finds its partner among the 2G − 1 others of both kinds.
+    """NT-Xent (B,) of unit vectors (B, D): each is to find its partner among the 2G − 1 others of both kinds.
 
     Chen et al. 2020 (arXiv 2002.05709), eq. 1.
     """
@@ -52,16 +54,17 @@ def info_nce(
     queries: Tensor,
     index: Tensor,
     temperature: float | Tensor = 0.1,
-    gather: Callable = alone,
+    gather: Gather = alone,
     groups: Tensor | None = None,
 ) -> Tensor:
-    """Symmetric InfoNCE (B,) of unit vectors (B, D): each finds its partner among the G of the other kind.
+    """Symmetric InfoNCE (B,) of unit vectors (B, D): each is to find its partner among the G of the other kind.
 
-    As CLIP has it (Radford et al. 2021, arXiv 2103.00020, figure 3).
+    The loss of CLIP (Radford et al. 2021, arXiv 2103.00020, figure 3).
     """
     partner = torch.arange(len(queries), device=queries.device)
     similarities = [queries @ gather(index).T / temperature, index @ gather(queries).T / temperature]  # (B, G) each
     if groups is not None:
         same = same_group(groups, gather)
         similarities = [similarity.masked_fill(same, -torch.inf) for similarity in similarities]
-    return sum(F.cross_entropy(similarity, partner, reduction="none") for similarity in similarities) / 2
+    by_query, by_index = (F.cross_entropy(similarity, partner, reduction="none") for similarity in similarities)
+    return (by_query + by_index) / 2

@@ -1,8 +1,10 @@
 """The exponential moving average of the weights, which validation and evaluation use."""
 
+from typing import Any
+
 import torch
+from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import WeightAveraging
-from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from diffgar.errors import InputError
@@ -13,9 +15,9 @@ class WarmedUpEMA(WeightAveraging):
     """After every optimiser step n, from 0: average ← d · average + (1 − d) · weights, d = min(decay, (1+n) / (w+n)).
 
     The warm-up is that of TensorFlow's ExponentialMovingAverage, where w is 10: with a constant decay of 0.9999 the
-    random start would weigh 82 % of the average at step 2,000. So the average spans about a ninth of the steps so far,
-    until `decay` does; with a `warmup` w of 2 it is the plain mean of all of them until then, which suits short
-    trainings. n is the averaged model's own count of updates, which a checkpoint holds.
+    random start would weigh 82 % of the average at step 2,000. With the warm-up the average spans about a ninth of the
+    steps so far, until `decay` limits it; with a `warmup` w of 2 it is the plain mean of all steps until then, which
+    suits short trainings. n is the averaged model's own count of updates, which a checkpoint holds.
     """
 
     def __init__(self, decay: float = 0.9999, warmup: float = 10):
@@ -27,24 +29,26 @@ class WarmedUpEMA(WeightAveraging):
         super().__init__()
         self.decay, self.warmup = decay, warmup
 
-    def setup(self, trainer, pl_module: nn.Module, stage: str) -> None:
-        """The average lies where the weights will: Lightning moves the module there only after this."""
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Put the average on the device of the training; Lightning moves the module there only after this."""
         self._device = trainer.strategy.root_device
         super().setup(trainer, pl_module, stage)
         if self._average_model is not None:
             average = self._average_model
             average.n_averaged = average.n_averaged.cpu()  # read at every step, without waiting for the device
 
-    def on_train_batch_end(self, trainer, pl_module: nn.Module, outputs, batch, batch_idx: int) -> None:
-        """Average where this batch ended an optimiser step; with accumulation most do not."""
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        """Average if this batch ended an optimiser step; with accumulation most batches do not."""
         if trainer.global_step > self._latest_update_step:
             self._latest_update_step = trainer.global_step
             self.update(pl_module)
 
     @torch.no_grad()
-    def update(self, model: nn.Module) -> None:
+    def update(self, model: LightningModule) -> None:
         """Move the average towards the model's weights; buffers are copied."""
-        average, n = self._average_model, int(self._average_model.n_averaged)
+        average = self._average_model
+        assert average is not None  # `setup` made it
+        n = int(average.n_averaged)
         pairs = [list(part.parameters()) for part in (average.module, model)]
         get_ema_multi_avg_fn(min(self.decay, (1 + n) / (self.warmup + n)))(*pairs, None)
         for buffer, current in zip(average.module.buffers(), model.buffers(), strict=True):

@@ -1,23 +1,28 @@
-"""What every model trained on latents has: their normalisation and length, the optimiser, how it is watched."""
+"""What every model trained on latents has: their normalisation and length, the optimiser, dropout by step."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
-from pytorch_lightning import LightningModule
-from torch import Tensor
+from pytorch_lightning.utilities.types import LRSchedulerTypeUnion, OptimizerLRSchedulerConfig
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from diffgar.batch import Batch
+from diffgar.errors import InputError
+from diffgar.models.clipping import ClipsGradients
 from diffgar.models.diffusion.noise_keys import seed_of
-from diffgar.models.precision import ClipsGradients
 from diffgar.values import whole
 
+MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
+MakeLRScheduler = Callable[[Optimizer], LRSchedulerTypeUnion]
 
-class LatentModule(ClipsGradients, LightningModule):
-    """A model of latents (B, T, D); what it was trained on stays in its checkpoint.
 
-    latent_mean, latent_std (D,): the train store's. null_text (L, C): the states of the empty caption. num_frames: of
-    the longest training row. optimizer, lr_scheduler: make them, of the parameters and of the optimiser.
-    validate: called with this module at every validation, returns metrics to log ("R@10" chooses the checkpoint).
+class LatentModule(ClipsGradients):
+    """A model of latents (B, T, D). Its checkpoint holds the statistics of what it was trained on.
+
+    latent_mean, latent_std (D,): of the train store. null_text (L, C): the states of the empty caption. num_frames: the
+    longest training sequence. optimizer: makes the optimiser of the parameters; lr_scheduler: makes the schedule of the
+    optimiser; a model that is not trained needs neither.
     """
 
     latent_mean: Tensor
@@ -31,13 +36,12 @@ class LatentModule(ClipsGradients, LightningModule):
         latent_std: Tensor,
         null_text: Tensor,
         num_frames: int,
-        optimizer: Callable | None = None,
-        lr_scheduler: Callable | None = None,
+        optimizer: MakeOptimizer | None = None,
+        lr_scheduler: MakeLRScheduler | None = None,
     ):
         super().__init__()
         whole("num_frames", num_frames, 1)
         self.make_optimizer, self.make_lr_scheduler = optimizer, lr_scheduler
-        self.validate: Callable[[LatentModule], dict[str, float]] | None = None
         self.register_buffer("latent_mean", torch.as_tensor(latent_mean, dtype=torch.float32))
         self.register_buffer("latent_std", torch.as_tensor(latent_std, dtype=torch.float32))
         self.register_buffer("null_text", torch.as_tensor(null_text, dtype=torch.float32))
@@ -45,11 +49,11 @@ class LatentModule(ClipsGradients, LightningModule):
 
     @property
     def num_frames(self) -> int:
-        """The most frames that it was trained on; a longer sequence it has never seen."""
+        """The most frames that it was trained on."""
         return int(self.frames)
 
     def normalise(self, latents: Tensor) -> Tensor:
-        """Latents (..., D) of the encoder's scale to mean 0 and deviation 1, in float32."""
+        """Latents (..., D) in the encoder's scale to mean 0 and deviation 1, in float32."""
         return (latents.float() - self.latent_mean) / self.latent_std
 
     def denormalise(self, latents: Tensor) -> Tensor:
@@ -57,17 +61,14 @@ class LatentModule(ClipsGradients, LightningModule):
         return latents.float() * self.latent_std + self.latent_mean
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Dropout follows seed and step: resuming, or more processes (see `layers.Dropout`), changes none of it."""
-        torch.manual_seed(seed_of("dropout", self.trainer.datamodule.seed, batch.step))
+        """Seed dropout by seed and step: resuming, or more processes (see `layers.Dropout`), changes none of it."""
+        seed = self.trainer.datamodule.seed  # type: ignore[attr-defined]  # Lightning sets it without declaring it
+        torch.manual_seed(seed_of("dropout", seed, batch.step))
 
-    def on_validation_epoch_start(self) -> None:
-        """Retrieval is watched here because here the EMA weights are in place (they leave before epoch end)."""
-        if self.validate is not None:
-            metrics = self.validate(self)
-            self.log_dict({f"val/{name}": value for name, value in metrics.items()}, prog_bar=True, sync_dist=True)
-
-    def configure_optimizers(self) -> dict:
-        """The optimiser, and its learning-rate schedule by optimiser step."""
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """The optimiser, and its learning-rate schedule by optimiser step. Raises InputError if it was given none."""
+        if self.make_optimizer is None or self.make_lr_scheduler is None:
+            raise InputError(f"this {type(self).__name__} has no optimizer or no lr_scheduler; build it with both")
         optimizer = self.make_optimizer(self.parameters())
-        scheduler = {"scheduler": self.make_lr_scheduler(optimizer), "interval": "step"}
-        return {"optimizer": optimizer, "lr_scheduler": scheduler}
+        lr_scheduler = self.make_lr_scheduler(optimizer)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": lr_scheduler, "interval": "step"}}

@@ -1,10 +1,12 @@
-"""The latent diffusion model as a Lightning module: it draws, asks the objective for the loss, and logs."""
+"""The latent diffusion model as a Lightning module: it draws noise, gets the loss from the objective, and logs."""
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 
 from diffgar.batch import Batch
@@ -21,11 +23,11 @@ from diffgar.text_states import TextStates
 
 
 class LatentDiffusion(LossParts, LatentModule):
-    """Generates latents (B, T, D) from the text states of a caption.
+    """Generates latents (B, T, D) from the text states of captions.
 
-    Training sees normalised latents; `generate` gives them back in the encoder's own scale. joint: whether the encoder
-    pair is, which decides the `centre`. parts: as for `LatentModule`. Its loss is `Objective.loss`; a subclass changes
-    the parts of that which `LossParts` names, by overriding them.
+    It is trained on normalised latents; `generate` returns latents in the encoder's own scale. Its loss is
+    `Objective.loss`, of which a subclass may override the methods of `LossParts`.
+    joint: whether the encoder pair is a joint one, which decides the `centre`. parts: as for `LatentModule`.
     """
 
     row = "gdr"  # its name in a table
@@ -39,7 +41,7 @@ class LatentDiffusion(LossParts, LatentModule):
         objective: Objective,
         seed: int = 0,
         joint: bool = True,
-        **parts,
+        **parts: Any,
     ):
         super().__init__(**parts)
         check_backbone(backbone)
@@ -52,19 +54,19 @@ class LatentDiffusion(LossParts, LatentModule):
 
     @property
     def centre(self) -> Tensor:
-        """What latents are ranked about, (D,): in a joint space its origin, else the train store's mean.
+        """The point (D,) from which directions are compared in ranking: the origin, or the train store's mean.
 
-        Latents that have much in common all point the same way; captions are compared with them in no space but the
-        model's own, so nothing ties that to the origin.
+        In a joint space it is the origin, as the encoders were trained. Elsewhere nothing ties latents to the origin:
+        what they have in common makes all of them point the same way, and about their mean the differences remain.
         """
         return torch.zeros_like(self.latent_mean) if self.joint else self.latent_mean
 
     def as_ranked(self, latents: Tensor) -> Tensor:
-        """Normalised latents in the encoder's scale, about the centre: as retrieval compares their means."""
+        """Normalised latents (B, T, D) in the encoder's scale, relative to the centre, as retrieval compares them."""
         return latents.float() * self.latent_std + (self.latent_mean - self.centre)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The mean loss of a batch; its parts are logged."""
+        """The mean loss of a batch; logs it and its parts."""
         batch, draws = self.normalised(batch), self.draws(batch)
         losses = self.objective.loss(self.backbone, self.noise_scheduler, batch, draws, parts=self)
         means = {f"train/{name}": value for name, value in losses.means().items()}
@@ -72,7 +74,7 @@ class LatentDiffusion(LossParts, LatentModule):
         return losses.total.mean()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Log the loss at each of `noise_levels`, no caption dropped."""
+        """Log the loss at each of `noise_levels`, without dropping captions."""
         batch, draws = self.normalised(batch), self.draws(batch)
         kept = torch.zeros_like(draws.dropped)
         for level in self.noise_levels:
@@ -81,19 +83,19 @@ class LatentDiffusion(LossParts, LatentModule):
             self.log(f"val/loss_{level}", losses.total.mean(), batch_size=len(batch), sync_dist=True)
 
     def normalised(self, batch: Batch) -> Batch:
-        """The batch as the objective takes it: latents normalised and zero at padding frames, all in float32."""
+        """The batch in the objective's form: float32, its latents normalised, and zero at padding frames."""
         latents = self.normalise(batch.latents) * batch.mask.unsqueeze(-1)  # (B, T, D)
         return replace(batch, latents=latents, text=batch.text.to(dtype=torch.float32))
 
     def text(self, batch: Batch, draws: Draws) -> TextStates:
-        """The captions, some of them dropped: what guidance needs (see `drop_captions`)."""
+        """The captions (B), some of them replaced by the empty one for guidance; see `drop_captions`."""
         return drop_captions(batch.text, self.null_text, draws.dropped)
 
     def draws(self, batch: Batch) -> Draws:
-        """Noise, timesteps and dropped captions of this process's samples.
+        """The random draws for this process's samples: noise, timesteps and dropped captions.
 
-        Drawn for the whole global batch from (seed, step) and cut, so that they do not depend on the number of
-        processes, nor on whether the run was resumed.
+        They are drawn for the whole global batch from (seed, step) and then cut, so that they depend neither on the
+        number of processes nor on whether the run was resumed.
         """
         size, rank = len(batch), self.trainer.global_rank
         global_size, mine = size * self.trainer.world_size, slice(rank * size, (rank + 1) * size)
@@ -115,10 +117,11 @@ class LatentDiffusion(LossParts, LatentModule):
         negatives: Sequence[Negative] = (),
         form: str = "compose",
     ) -> Tensor:
-        """Latents (B, num_frames, D) in the encoder's scale, one generator a sample.
+        """Latents (B, num_frames, D) in the encoder's scale, from one generator per sample.
 
-        text: the captions (B). num_frames: as many as it was trained on, or fewer. negatives: captions (B) to avoid,
-        and how much; form: see `guidance_terms`. Raises InputError for more frames than trained on.
+        text: the captions (B). num_frames: at most as many as it was trained on, which is the default. negatives:
+        captions (B) to avoid, each with its weight; form: see `guidance_terms`. Raises InputError for more frames than
+        it was trained on.
         """
         num_frames = self.frames_of(num_frames)
         avoided = [(self.on_device(negative), weight) for negative, weight in negatives]
@@ -129,23 +132,23 @@ class LatentDiffusion(LossParts, LatentModule):
         return self.denormalise(sample(denoise, solver, noise, solver.timesteps, generators))
 
     def frames_of(self, asked: int | None) -> int:
-        """How many frames to generate. Raises InputError for more than it was trained on, or none."""
+        """The number of frames to generate. Raises InputError for more than it was trained on, or below 1."""
         most = self.num_frames
         if asked is not None and not 1 <= asked <= most:
             raise InputError(f"asked for {asked} frames, trained on at most {most}; ask for 1 to {most}")
         return most if asked is None else asked
 
     def on_device(self, text: TextStates) -> TextStates:
-        """Captions where the model is, in float32."""
+        """Captions on the model's device, in float32."""
         return text.to(self.device, torch.float32)
 
     def null_states(self, size: int) -> TextStates:
-        """The empty caption, `size` times."""
+        """The states of the empty caption, `size` times."""
         states = self.null_text.expand(size, -1, -1)  # (size, L, C)
         return TextStates(states, torch.ones(states.shape[:2], dtype=torch.bool, device=self.device))
 
 
-def warmup_cosine(optimizer, warmup_steps: int, max_steps: int, min_lr: float) -> SequentialLR:
+def warmup_cosine(optimizer: Optimizer, warmup_steps: int, max_steps: int, min_lr: float) -> SequentialLR:
     """Linear warm-up over `warmup_steps`, then cosine decay to `min_lr` at `max_steps`."""
     if not 0 <= warmup_steps < max_steps:
         raise InputError(

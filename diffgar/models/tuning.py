@@ -1,10 +1,11 @@
-"""A trained model, tuned to rank: InfoNCE between the tracks and what the model's own sampler makes of their captions.
+"""Fine-tuning a trained model to rank: InfoNCE between tracks and the latents that its sampler generates for them.
 
-Fine-tuning through the sampler, with gradients through its last steps alone: DRaFT-K of Clark et al. 2024
-(arXiv 2309.17400, section 4). In training from noisy latents, which give the track away, the same term helps little.
+Gradients go through the last steps of the sampler alone: DRaFT-K of Clark et al. 2024 (arXiv 2309.17400, section 4).
+The same term on predictions from noisy latents, which give the track away, helps little.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,12 +22,12 @@ from diffgar.values import whole
 
 
 class Tuned(LatentDiffusion):
-    """Keeps to the denoising error, and lets what it generates be ranked by the objective's contrastive term.
+    """Minimises the denoising error, plus the objective's contrastive term of the latents that it generates.
 
     num_steps, and guidance_scale, interval, rescale, parallel (see `Guidance`): of the DDIM sampler that it is tuned
-    with, best those that it will be used with.
-    gradient_steps: how many of the last steps gradients go through. teacher: the name and step of the trained model
-    that it starts as, which the training script hands to `learn_from`. parts: as for `LatentDiffusion`.
+    with, best those that it will be used with. gradient_steps: gradients go through so many of the last steps.
+    teacher: name and step of the trained model that it starts from, which the training script opens and hands to
+    `learn_from`. parts: as for `LatentDiffusion`.
     """
 
     row = "tuned"
@@ -40,7 +41,7 @@ class Tuned(LatentDiffusion):
         parallel: float = 1.0,
         gradient_steps: int = 1,
         teacher: Mapping | None = None,
-        **parts,
+        **parts: Any,
     ):
         super().__init__(**parts)
         if not self.objective.contrastive_weight:
@@ -60,15 +61,15 @@ class Tuned(LatentDiffusion):
         self.guidance = Guidance(guidance_scale, interval, rescale, parallel)
 
     def learn_from(self, trained: LatentDiffusion) -> None:
-        """Start as a copy of a trained model; see `start_as`."""
+        """Start from a trained model's weights; see `start_as`."""
         start_as(self, trained)
 
     def ranked(self, clean: Tensor, batch: Batch, draws: Draws) -> Tensor | None:
-        """In training what its sampler makes of the captions and the noise; in validation nothing."""
+        """In training the latents (B, T, D) that its sampler generates from the noise; None in validation."""
         return self.generated(draws.noise, batch.text, batch.mask) if self.training else None
 
     def generated(self, noise: Tensor, text: TextStates, mask: Tensor | None = None) -> Tensor:
-        """Latents (B, T, D) from noise, normalised, with gradients through the last steps."""
+        """Normalised latents (B, T, D) sampled from noise (B, T, D), with gradients through the last steps."""
         stride = self.noise_scheduler.config.num_train_timesteps // self.num_steps
         first = torch.full((len(noise),), stride * self.num_steps - 1, device=noise.device)
         parts = self.backbone, self.noise_scheduler, text, self.null_states(len(noise))

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from diffgar.evaluation.control.answers import Answer
 from diffgar.jobs.opened import Opened
-from diffgar.search.bench import Asker, CaptionBench, CaptionSource, SearchBench, VectorBench
+from diffgar.search.bench import Asker, CaptionBench, SearchBench, TypedCaptions, VectorBench
 from diffgar.search.edits import Edit, between, read_edit
 from diffgar.search.hits import Hit, Hits
 from diffgar.search.likeness import Likeness, inverted
@@ -52,14 +52,18 @@ class Asking:
         found = read_negatives(self.question.negative) + [Negative(typed) for typed in edit.unwanted]
         if not self.question.expand:
             return found
-        return [replace(negative, phrasings=self.library.phrasebook.expand(negative.typed)) for negative in found]
+        return [each if each.phrasings else replace(each, phrasings=self.expanded(each.typed)) for each in found]
+
+    def expanded(self, typed: str) -> tuple[str, ...]:
+        """The phrasings of a short negative in the library's captions and tags."""
+        return self.library.phrasebook.expand(typed)
 
     def bench(self, like: Likeness | None, edit: Edit, negatives: list[Negative]) -> SearchBench:
         """The queries to start from, edited, and what they are to be steered away from."""
         question, index = self.question, self.library.index
         asker = Asker(self.opened, replace(self.opened.sampler, **question.sampling()), question.seed)
         if like is None:
-            captions = CaptionSource(self.opened, self.captions or [], question.numbers)
+            captions = TypedCaptions(self.opened, self.captions or [], question.numbers)
             bench: SearchBench = CaptionBench(asker, captions, negatives, index)
         else:
             bench = VectorBench(asker, like.vector, negatives, index)
@@ -68,7 +72,7 @@ class Asking:
         if question.editing == "inversion":
             edited = inverted(self.opened, like, edit.wanted, question.edit_strength)
         else:
-            target = asker.queries(CaptionSource(self.opened, [edit.wanted]))[0]  # (1, D)
+            target = asker.queries(TypedCaptions(self.opened, [edit.wanted]))[0]  # (1, D)
             edited = between(bench.plain()[0], target, question.edit_strength)
         return VectorBench(asker, edited, negatives, index)
 

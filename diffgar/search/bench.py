@@ -25,10 +25,11 @@ from diffgar.search.negatives import Negative
 from diffgar.text_states import TextStates
 
 
-class CaptionSource:
+class TypedCaptions:
     """Captions (Q) in the place of a text store: each has a number, which its noise follows.
 
-    numbers: by default a hash of each caption, so that the same caption has the same query in any batch.
+    numbers: by default a hash of each caption, so that the same caption has the same query in any batch. Raises
+    SearchError where two captions have one number, or where there are not as many as captions.
     """
 
     purpose: ClassVar[str] = "caption"
@@ -37,10 +38,13 @@ class CaptionSource:
         self.captions, self.states = list(captions), encode_captions(opened, captions)
         self.numbers = np.array([number_of(each) for each in captions] if numbers is None else numbers)
         self.positions = {number: position for position, number in enumerate(self.numbers.tolist())}
+        told_apart = len(self.positions) == len(set(zip(self.numbers.tolist(), self.captions, strict=False)))
+        if len(self.numbers) != len(self.captions) or not told_apart:
+            raise SearchError(f"{len(self.captions)} captions have the numbers {numbers}; give each one of its own")
 
-    def padded(self, numbers: np.ndarray) -> TextStates:
+    def padded(self, rows: np.ndarray) -> TextStates:
         """The text states of the captions with these numbers, as a text store gives those of its rows."""
-        return self.states.select(np.array([self.positions[number] for number in numbers.tolist()]))
+        return self.states.select(np.array([self.positions[number] for number in rows.tolist()]))
 
     def embeddings(self) -> Tensor:
         """The captions' own embeddings (Q, D), in a joint pair."""
@@ -57,15 +61,14 @@ class Asker:
     sampler: Sampler
     seed: int = 0
 
-    def queries(self, source: CaptionSource, steer: Steer | None = None, **guidance: Any) -> Tensor:
+    def queries(self, source: TypedCaptions, steer: Steer | None = None, **guidance: Any) -> Tensor:
         """Queries (1, Q, D) of captions by the model, whatever its kind; guidance: fields of the sampler."""
         model = self.opened.model
         if isinstance(model, ContrastiveHeads):
             with torch.inference_mode():
                 return model.embed_text(source.states.to(dtype=torch.float32)).cpu().unsqueeze(0)
         to_queries, sampler = partial(make_queries, centre=model.centre), replace(self.sampler, **guidance)
-        seeds, frames = [self.seed], model.num_frames
-        return generated_queries(model, sampler, source, source.numbers, frames, seeds, to_queries, steer)
+        return generated_queries(model, sampler, source, source.numbers, [self.seed], to_queries, steer)
 
 
 class SearchBench(Bench):
@@ -81,10 +84,10 @@ class SearchBench(Bench):
     def size(self) -> int:
         """How many queries, P."""
 
-    def phrasings(self) -> CaptionSource:
+    def phrasings(self) -> TypedCaptions:
         """The captions of all negatives, encoded once."""
         captions = [caption for negative in self.negatives for caption in negative.captions]
-        return self.once("phrasings", lambda: CaptionSource(self.asker.opened, captions))
+        return self.once("phrasings", lambda: TypedCaptions(self.asker.opened, captions))
 
     def avoided(self) -> Avoided:
         return self.once("avoided", lambda: self._by_negative(self.asker.queries(self.phrasings())[0]))
@@ -104,7 +107,7 @@ class CaptionBench(SearchBench):
     """Queries that the model generates for captions."""
 
     def __init__(
-        self, asker: Asker, captions: CaptionSource, negatives: Sequence[Negative], index: Tensor | None = None
+        self, asker: Asker, captions: TypedCaptions, negatives: Sequence[Negative], index: Tensor | None = None
     ):
         super().__init__(asker, negatives, index)
         self.captions = captions

@@ -1,6 +1,7 @@
 """What a search returns: hits in order, and what was asked."""
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -65,9 +66,9 @@ class Hits(Sequence[Hit]):
         return json.dumps({"asked": self.asked, "hits": hits}, indent=2, ensure_ascii=False)
 
     def to_m3u(self) -> str:
-        """The hits as a playlist, extended M3U in UTF-8, which players open; file names must not have line breaks."""
+        """The hits as a playlist in extended M3U, with absolute paths: it can be written anywhere, in UTF-8."""
         lines = ["#EXTM3U"]
         for hit in self.hits:
             title = (hit.caption or Path(hit.path).stem).replace("\n", " ")
-            lines += [f"#EXTINF:-1,{title}", hit.path.replace("\n", " ")]
+            lines += [f"#EXTINF:-1,{title}", os.path.abspath(hit.path)]
         return "\n".join(lines) + "\n"

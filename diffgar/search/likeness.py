@@ -1,5 +1,6 @@
 """The track that a search starts from: one of the library, or an audio file; and its edit by inversion."""
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,13 +35,14 @@ class Likeness:
     @classmethod
     def of(cls, library: "Library", like: str | Path | Hit) -> "Likeness":
         """A hit, a track id, or else an audio file. Raises SearchError for a file that cannot be read."""
-        track_id = like.track_id if isinstance(like, Hit) else str(like)
-        if track_id in library.positions:
-            position = library.positions[track_id]
-            vector = library.index[position].unsqueeze(0)
+        name = like.track_id if isinstance(like, Hit) else str(like)
+        file = os.path.abspath(os.path.expanduser(name))
+        position = library.positions.get(name, library.positions_by_file.get(file))
+        if position is not None:
+            track_id, vector = library.tracks["row_id"].iloc[position], library.index[position].unsqueeze(0)
             return cls(track_id, library.frames(position), vector, position, library.caption_of(track_id))
-        frames = encode_audio(library.retriever.opened, [track_id])[0]
-        return cls(track_id, frames, library.retriever.to_vectors(frames.mean(dim=0, keepdim=True)))
+        frames = encode_audio(library.retriever.opened, [file])[0]
+        return cls(name, frames, library.retriever.to_vectors(frames.mean(dim=0, keepdim=True)))
 
 
 def inverted(opened: Opened, like: Likeness | None, wanted: str, strength: float) -> Tensor:

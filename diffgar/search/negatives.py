@@ -7,7 +7,7 @@ collection's captions and tags have it in are its phrasings (`expand`).
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -41,21 +41,31 @@ class Negative:
         return self.phrasings or (self.typed,)
 
 
-def read_negatives(asked: str | Sequence[str] | Mapping[str, float] | None) -> list[Negative]:
+Asked = str | Negative | Sequence[str | Negative] | Mapping[str, float] | None  # what may be given as a negative
+
+
+def read_negatives(asked: Asked) -> list[Negative]:
     """One negative, several, or several with weights, as `Negative`.
 
-    "drums", ["drums", "vocals"] and {"drums": 1, "vocals": 0.5} are all right. Raises SearchError for anything else.
+    "drums", ["drums", "vocals"] and {"drums": 1, "vocals": 0.5} are all right, and so is
+    Negative("drums", phrasings=("rock drums", "jazz drums")). Raises SearchError for anything else.
     """
     if asked is None:
         return []
-    named = {asked: 1.0} if isinstance(asked, str) else asked
-    weights = dict(named) if isinstance(named, Mapping) else dict.fromkeys(named, 1.0)
-    for typed, weight in weights.items():
-        if not isinstance(typed, str) or not typed.strip():
-            raise SearchError(f"a negative is {typed!r}; say what to avoid: negative='drums'")
-        if not is_number(weight) or weight <= 0:
-            raise SearchError(f"negative {typed!r} weighs {weight!r}; give it a number above 0, 1 being usual")
-    return [Negative(typed.strip(), float(weight)) for typed, weight in weights.items()]
+    if isinstance(asked, Mapping):
+        return [checked(Negative(typed, weight)) for typed, weight in asked.items()]
+    several = [asked] if isinstance(asked, str | Negative) else asked
+    return [checked(each if isinstance(each, Negative) else Negative(each)) for each in several]
+
+
+def checked(negative: Negative) -> Negative:
+    """A negative with its words and weight as they are used. Raises SearchError where they are none."""
+    typed, weight = negative.typed, negative.weight
+    if not isinstance(typed, str) or not typed.strip():
+        raise SearchError(f"a negative is {typed!r}; say what to avoid: negative='drums'")
+    if not is_number(weight) or weight <= 0:
+        raise SearchError(f"negative {typed!r} weighs {weight!r}; give it a number above 0, 1 being usual")
+    return replace(negative, typed=typed.strip(), weight=float(weight))
 
 
 class Phrasebook:

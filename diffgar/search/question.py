@@ -8,6 +8,7 @@ from typing import Any
 from diffgar.search.edits import checked_strength
 from diffgar.search.errors import SearchError
 from diffgar.search.hits import Hit
+from diffgar.search.negatives import Asked
 from diffgar.values import one_of
 
 EDITINGS = ("interpolation", "inversion")
@@ -21,8 +22,8 @@ class Question:
     but without drums", of the caption or of `like`; edit_strength: from 0, as it was, to 1, the edit alone. editing:
     `interpolation` between the two queries, or `inversion` of the latents (DDIM), which stays nearer to a track.
 
-    negative: what to avoid, a string, several, or several with weights. expand: spell out a short negative by what the
-    collection's captions and tags call it. method, strength: another steering method of
+    negative: what to avoid, a string, several, or several with weights (see `read_negatives`). expand: spell out a
+    short one by what the collection's captions and tags call it. method, strength: another steering method of
     `diffgar.evaluation.control.methods` and its strength, such as "compose" and {"guidance": 2, "negative": 0.75}.
 
     seed: of the sampling; the same seed gives the same hits. numbers: which noise each caption has, by default that of
@@ -34,7 +35,7 @@ class Question:
     edit: str | None = None
     edit_strength: float = 0.5
     editing: str = "interpolation"
-    negative: str | Sequence[str] | Mapping[str, float] | None = None
+    negative: Asked = None
     expand: bool = True
     method: str | None = None
     strength: Mapping[str, Any] | None = None

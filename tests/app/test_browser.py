@@ -193,7 +193,7 @@ def test_the_list_is_exported(page, library):
         with page.expect_download() as download:
             page.click(f"[data-save={kind}]")
         assert download.value.suggested_filename == f"hits.{kind}"
-        assert download.value.path().read_text(encoding="utf-8") == content  # its paths begin at the root
+        assert download.value.path().read_text(encoding="utf-8") == content
 
 
 def test_dark_and_light_are_chosen_and_kept(page, address):

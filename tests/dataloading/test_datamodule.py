@@ -8,11 +8,12 @@ import pandas as pd
 import pytest
 import torch
 
-from diffgar.dataloading.batches import LatentBatches, repeated
+from diffgar.dataloading.batches import BatchOptions, LatentBatches, repeated
 from diffgar.dataloading.datamodule import LatentDataModule
 from diffgar.dataloading.store.card import Card, StoreError
 from diffgar.dataloading.store.reader import Store, TextStore
 from diffgar.dataloading.store.writer import StoreWriter
+from diffgar.errors import InputError
 
 
 def make_stores(folder, num_tracks=20, dim=6, text_dim=5, frames=(4, 12)):
@@ -58,21 +59,21 @@ def tensors_of(batch):
 
 
 def test_the_batch_of_a_step_is_always_the_same(stores):
-    first, again = (LatentBatches(*stores, "train", 6, 8, seed=3)[11] for _ in range(2))
+    first, again = (LatentBatches(*stores, "train", BatchOptions(6, 8, seed=3))[11] for _ in range(2))
     assert all(torch.equal(*pair) for pair in zip(tensors_of(first), tensors_of(again), strict=True))
     assert first.step == again.step == 11
-    other = LatentBatches(*stores, "train", 6, 8, seed=4)[11]
+    other = LatentBatches(*stores, "train", BatchOptions(6, 8, seed=4))[11]
     assert not torch.equal(first.latents, other.latents)
 
 
 def test_two_processes_share_the_batch_of_one(stores):
-    whole = LatentBatches(*stores, "train", 6, 8)[5].latents
-    halves = [LatentBatches(*stores, "train", 6, 4, rank=(r, 2))[5].latents for r in range(2)]
+    whole = LatentBatches(*stores, "train", BatchOptions(6, 8))[5].latents
+    halves = [LatentBatches(*stores, "train", BatchOptions(6, 8), rank=(r, 2))[5].latents for r in range(2)]
     assert torch.equal(whole, torch.cat(halves))
 
 
 def test_an_epoch_sees_every_track_once(stores):
-    batches = LatentBatches(*stores, "train", 6, 4)
+    batches = LatentBatches(*stores, "train", BatchOptions(6, 4))
     num_tracks = len(batches.tracks)
     picks = np.concatenate([batches._picks(step) for step in range(-(-num_tracks // 4) * 2)])
     assert sorted(picks[:num_tracks]) == list(range(num_tracks))
@@ -81,10 +82,10 @@ def test_an_epoch_sees_every_track_once(stores):
 
 def test_a_track_is_given_with_its_own_captions(stores):
     audio, text = stores
-    batches = LatentBatches(audio, text, "train", 6, 8)
+    batches = LatentBatches(audio, text, "train", BatchOptions(6, 8))
     for track, rows in zip(batches.tracks, batches.captions, strict=True):
         assert set(text.rows["track_id"][rows]) == {audio.rows["track_id"][track]}
-    shuffled = LatentBatches(audio, text, "train", 6, 8, shuffle_captions=True)
+    shuffled = LatentBatches(audio, text, "train", BatchOptions(6, 8, shuffle_captions=True))
     own = [
         audio.rows["track_id"][t] in set(text.rows["track_id"][r])
         for t, r in zip(shuffled.tracks, shuffled.captions, strict=True)
@@ -95,18 +96,21 @@ def test_a_track_is_given_with_its_own_captions(stores):
 def test_latents_that_are_all_the_same_are_nothing_to_train_on(stores):
     card = dataclasses.replace(stores[0].card, mean=[1.0] * 6, std=[1e-4] * 6)
     module = LatentDataModule.__new__(LatentDataModule)
-    module.audio, module.text, module.num_frames = SimpleNamespace(card=card, folder="here"), stores[1], 4
+    module.audio, module.text = SimpleNamespace(card=card, folder="here"), stores[1]
+    module.options = BatchOptions(num_frames=4, batch_size=8)
     with pytest.raises(StoreError, match="here: the latents of all training tracks are the same, so that there is"):
         module.constants()
 
 
 def test_a_split_that_is_not_there_is_refused_with_those_that_are(stores):
     with pytest.raises(StoreError, match="no track of split 'test'.*train.*validation"):
-        LatentBatches(*stores, "test", 6, 8)
+        LatentBatches(*stores, "test", BatchOptions(6, 8))
 
 
 def test_a_short_track_is_repeated_to_the_end_where_asked_and_a_long_one_left_as_it_is(stores):
-    masked, whole = (LatentBatches(*stores, "train", 9, 13, repeat_short=short)[0] for short in (False, True))
+    masked, whole = (
+        LatentBatches(*stores, "train", BatchOptions(9, 13, repeat_short=short))[0] for short in (False, True)
+    )
     lengths = masked.mask.sum(dim=1)
     assert set(lengths.tolist()) & set(range(4, 9)) and 9 in lengths
     assert whole.mask.all()
@@ -121,7 +125,7 @@ def test_repeating_one_frame_fills_all():
 
 def test_a_batch_says_of_which_track_each_sample_is(stores):
     audio, text = stores
-    batch = LatentBatches(audio, text, "train", 6, 8)[2]
+    batch = LatentBatches(audio, text, "train", BatchOptions(6, 8))[2]
     assert batch.track.dtype == torch.int64
     for track, latents, mask in zip(batch.track.tolist(), batch.latents, batch.mask, strict=True):
         crop, whole = latents[mask].numpy(), audio.row(track)
@@ -166,7 +170,7 @@ def mixed(folder, datasets, num_tracks=20):
 
 def test_datasets_of_a_mix_are_sampled_as_often_as_their_weights_say_however_large_they_are(tmp_path):
     audio, text = mixed(tmp_path, ["large"] * 4 + ["small"])
-    batches = LatentBatches(audio, text, "train", 6, 4000, weights={"large": 1, "small": 3})
+    batches = LatentBatches(audio, text, "train", BatchOptions(6, 4000, weights={"large": 1, "small": 3}))
     counts = audio.rows["_dataset"].iloc[batches.tracks].value_counts()
     assert counts["large"] > 2 * counts["small"]
     picked = audio.rows["_dataset"].iloc[batches.tracks[batches._picks(0)]]
@@ -175,7 +179,7 @@ def test_datasets_of_a_mix_are_sampled_as_often_as_their_weights_say_however_lar
 
 def test_columns_of_the_users_own_named_weight_and_dataset_change_nothing(tmp_path):
     audio, text = mixed(tmp_path, ["one"])
-    batches = LatentBatches(audio, text, "train", 6, 4)
+    batches = LatentBatches(audio, text, "train", BatchOptions(6, 4))
     num_tracks = len(batches.tracks)
     assert sorted(np.concatenate([batches._picks(step) for step in range(10)])[:num_tracks]) == list(range(num_tracks))
 
@@ -183,24 +187,24 @@ def test_columns_of_the_users_own_named_weight_and_dataset_change_nothing(tmp_pa
 @pytest.mark.parametrize("weights", [{"a": 1}, {"a": 1, "b": 1, "c": 1}, {"a": 1, "b": 0}, {"b": 2, "c": 1}])
 def test_weights_of_other_datasets_than_those_of_the_store_are_refused(tmp_path, weights):
     with pytest.raises(StoreError, match=r"holds the datasets \['a', 'b'\], but data.weights is"):
-        LatentBatches(*mixed(tmp_path, ["a", "b"]), "train", 6, 4, weights=weights)
+        LatentBatches(*mixed(tmp_path, ["a", "b"]), "train", BatchOptions(6, 4, weights=weights))
 
 
 def test_what_a_mix_has_no_more_needs_no_weight(tmp_path):
     audio, text = mixed(tmp_path, ["a", "b"])
     audio.rows.loc[audio.rows["_dataset"] == "b", "split"] = ""  # as extraction leaves them in the store
-    batches = LatentBatches(audio, text, "train", 6, 4, weights={"a": 2})
+    batches = LatentBatches(audio, text, "train", BatchOptions(6, 4, weights={"a": 2}))
     assert batches.weights.sum() == pytest.approx(1)
 
 
 def test_a_single_dataset_may_have_a_weight(stores):
-    batches = LatentBatches(*stores, "train", 6, 4, weights={"toy": 2})
+    batches = LatentBatches(*stores, "train", BatchOptions(6, 4, weights={"toy": 2}))
     assert batches.weights == pytest.approx(np.full(len(batches.tracks), 1 / len(batches.tracks)))
 
 
 @pytest.mark.parametrize("num_tracks", [2, 3])
 def test_one_training_track_makes_batches_of_any_size(tmp_path, num_tracks):
-    batches = LatentBatches(*make_stores(tmp_path, num_tracks), "train", 6, 16)
+    batches = LatentBatches(*make_stores(tmp_path, num_tracks), "train", BatchOptions(6, 16))
     batch = batches[3]
     assert len(batch) == 16 and set(batch.track.tolist()) == set(range(1, num_tracks))
 
@@ -210,3 +214,17 @@ def test_validation_is_empty_where_no_track_of_it_has_a_caption(tmp_path):
     text.rows.loc[text.rows["split"] == "validation", "split"] = "elsewhere"
     text.rows.to_parquet(text.folder / "rows.parquet")
     assert make_datamodule((audio, text)).val_dataloader() == []
+
+
+def test_the_flat_options_of_saved_configs_are_taken_and_no_others(stores):
+    saved = {"seed": 3, "num_workers": 0, "memory": "map", "weights": None, "shuffle_captions": False}
+    saved |= {"expect": {"audio": {"dim": 6}, "text": {"dim": 5}}, "remedy": "extract it", "repeat_short": True}
+    datamodule = make_datamodule(stores, **saved)
+    assert datamodule.options == BatchOptions(6, 8, seed=3, repeat_short=True)
+    with pytest.raises(TypeError, match="'num_epochs'"):
+        make_datamodule(stores, num_epochs=3)
+
+
+def test_a_batch_that_does_not_divide_among_the_processes_is_refused(stores):
+    with pytest.raises(InputError, match="batch_size 8 does not divide among 3 processes"):
+        LatentBatches(*stores, "train", BatchOptions(6, 8), rank=(0, 3))

@@ -5,6 +5,7 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from omegaconf import OmegaConf
@@ -238,6 +239,8 @@ def test_a_mix_names_the_dataset_of_each_track_and_leaves_a_tables_own_columns_a
     for weights in (*wrong, {"small": True}, [1], None):
         with pytest.raises(DatasetError, match="positive"):
             mix("both", {"small": read(small)}, weights)
+    for weight in (2, 0.5, np.float32(3)):
+        assert len(mix("one", {"small": read(small)}, {"small": weight})) == 1
 
 
 def test_columns_called_as_ours_once_were_are_a_tables_own():

@@ -24,7 +24,7 @@ from diffgar.demo.encoder import (
 from diffgar.demo.training import ContrastiveTowers, masked_bands, recalls
 from diffgar.demo.windows import WindowsDataModule
 from diffgar.models.encoders.base import pool
-from diffgar.models.encoders.pretrained.weights import WeightsError
+from diffgar.models.encoders.pretrained.tensor_files import WeightsError
 
 CAPTIONS = [
     "A slow piece with violin melody and jazz drums.",

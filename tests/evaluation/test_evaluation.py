@@ -4,13 +4,21 @@ import pandas as pd
 import pytest
 import torch
 
-from diffgar.evaluation.metrics.attributes import attribute_codes, attribute_precision, evaluate_attributes
+from diffgar.evaluation.metrics.attributes import (
+    attribute_codes,
+    attribute_precision,
+    chance_of_attributes,
+    summarise_attributes,
+)
 from diffgar.evaluation.metrics.hubness import TEMPERATURE, QueryBankNorm
 from diffgar.evaluation.metrics.ranks import top_k
+from diffgar.evaluation.metrics.summary import Summary
+from diffgar.evaluation.report import CHANCE, TEACHER, System
 from diffgar.evaluation.reports.worst import worst_captions
 from diffgar.evaluation.retrieval import RetrievalOptions, evaluate_retrieval, make_queries
 from diffgar.evaluation.tasks import RetrievalTask
 
+GDR = System("gdr")
 NUM_TRACKS, PER_TRACK, DIM = 60, 3, 16
 QUICK = RetrievalOptions(num_resamples=50)
 
@@ -36,7 +44,7 @@ def index():
 @pytest.fixture
 def rows(task, index):
     noise = torch.randn(3, NUM_TRACKS * PER_TRACK, DIM, generator=torch.Generator().manual_seed(1))
-    return {"teacher": index[task.targets][None] + noise[:1], "gdr": index[task.targets] + 1.5 * noise}
+    return {TEACHER: index[task.targets][None] + noise[:1], GDR: index[task.targets] + 1.5 * noise}
 
 
 def test_a_task_takes_its_split_and_keeps_the_order_of_its_tables():
@@ -80,58 +88,58 @@ def test_missing_tracks_are_refused_unless_allowed_and_then_told(task):
 
 
 def test_a_perfect_model_finds_every_track_and_chance_stays_chance(task, index):
-    report = evaluate_retrieval({"gdr": index[task.targets][None]}, index, task, QUICK)
-    assert report["rows"]["gdr"]["R@1"] == {"mean": 100.0, "std": 0.0, "low": 100.0, "high": 100.0}
-    assert report["rows"]["gdr"]["MedR_abs"]["mean"] == 1
-    assert report["rows"]["chance"]["R@10"]["mean"] == pytest.approx(100 * 10 / NUM_TRACKS)
-    assert list(report["rows"]) == ["chance", "gdr"]
-    assert set(report["rows"]["chance"]) == set(report["rows"]["gdr"])
+    report = evaluate_retrieval({GDR: index[task.targets][None]}, index, task, QUICK)
+    assert report.rows[GDR]["R@1"] == Summary.exact(100.0)
+    assert report.rows[GDR]["MedR_abs"].mean == 1
+    assert report.rows[CHANCE]["R@10"].mean == pytest.approx(100 * 10 / NUM_TRACKS)
+    assert list(report.rows) == [CHANCE, GDR]
+    assert set(report.rows[CHANCE]) == set(report.rows[GDR])
 
 
 def test_rows_carry_seeds_intervals_and_paired_differences(task, index, rows):
     report = evaluate_retrieval(rows, index, task, QUICK)
-    teacher, gdr = report["rows"]["teacher"]["R@10"], report["rows"]["gdr"]["R@10"]
-    assert teacher["std"] == 0 < gdr["std"]
-    assert gdr["low"] < gdr["mean"] < gdr["high"] < teacher["mean"]
-    paired = report["paired"]["teacher - gdr"]["R@10"]
-    assert paired["difference"] == pytest.approx(teacher["mean"] - gdr["mean"])
-    assert paired["outside_noise"] and paired["low"] > 0
-    assert report["protocol"]["seeds"] == {"teacher": 1, "gdr": 3}
+    teacher, gdr = report.rows[TEACHER]["R@10"], report.rows[GDR]["R@10"]
+    assert teacher.std == 0 < gdr.std
+    assert gdr.low < gdr.mean < gdr.high < teacher.mean
+    paired = report.paired[TEACHER, GDR]["R@10"]
+    assert paired.difference == pytest.approx(teacher.mean - gdr.mean)
+    assert paired.outside_noise and paired.low > 0
+    assert report.protocol["seeds"] == {"teacher": 1, "gdr": 3}
 
 
 def test_per_query_ranks_give_the_table_again(task, index, rows):
     report = evaluate_retrieval(rows, index, task, QUICK)
-    queries = report["queries"]
+    queries = report.queries
     assert len(queries) == 4 * len(task.captions)
     again = queries[queries["row"] == "gdr"].groupby("seed")["rank"].agg(lambda ranks: 100 * (ranks <= 10).mean())
-    assert again.mean() == pytest.approx(report["rows"]["gdr"]["R@10"]["mean"])
+    assert again.mean() == pytest.approx(report.rows[GDR]["R@10"].mean)
 
 
 def test_caption_rows_repeat_the_tracks_and_count_only_the_diagonal(task, index, rows):
     """Other captions' rows of the same track tie with the right one: mid-rank, the bounds beside it."""
-    report = evaluate_retrieval({"gdr": index[task.targets][None]}, index, task.with_protocol("caption_rows"), QUICK)
-    metrics = {name: value["mean"] for name, value in report["rows"]["gdr"].items()}
-    assert report["protocol"]["pool_size"] == NUM_TRACKS * PER_TRACK
+    report = evaluate_retrieval({GDR: index[task.targets][None]}, index, task.with_protocol("caption_rows"), QUICK)
+    metrics = {name: value.mean for name, value in report.rows[GDR].items()}
+    assert report.protocol["pool_size"] == NUM_TRACKS * PER_TRACK
     assert (metrics["R@1"], metrics["R@1_optimistic"], metrics["R@1_pessimistic"]) == (0, 100, 0)
     assert (metrics["R@5"], metrics["MedR_abs"], metrics["ties"]) == (100, 2, 100)
     assert metrics["MedR"] == 100  # of the worst rank seen, which is 2 as well
-    unique = evaluate_retrieval(rows, index, task, QUICK)["rows"]["gdr"]["R@10"]["mean"]
-    repeated = evaluate_retrieval(rows, index, task.with_protocol("caption_rows"), QUICK)["rows"]["gdr"]["R@10"]
-    assert repeated["mean"] < unique
+    unique = evaluate_retrieval(rows, index, task, QUICK).rows[GDR]["R@10"].mean
+    repeated = evaluate_retrieval(rows, index, task.with_protocol("caption_rows"), QUICK).rows[GDR]["R@10"]
+    assert repeated.mean < unique
 
 
 def test_audio_to_text_counts_every_caption_of_a_track(task, index, rows):
     options = RetrievalOptions(direction="audio_to_text", num_resamples=50)
-    captions = rows["teacher"][0]
-    report = evaluate_retrieval({"teacher": index[None]}, captions, task, options)
+    captions = rows[TEACHER][0]
+    report = evaluate_retrieval({TEACHER: index[None]}, captions, task, options)
     similarity = torch.nn.functional.cosine_similarity(index[:, None], captions, dim=-1)
     best = torch.stack([similarity[track, task.targets == track].max() for track in range(NUM_TRACKS)])
     expected = 1 + ((similarity > best[:, None]).sum(dim=1))
-    assert report["queries"]["rank"].tolist() == expected.tolist()
-    assert report["protocol"]["pool_size"] == len(task.captions)
-    assert report["protocol"]["num_queries"] == NUM_TRACKS
+    assert report.queries["rank"].tolist() == expected.tolist()
+    assert report.protocol["pool_size"] == len(task.captions)
+    assert report.protocol["num_queries"] == NUM_TRACKS
     with pytest.raises(ValueError, match="audio_to_text is evaluated by unique_tracks only"):
-        evaluate_retrieval({"teacher": index[None]}, captions, task.with_protocol("caption_rows"), options)
+        evaluate_retrieval({TEACHER: index[None]}, captions, task.with_protocol("caption_rows"), options)
 
 
 def test_tracks_without_captions_stay_in_the_pool_and_are_not_asked():
@@ -139,20 +147,20 @@ def test_tracks_without_captions_stay_in_the_pool_and_are_not_asked():
     task = RetrievalTask.from_tables("demo", tracks, captions[captions["track_id"] != "t0"], split="test")
     index = torch.randn(NUM_TRACKS, DIM)
     options = RetrievalOptions(direction="audio_to_text", num_resamples=5)
-    report = evaluate_retrieval({"teacher": index[None]}, index[task.targets], task, options)
+    report = evaluate_retrieval({TEACHER: index[None]}, index[task.targets], task, options)
     assert task.describe()["pool_size"] == NUM_TRACKS
-    assert report["queries"]["query_id"].tolist() == list(task.track_ids[1:])
-    assert report["rows"]["teacher"]["mAP@10"]["mean"] == pytest.approx(100)
+    assert report.queries["query_id"].tolist() == list(task.track_ids[1:])
+    assert report.rows[TEACHER]["mAP@10"].mean == pytest.approx(100)
 
 
 def test_rows_of_another_shape_are_refused_by_row(task, index, rows):
-    with pytest.raises(ValueError, match=r"row 'gdr': expected queries \(seeds, 180, D\)"):
-        evaluate_retrieval({"gdr": rows["gdr"][0]}, index, task)
+    with pytest.raises(ValueError, match=r"system 'gdr': expected queries \(seeds, 180, D\)"):
+        evaluate_retrieval({GDR: rows[GDR][0]}, index, task)
     with pytest.raises(ValueError, match="the index has 59 rows, task demo has 60"):
         evaluate_retrieval(rows, index[1:], task)
     with pytest.raises(ValueError, match="'chance' is taken"):
-        evaluate_retrieval({"chance": rows["gdr"]}, index, task)
-    with pytest.raises(ValueError, match="give at least one row"):
+        evaluate_retrieval({CHANCE: rows[GDR]}, index, task)
+    with pytest.raises(ValueError, match="give the queries of at least one system"):
         evaluate_retrieval({}, index, task)
 
 
@@ -191,14 +199,14 @@ def test_hubness_rows_stand_beside_the_plain_ones_and_mend_a_hub(task, index):
     hub[0] = 30 * index.mean(dim=0) + 0.1 * index[0]
     shift = 4 * torch.nn.functional.normalize(hub[0], dim=0)  # every query leans towards track 0
     noise = torch.randn(len(task.captions), DIM, generator=torch.Generator().manual_seed(3))
-    queries = {"gdr": (hub[task.targets] + noise + shift)[None]}
-    bank = {"gdr": torch.randn(400, DIM, generator=torch.Generator().manual_seed(4)) + shift}
+    queries = {GDR: (hub[task.targets] + noise + shift)[None]}
+    bank = {GDR: torch.randn(400, DIM, generator=torch.Generator().manual_seed(4)) + shift}
     options = RetrievalOptions(num_resamples=5, hubness=("qb_norm", "centring"))
     for protocol in ("unique_tracks", "caption_rows"):
-        report = evaluate_retrieval(queries, hub, task.with_protocol(protocol), options, bank)["rows"]
-        assert report["gdr+qb_norm"]["MRR"]["mean"] > report["gdr"]["MRR"]["mean"]
-        assert report["gdr+centring"]["MRR"]["mean"] > report["gdr"]["MRR"]["mean"]
-    with pytest.raises(ValueError, match=r"needs training queries of row 'gdr': give bank\['gdr'\]"):
+        rows = evaluate_retrieval(queries, hub, task.with_protocol(protocol), options, bank).rows
+        assert rows[System("gdr", correction="qb_norm")]["MRR"].mean > rows[GDR]["MRR"].mean
+        assert rows[System("gdr", correction="centring")]["MRR"].mean > rows[GDR]["MRR"].mean
+    with pytest.raises(ValueError, match="needs training queries of 'gdr': give its queries in `bank`"):
         evaluate_retrieval(queries, hub, task, options)
 
 
@@ -216,12 +224,11 @@ def test_attributes_count_right_what_one_right_track_hides(task):
     named, codes = attribute_codes([["bass"], ["bass", "mood"], []] * NUM_TRACKS, task.targets, attributes)
     assert named[:3].tolist() == [[1, -1], [1, 0], [-1, -1]]  # of track 0: slap, calm
     index = torch.nn.functional.one_hot(codes[:, 0] * 2 + codes[:, 1]).float()  # equal attributes, equal tracks
-    table = evaluate_attributes({"gdr": index[task.targets][None]}, index, task.targets, named, codes, num_resamples=5)
-    assert table["gdr"]["attribute_precision@10"]["mean"] == 100
-    assert table["chance"]["attribute_precision@10"]["mean"] == pytest.approx(50)
-    assert table["gdr"]["attribute_precision@10"]["n"] == 2 * NUM_TRACKS
-    ranks = evaluate_retrieval({"gdr": index[task.targets][None]}, index, task, QUICK)["rows"]
-    assert ranks["gdr"]["R@1"]["mean"] == 0
+    found = summarise_attributes(index[task.targets][None], index, task.targets, named, codes, num_resamples=5)
+    assert (found.mean, found.n) == (100, 2 * NUM_TRACKS)
+    assert chance_of_attributes(named, codes) == Summary.exact(pytest.approx(50), 2 * NUM_TRACKS)
+    ranks = evaluate_retrieval({GDR: index[task.targets][None]}, index, task, QUICK).rows
+    assert ranks[GDR]["R@1"].mean == 0
     with pytest.raises(ValueError, match="caption 0 names 'tempo', but tracks have only bass, mood"):
         attribute_codes([["tempo"]], task.targets[:1], attributes)
 
@@ -229,12 +236,12 @@ def test_attributes_count_right_what_one_right_track_hides(task):
 def test_the_listing_starts_with_the_worst_caption_and_tells_what_came_instead(task, index):
     queries = index[task.targets].clone()
     queries[7] = -index[task.targets[7]] + 0.01 * index[11]  # away from its track, last of all
-    report = evaluate_retrieval({"gdr": queries[None]}, index, task, QUICK)
-    listing = worst_captions(report["queries"], task, top_k(queries, index)[1], count=5)
+    report = evaluate_retrieval({GDR: queries[None]}, index, task, QUICK)
+    listing = worst_captions(report.queries, task, top_k(queries, index)[1], count=5)
     assert len(listing) == 5
     assert listing.loc[0, ["caption_id", "track_id", "rank"]].tolist() == ["c7", "t2", NUM_TRACKS]
     nearest = torch.nn.functional.cosine_similarity(queries[7:8], index).argmax()
     assert listing.loc[0, "retrieved"][0] == f"t{int(nearest)}"
     assert listing.loc[0, "retrieved_caption"] == f"music c{int(nearest) * PER_TRACK}"
     with pytest.raises(ValueError, match="no ranks of row 'teacher'; there are gdr"):
-        worst_captions(report["queries"], task, top_k(queries, index)[1], row="teacher")
+        worst_captions(report.queries, task, top_k(queries, index)[1], row="teacher")

@@ -1,5 +1,7 @@
 """Fidelity and diversity: against closed forms, slow loops and the reference packages."""
 
+from dataclasses import astuple
+
 import numpy as np
 import prdc as reference_prdc
 import pytest
@@ -11,6 +13,9 @@ from diffgar.evaluation.fidelity import FidelityOptions, evaluate_fidelity
 from diffgar.evaluation.metrics.distances import frechet_distance, frechet_infinity, kernel_distance, median_distance
 from diffgar.evaluation.metrics.diversity import intra_caption_diversity, overlap_at, prdc, vendi_score
 from diffgar.evaluation.metrics.per_caption import teacher_scores, track_parts
+from diffgar.evaluation.report import REAL, System
+
+GDR = System("gdr")
 
 
 def generator(seed=0):
@@ -169,39 +174,39 @@ def collection():
 def fidelity(collection):
     real, others, targets, captions = collection
     rows = {
-        "like real": others[targets].expand(2, -1, -1, -1) + 1e-3 * normal(2, 120, 12, 8).float(),
-        "one point": torch.ones(2, 120, 12, 8),
+        System("like real"): others[targets].expand(2, -1, -1, -1) + 1e-3 * normal(2, 120, 12, 8).float(),
+        System("one point"): torch.ones(2, 120, 12, 8),
     }
     options = FidelityOptions(num_splits=2, num_resamples=100)
     return evaluate_fidelity(rows, real, targets, caption_embeddings=captions, options=options)
 
 
 def test_generated_latents_as_good_as_real_reach_the_floor(fidelity):
-    floor, like = fidelity["rows"]["real"], fidelity["rows"]["like real"]
+    floor, like = fidelity.rows[REAL], fidelity.rows[System("like real")]
     for name in ("pooled_frechet", "frame_frechet"):  # one collection of this size varies by a fifth
-        assert like[name]["mean"] == pytest.approx(floor[name]["mean"], rel=0.6), name
+        assert like[name].mean == pytest.approx(floor[name].mean, rel=0.6), name
     for name in ("pooled_recall", "pooled_coverage", "vendi", "temporal_variance"):
-        assert like[name]["mean"] == pytest.approx(floor[name]["mean"], rel=0.15), name
+        assert like[name].mean == pytest.approx(floor[name].mean, rel=0.15), name
 
 
 def test_one_point_for_every_caption_is_far_from_the_floor(fidelity):
-    floor, point = fidelity["rows"]["real"], fidelity["rows"]["one point"]
-    assert point["pooled_frechet"]["mean"] > 10 * floor["pooled_frechet"]["mean"]
-    assert point["pooled_recall"]["mean"] == 0
-    assert point["vendi"]["mean"] == pytest.approx(1, abs=1e-4)
-    assert point["intra_caption_diversity"]["mean"] == pytest.approx(0, abs=1e-6)
-    assert point["overlap@10"]["mean"] == 100
-    assert point["temporal_variance"]["mean"] == 0 < floor["temporal_variance"]["mean"]
-    assert point["teacher_score_calibrated"]["mean"] < 30
-    assert floor["teacher_score_calibrated"]["mean"] == pytest.approx(100)
+    floor, point = fidelity.rows[REAL], fidelity.rows[System("one point")]
+    assert point["pooled_frechet"].mean > 10 * floor["pooled_frechet"].mean
+    assert point["pooled_recall"].mean == 0
+    assert point["vendi"].mean == pytest.approx(1, abs=1e-4)
+    assert point["intra_caption_diversity"].mean == pytest.approx(0, abs=1e-6)
+    assert point["overlap@10"].mean == 100
+    assert point["temporal_variance"].mean == 0 < floor["temporal_variance"].mean
+    assert point["teacher_score_calibrated"].mean < 30
+    assert floor["teacher_score_calibrated"].mean == pytest.approx(100)
 
 
 def test_every_number_has_its_floor_and_how_many_it_was_counted_on(fidelity):
-    rows = fidelity["rows"]
-    assert set(rows["real"]) == set(rows["like real"])
-    assert rows["real"]["pooled_frechet"]["n"] == rows["like real"]["pooled_frechet"]["n"] == 30
-    assert rows["like real"]["temporal_variance"]["n"] == 120
-    assert fidelity["protocol"]["samples"] == {"like real": 2, "one point": 2}
+    floor, like = fidelity.rows[REAL], fidelity.rows[System("like real")]
+    assert set(floor) == set(like)
+    assert floor["pooled_frechet"].n == like["pooled_frechet"].n == 30
+    assert like["temporal_variance"].n == 120
+    assert fidelity.protocol["samples"] == {"like real": 2, "one point": 2}
 
 
 def test_fidelity_is_the_same_from_padded_frames_with_a_mask(collection):
@@ -209,10 +214,11 @@ def test_fidelity_is_the_same_from_padded_frames_with_a_mask(collection):
     padded = torch.nn.utils.rnn.pad_sequence(real, batch_first=True, padding_value=9.0)
     mask = torch.arange(padded.shape[1]) < torch.tensor([len(track) for track in real])[:, None]
     options = FidelityOptions(num_splits=1, num_resamples=10)
-    ragged = evaluate_fidelity({"gdr": others[targets][None]}, real, targets, options=options)["rows"]
-    masked = evaluate_fidelity({"gdr": others[targets][None]}, padded, targets, mask, options=options)["rows"]
-    for name, metric in ((name, metric) for name, metrics in ragged.items() for metric in metrics):
-        assert masked[name][metric] == pytest.approx(ragged[name][metric], rel=1e-3, abs=1e-3), (name, metric)
+    ragged = evaluate_fidelity({GDR: others[targets][None]}, real, targets, options=options).rows
+    masked = evaluate_fidelity({GDR: others[targets][None]}, padded, targets, mask, options=options).rows
+    for system, metric in ((system, metric) for system, metrics in ragged.items() for metric in metrics):
+        found, expected = (astuple(rows[system][metric]) for rows in (masked, ragged))
+        assert found == pytest.approx(expected, rel=1e-3, abs=1e-3), (system, metric)
 
 
 def test_what_is_pooled_is_seen_from_the_centre_and_frames_are_as_far_from_each_other_as_before(collection):
@@ -220,21 +226,21 @@ def test_what_is_pooled_is_seen_from_the_centre_and_frames_are_as_far_from_each_
     real, others, targets, _ = collection
     mean = 100 * torch.ones(8)
     options = FidelityOptions(num_splits=1, num_resamples=10)
-    rows = {"gdr": others[targets].expand(2, -1, -1, -1) + 0.1 * normal(2, 120, 12, 8).float()}
-    plain = evaluate_fidelity(rows, real, targets, options=options)["rows"]["gdr"]
-    shifted = {"gdr": rows["gdr"] + mean}, [track + mean for track in real], targets
-    about = evaluate_fidelity(*shifted, options=options, centre=mean)["rows"]["gdr"]
+    rows = {GDR: others[targets].expand(2, -1, -1, -1) + 0.1 * normal(2, 120, 12, 8).float()}
+    plain = evaluate_fidelity(rows, real, targets, options=options).rows[GDR]
+    shifted = {GDR: rows[GDR] + mean}, [track + mean for track in real], targets
+    about = evaluate_fidelity(*shifted, options=options, centre=mean).rows[GDR]
     for metric in ("frame_kernel", "pooled_coverage", "intra_caption_diversity", "overlap@10", "pooled_norm"):
-        assert about[metric]["mean"] == pytest.approx(plain[metric]["mean"], rel=0.05, abs=0.05), metric
-    from_the_origin = evaluate_fidelity(*shifted, options=options)["rows"]["gdr"]
-    assert from_the_origin["intra_caption_diversity"]["mean"] < 0.1 * plain["intra_caption_diversity"]["mean"]
+        assert about[metric].mean == pytest.approx(plain[metric].mean, rel=0.05, abs=0.05), metric
+    from_the_origin = evaluate_fidelity(*shifted, options=options).rows[GDR]
+    assert from_the_origin["intra_caption_diversity"].mean < 0.1 * plain["intra_caption_diversity"].mean
 
 
 def test_fidelity_refuses_too_few_tracks_and_other_shapes(collection):
     real, others, targets, _ = collection
     with pytest.raises(ValueError, match="captions of at least 24 tracks, found 20"):
-        evaluate_fidelity({"gdr": others[targets][None, :40]}, real, targets[:40])
-    with pytest.raises(ValueError, match=r"row 'gdr': expected latents \(S, 120, T, D\)"):
-        evaluate_fidelity({"gdr": others[targets]}, real, targets)
+        evaluate_fidelity({GDR: others[targets][None, :40]}, real, targets[:40])
+    with pytest.raises(ValueError, match=r"system 'gdr': expected latents \(S, 120, T, D\)"):
+        evaluate_fidelity({GDR: others[targets]}, real, targets)
     with pytest.raises(ValueError, match="none named 'real'"):
-        evaluate_fidelity({"real": others[targets][None]}, real, targets)
+        evaluate_fidelity({REAL: others[targets][None]}, real, targets)

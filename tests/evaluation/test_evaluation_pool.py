@@ -11,8 +11,9 @@ from diffgar.evaluation.control.methods import METHODS
 from diffgar.evaluation.control.pair_bench import Generator, PairBench
 from diffgar.evaluation.control.pairs import Pairs
 from diffgar.evaluation.queries import index_of, task_of
+from diffgar.evaluation.report import System
 from diffgar.evaluation.retrieval import RetrievalOptions, evaluate_retrieval, make_queries
-from diffgar.evaluation.systems import make_rows
+from diffgar.evaluation.systems import attribute_metrics, audio_to_text, make_systems
 from diffgar.text_states import TextStates
 
 QUICK = RetrievalOptions(num_resamples=10)
@@ -69,10 +70,10 @@ def test_where_by_a_column_of_captions_takes_out_the_tracks_that_it_leaves_witho
 def recall(mean: torch.Tensor, centre: torch.Tensor, **how) -> dict:
     """R@10 of 200 unit vectors that all have a mean added, ranked about a centre."""
     vectors = F.normalize(torch.randn(200, 32, generator=torch.Generator().manual_seed(0)), dim=-1)
-    setting = evaluation(Latents(vectors + mean), Captions(list(range(200))), Oracle(vectors + mean, centre, 0.5))
-    rows = make_rows([setting], [0, 1], **how)
-    report = evaluate_retrieval(rows.queries, rows.index, setting.task, QUICK)
-    return report["rows"]["gdr"]["R@10"]["mean"]
+    experiment = evaluation(Latents(vectors + mean), Captions(list(range(200))), Oracle(vectors + mean, centre, 0.5))
+    systems = make_systems([experiment], [0, 1], **how)
+    report = evaluate_retrieval(systems.queries, systems.index, experiment.task, QUICK)
+    return report.rows[System("gdr")]["R@10"].mean
 
 
 @pytest.mark.parametrize("how", [{}, {"samples": "set"}, {"pooling": "best_frame"}])
@@ -101,10 +102,10 @@ def test_queries_subtract_and_penalise_what_differs_not_what_all_latents_share()
     answers = []
     for mean in (torch.zeros(8), 50 * torch.ones(8)):
         vectors = F.normalize(torch.randn(20, 8, generator=torch.Generator().manual_seed(0)), dim=-1)
-        setting = evaluation(Latents(vectors + mean), Captions(list(range(20))), Oracle(vectors + mean, mean, 0.0))
-        generate, index = Generator(setting, [0], lambda done: None), index_of(setting.audio, setting.task, mean)
+        experiment = evaluation(Latents(vectors + mean), Captions(list(range(20))), Oracle(vectors + mean, mean, 0.0))
         pairs = Pairs(torch.tensor([0, 1, 2]), [], torch.zeros(3, 20, dtype=torch.bool))
-        bench = PairBench(generate, index, pairs, Avoided())
+        index = index_of(experiment.audio, experiment.task, mean)
+        bench = PairBench(Generator(experiment, [0]), index, pairs, Avoided())
         subtracted = METHODS["query_arithmetic"].answer(bench, {"weight": 0.5})
         penalised = METHODS["query_penalty"].answer(bench, {"penalty": 1.0})
         answers.append((subtracted.queries, *penalised.penalties))
@@ -125,9 +126,16 @@ def test_a_centre_is_taken_off_the_mean_of_valid_frames():
 
 
 def test_attributes_where_no_caption_names_one_leave_the_table_as_it_is():
-    from diffgar.evaluation.systems import attribute_rows
-
     audio = Latents(torch.randn(5, 4), mood=["calm"] * 5)
-    setting = evaluation(audio, Captions([0, 1], named=["", ""]), Oracle(torch.randn(2, 4), torch.zeros(4)))
-    assert attribute_rows(setting, make_rows([setting], [0]), ["mood"]) == {}
-    assert isinstance(setting.task.captions, pd.DataFrame)
+    experiment = evaluation(audio, Captions([0, 1], named=["", ""]), Oracle(torch.randn(2, 4), torch.zeros(4)))
+    assert attribute_metrics(experiment, make_systems([experiment], [0]), ["mood"]) == {}
+    assert isinstance(experiment.task.captions, pd.DataFrame)
+
+
+def test_a_pair_that_is_not_joint_has_no_caption_embeddings_to_search_with():
+    vectors = torch.randn(3, 4)
+    experiment = evaluation(Latents(vectors), Captions([0, 1, 2]), Oracle(vectors, torch.zeros(4)))
+    with pytest.raises(InputError, match="audio_to_text needs a joint pair, and own is not one"):
+        audio_to_text(experiment)
+    experiment.text.embeddings = vectors
+    assert torch.equal(experiment.caption_embeddings(experiment.caption_positions[1:]), vectors[1:])

@@ -15,11 +15,13 @@ from diffgar.evaluation.control.negative import NegativeSteering
 from diffgar.evaluation.control.pairs import Pairs, choose_pairs
 from diffgar.evaluation.fidelity import require_tracks
 from diffgar.evaluation.metrics.ranks import top_k
+from diffgar.evaluation.report import CHANCE, PLAIN, System
 from diffgar.evaluation.reports.figures import rank_figure, recall_figure
 from diffgar.evaluation.reports.worst import worst_captions
 from diffgar.evaluation.retrieval import RetrievalOptions, evaluate_retrieval
-from diffgar.evaluation.systems import attribute_rows, make_rows
+from diffgar.evaluation.systems import attribute_metrics, make_systems
 
+GDR, DROP, PENALTY = System("gdr"), System("drop"), System("penalty")
 QUICK = RetrievalOptions(num_resamples=5)
 
 
@@ -27,17 +29,17 @@ QUICK = RetrievalOptions(num_resamples=5)
 def test_a_pool_of_any_size_is_ranked_listed_and_drawn(tmp_path, size):
     vectors = torch.randn(size, 4, generator=torch.Generator().manual_seed(0))
     audio = Latents(vectors, mood=["calm", "tense"] * (size // 2) + ["calm"] * (size % 2))
-    setting = evaluation(audio, Captions(list(range(size)), named="mood"), Oracle(vectors, torch.zeros(4), 0.0))
-    rows = make_rows([setting], [0, 1])
-    report = evaluate_retrieval(rows.queries, rows.index, setting.task, QUICK)
-    assert report["rows"]["gdr"]["R@1"]["mean"] == 100
-    assert report["rows"]["chance"]["R@10"]["mean"] == pytest.approx(100)
-    found = attribute_rows(setting, rows, ["mood"])["gdr"]["attribute_precision@10"]["mean"]
+    experiment = evaluation(audio, Captions(list(range(size)), named="mood"), Oracle(vectors, torch.zeros(4), 0.0))
+    systems = make_systems([experiment], [0, 1])
+    report = evaluate_retrieval(systems.queries, systems.index, experiment.task, QUICK)
+    assert report.rows[GDR]["R@1"].mean == 100
+    assert report.rows[CHANCE]["R@10"].mean == pytest.approx(100)
+    found = attribute_metrics(experiment, systems, ["mood"])[GDR]["attribute_precision@10"].mean
     assert found == pytest.approx(100 * np.mean([(audio.rows["mood"] == mood).mean() for mood in audio.rows["mood"]]))
-    nearest = top_k(rows.queries["gdr"][0], rows.index["gdr"])[1]
-    assert len(worst_captions(report["queries"], setting.task, nearest)) == size
+    nearest = top_k(systems.queries[GDR][0], systems.index[GDR])[1]
+    assert len(worst_captions(report.queries, experiment.task, nearest)) == size
     for figure in (recall_figure, rank_figure):
-        assert all(path.is_file() for path in figure(tmp_path / "figure", report["queries"], size))
+        assert all(path.is_file() for path in figure(tmp_path / "figure", report.queries, size))
 
 
 @pytest.mark.parametrize("size", [2, 3, 9])
@@ -46,11 +48,11 @@ def test_what_steering_does_to_a_pool_below_ten_is_told_of_all_of_it(size):
     has = torch.arange(size) % 2 == 0
     unwanted = Pairs(torch.tensor([0]), [("drums", "rock")], has[None])
     plain = index[1][None, None]
-    answers = [("plain", Answer(plain)), ("drop", Answer(plain, [dropping(has[None])]))]
-    answers.append(("penalty", Answer(plain, [hinge_penalty(plain[0], index[:1], index, 1.0)])))
+    answers = [(PLAIN, Answer(plain)), (DROP, Answer(plain, [dropping(has[None])]))]
+    answers.append((PENALTY, Answer(plain, [hinge_penalty(plain[0], index[:1], index, 1.0)])))
     table = evaluate_control(answers, index, torch.tensor([1]), unwanted)
-    assert table["plain"]["share@10"]["mean"] == pytest.approx(100 * float(has.float().mean()))
-    assert table["plain"]["R@10"]["mean"] == table["drop"]["R@10"]["mean"] == 100
+    assert table[PLAIN]["share@10"].mean == pytest.approx(100 * float(has.float().mean()))
+    assert table[PLAIN]["R@10"].mean == table[DROP]["R@10"].mean == 100
 
 
 def test_a_penalty_in_a_pool_of_one_or_of_equals_is_none():
@@ -69,10 +71,10 @@ def test_negatives_need_a_pool_in_which_the_top_ten_is_not_all_of_it():
 def test_negative_steering_on_a_small_pool_is_refused_in_a_sentence(size):
     vectors = torch.randn(size, 4)
     audio = Latents(vectors, mood=["calm", "tense", "calm", "sad"][:size])
-    setting = evaluation(audio, Captions(list(range(size)), named=""), Oracle(vectors, torch.zeros(4)))
+    experiment = evaluation(audio, Captions(list(range(size)), named=""), Oracle(vectors, torch.zeros(4)))
     steering = NegativeSteering("negative", ["mood"], None, {"replace": [{"guidance": 2}]})
     with pytest.raises(InputError, match="evaluate on a larger pool"):
-        steering(setting, None, [0], lambda done: None)
+        steering(experiment, None, [0], lambda done: None)
 
 
 def test_edits_are_measured_among_the_other_tracks_however_few():
@@ -81,7 +83,7 @@ def test_edits_are_measured_among_the_other_tracks_however_few():
     source = {"drums": "rock", "lead": "flute"}
     edits = Edits(np.array([0]), [source], [source | {"drums": "jazz"}], ["drums"])
     values = edit_metrics(index[1][None, None], index[:1], index, edits, attributes)
-    assert (values["gained@10"]["mean"], values["kept@10"]["mean"]) == (100, 50)
+    assert (values["gained@10"].mean, values["kept@10"].mean) == (100, 50)
 
 
 def test_edits_that_nothing_can_be_asked_of_are_refused_in_a_sentence():
@@ -89,11 +91,11 @@ def test_edits_that_nothing_can_be_asked_of_are_refused_in_a_sentence():
     with pytest.raises(InputError, match="no edit can be asked for: it takes two tracks"):
         choose_edits([{"drums", "lead"}], torch.tensor([0]), alone, max_pairs=5)
     vectors = torch.randn(1, 4)
-    setting = evaluation(
+    experiment = evaluation(
         Latents(vectors, drums="rock", lead="flute"), Captions([0], named="drums|lead"), Oracle(vectors, torch.zeros(4))
     )
     with pytest.raises(InputError, match="no edit can be asked for"):
-        InversionEditing("inversion", ["drums", "lead"], None)(setting, None, [0], lambda done: None)
+        InversionEditing("inversion", ["drums", "lead"], None)(experiment, None, [0], lambda done: None)
 
 
 def test_fidelity_of_too_few_tracks_is_refused_before_anything_is_sampled():

@@ -11,6 +11,8 @@ from diffgar.evaluation.validation import ValidationRetrieval
 class Oracle:
     """A model whose caption vectors are the track means, but for `wrong` of them, which are those of the next track."""
 
+    row, sampled = "oracle", False
+
     def __init__(self, audio, text, wrong=0):
         self.rows = list(audio.rows["row_id"])
         self.means, self.text, self.wrong = audio.means(range(len(audio))), text, wrong
@@ -27,7 +29,7 @@ def retrieve(tmp_path, change=lambda audio, text: None, num_tracks=20, wrong=0):
     change(audio, text)
     retrieval = ValidationRetrieval(audio, text, sampler=None)
     model = Oracle(audio, text)
-    own = [model.rows.index(track) for track in text.rows["track_id"].iloc[retrieval.rows]]
+    own = [model.rows.index(track) for track in text.rows["track_id"].iloc[retrieval.positions]]
     model.vectors = model.means[own]
     model.vectors[:wrong] = model.vectors[:wrong].roll(1, 0)
     return retrieval, retrieval(model)
@@ -36,7 +38,7 @@ def retrieve(tmp_path, change=lambda audio, text: None, num_tracks=20, wrong=0):
 def test_a_model_that_knows_every_track_is_perfect(tmp_path):
     retrieval, metrics = retrieve(tmp_path)
     assert metrics == {"R@10": 100, "MedR": pytest.approx(100 / 7), "MRR": 100}
-    assert len(retrieval.rows) == 7  # one caption per track
+    assert len(retrieval.positions) == 7  # one caption per track
 
 
 def test_a_model_that_mistakes_some_tracks_is_told_from_a_perfect_one_also_where_r10_cannot(tmp_path):
@@ -50,7 +52,7 @@ def test_tracks_without_latents_are_left_out_and_counted(tmp_path):
         audio.rows.loc[[0, 3], "row_id"] = ["gone 0", "gone 3"]
 
     retrieval, metrics = retrieve(tmp_path, lose)
-    assert len(retrieval.rows) == 5 and metrics["R@10"] == 100
+    assert len(retrieval.positions) == 5 and metrics["R@10"] == 100
     assert "validation: 2 tracks have captions but no latents, the first 't0'; they are left out" in retrieval.notes[0]
 
 
@@ -91,6 +93,6 @@ def test_queries_are_ranked_about_the_models_centre(tmp_path):
 def test_a_model_that_has_diverged_is_told_and_not_called_an_unreadable_track(tmp_path):
     retrieval, _ = retrieve(tmp_path)
     model = Oracle(*make_stores(tmp_path / "other", 20))
-    model.vectors = torch.full((len(retrieval.rows), 6), torch.nan)
+    model.vectors = torch.full((len(retrieval.positions), 6), torch.nan)
     with pytest.raises(InputError, match="the training has diverged: .* with a lower optimizer.lr"):
         retrieval(model)

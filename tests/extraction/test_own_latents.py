@@ -225,10 +225,10 @@ UNUSABLE = {
     ("c.parquet", r"no column 'latents'; there are \['track_id', 'z'\]; set encoder_pair.columns"): (
         lambda path: parquet(path, track_id=IDS, z=[[1.0]] * NUM_TRACKS)
     ),
-    ("d.parquet", "column 'latents' holds string, expected a list a row"): (
+    ("d.parquet", "column 'latents' holds string, expected one list per row"): (
         lambda path: parquet(path, track_id=IDS, latents=IDS)
     ),
-    ("e.parquet", "'t0' stands in rows 1 and 3; keep one row a track"): (
+    ("e.parquet", "'t0' stands in rows 1 and 3; keep one row per track"): (
         lambda path: parquet(path, track_id=["t0", "t1", "t0"], latents=[[1.0]] * 3)
     ),
     ("f.parquet", "holds no row"): lambda path: parquet(

@@ -6,6 +6,7 @@ from scripts import composed
 from test_datamodule import make_stores
 
 from diffgar.checkpoints import CheckpointError
+from diffgar.commandline import ConfigError
 from diffgar.dataloading.store.card import StoreError
 from diffgar.jobs import checks
 
@@ -19,7 +20,7 @@ def test_plain_names_and_numbers_are_names(name):
 
 @pytest.mark.parametrize("name", ["", "a/b", "a=b", "a b", "(a)", "..", ".a", "-a", "é", "a\n", None, 1.5, True, ["a"]])
 def test_names_that_would_break_paths_lists_or_the_command_line_are_refused(name):
-    with pytest.raises(checks.ConfigError, match="model_name is .*model_name=my_model"):
+    with pytest.raises(ConfigError, match="model_name is .*model_name=my_model"):
         checks.check_name(name)
 
 
@@ -57,7 +58,7 @@ def test_names_that_would_break_paths_lists_or_the_command_line_are_refused(name
     ],
 )
 def test_a_value_that_cannot_be_trained_with_is_named_with_one_that_can(override, message):
-    with pytest.raises(checks.ConfigError, match=message):
+    with pytest.raises(ConfigError, match=message):
         checks.check_values(composed(LEAF, override))
 
 
@@ -74,7 +75,7 @@ def test_the_leaves_pass(leaf):
 def test_a_training_that_publishes_nothing_is_asked_for_no_file():
     checks.check_publish(composed(LEAF))
     checks.check_publish(composed("train_ldm/model/encoder_pair/demo/train_demo_encoder", "publish=a.st"))
-    with pytest.raises(checks.ConfigError, match="publish is 'a.st', and diffgar.*Diffusion publishes nothing"):
+    with pytest.raises(ConfigError, match="publish is 'a.st', and diffgar.*Diffusion publishes nothing"):
         checks.check_publish(composed(LEAF, "publish=a.st"))
 
 
@@ -84,7 +85,7 @@ def test_a_name_that_is_no_folder_of_latents_is_refused(key, name):
     cfg = composed("extract_dataset")
     checks.check_folders(cfg)
     OmegaConf.update(cfg, key, name)
-    with pytest.raises(checks.ConfigError, match=f"{key} is .*; it names a folder of latents"):
+    with pytest.raises(ConfigError, match=f"{key} is .*; it names a folder of latents"):
         checks.check_folders(cfg)
 
 
@@ -97,7 +98,7 @@ def test_a_number_as_a_name_of_a_dataset_is_a_text():
 @pytest.mark.parametrize("number", [0, -7, True, "two", None])
 def test_a_number_of_devices_that_no_machine_has_is_refused(number):
     checks.check_number_of_devices(2)
-    with pytest.raises(checks.ConfigError, match="num_devices is .*; it must be a whole number from 1 on"):
+    with pytest.raises(ConfigError, match="num_devices is .*; it must be a whole number from 1 on"):
         checks.check_number_of_devices(number)
 
 
@@ -162,7 +163,7 @@ def test_a_task_whose_stores_are_there_passes(latents):
     ],
 )
 def test_a_task_that_the_model_could_not_be_evaluated_on_is_refused_with_the_ways_out(latents, override, message):
-    with pytest.raises(checks.ConfigError, match="could not be evaluated on the task 'demo': .*" + message):
+    with pytest.raises(ConfigError, match="could not be evaluated on the task 'demo': .*" + message):
         checks.check_task(config(latents, override))
 
 
@@ -180,5 +181,5 @@ def test_a_task_of_latents_made_otherwise_is_refused(latents):
     card = latents / "other/toy_text/card.json"
     card.write_text(card.read_text().replace('"layer": "last"', '"layer": "first"'))
     message = "other/toy_text was made with layer 'first', the training's .*demo/toy_text with 'last'; extract both"
-    with pytest.raises(checks.ConfigError, match=message):
+    with pytest.raises(ConfigError, match=message):
         checks.check_task(config(latents, "task.dataset=other"))

@@ -9,6 +9,8 @@ from omegaconf import OmegaConf
 from diffgar import checkpoints
 from diffgar.checkpoints import CheckpointError
 from diffgar.jobs import saved
+from diffgar.models.baselines import ContrastiveHeads
+from diffgar.models.latent_module import LatentModule
 
 
 def touched(folder: Path, steps, **options) -> Path:
@@ -28,13 +30,10 @@ def save_model(folder: Path, **changes) -> None:
     torch.save({"state_dict": {n: w for n, w in weights.items() if w is not None}}, folder / "step=5.ckpt")
 
 
-class Layer(torch.nn.Module):
+class Layer(ContrastiveHeads):
     def __init__(self, latent_mean, latent_std, null_text, num_frames):
-        super().__init__()
+        LatentModule.__init__(self, latent_mean, latent_std, null_text, num_frames)
         self.weight = torch.nn.Parameter(torch.zeros(num_frames, 4000))
-        for name, value in (("latent_mean", latent_mean), ("latent_std", latent_std), ("null_text", null_text)):
-            self.register_buffer(name, value)
-        self.register_buffer("frames", torch.tensor(num_frames))
 
 
 def load(folder):

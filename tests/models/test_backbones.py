@@ -8,9 +8,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from diffgar.errors import InputError
+from diffgar.models.backbones.attention import SelfAttention
 from diffgar.models.backbones.base import Backbone, check_backbone
 from diffgar.models.backbones.dit import DiT
-from diffgar.models.backbones.layers import Attention, TextPooling
+from diffgar.models.backbones.layers import TextPooling
 from diffgar.models.backbones.mlp import MLP
 from diffgar.models.backbones.unet import Convolution, UNet
 from diffgar.text_states import TextStates
@@ -143,9 +144,14 @@ def test_a_row_without_a_valid_frame_is_finite_and_changes_no_other(backbone, in
     close(found[[0, 2]], backbone(**inputs)[[0, 2]])
 
 
+def test_a_unet_takes_keys_and_values_on_the_way_down_and_then_up():
+    backbone = UNet(D, C, [8, 8], [1, 2], [1, 1], [1, 1], num_heads=2, head_dim=4, features=8)
+    assert backbone.cross_attentions() == [stage.to_text for stage in [*backbone.down, *backbone.up]]
+
+
 @torch.no_grad()
 def test_the_sink_is_one_more_frame_to_attend_to():
-    attention = Attention(6, num_heads=2, head_dim=3, norm=False)
+    attention = SelfAttention(6, num_heads=2, head_dim=3, norm=False)
     attention.sink.normal_()
     frames, mask = torch.randn(2, 4, 6), torch.tensor([[True] * 4, [True, False, False, True]])
     keys, values = attention.to_keys_values(frames).chunk(2, dim=-1)

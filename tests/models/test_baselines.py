@@ -9,7 +9,7 @@ from test_datamodule import make_stores
 from trained import losses_of
 
 from diffgar.batch import Batch
-from diffgar.dataloading.batches import LatentBatches
+from diffgar.dataloading.batches import BatchOptions, LatentBatches
 from diffgar.errors import InputError
 from diffgar.models.backbones.mlp import MLP
 from diffgar.models.baselines import ContrastiveHeads, Regression
@@ -30,7 +30,7 @@ def batch_and_constants(tmp_path_factory):
         "null_text": torch.from_numpy(text.row(0)).float(),
         "num_frames": 4,
     }
-    return LatentBatches(audio, text, "train", 4, 8)[0], constants
+    return LatentBatches(audio, text, "train", BatchOptions(num_frames=4, batch_size=8))[0], constants
 
 
 def regression(constants, joint=True, **objective):

@@ -1,5 +1,7 @@
 """The student lands in one step where its teacher lands in several, and then needs it no more."""
 
+from copy import deepcopy
+
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -125,8 +127,15 @@ def test_a_resumed_student_ends_with_the_weights_of_an_uninterrupted_one_and_non
         assert whole[part].keys() == cut[part].keys() == start.keys()
         assert all(torch.equal(whole[part][key], cut[part][key]) for key in start)
     assert not torch.equal(whole["state_dict"]["backbone.head.gain.weight"], start["backbone.head.gain.weight"])
-    teacher = student.get_teacher().state_dict()
+    teacher = student.teacher.state_dict()
     assert all(torch.equal(teacher[name], start[name]) for name in start)
+
+
+def test_a_copy_of_a_student_shares_its_teacher_and_no_state_dict_holds_it(datamodule):
+    teacher, student = teacher_and_student(datamodule)
+    copy = deepcopy(student)
+    assert copy.teacher is student.teacher is teacher and copy.backbone is not student.backbone
+    assert student.state_dict().keys() == teacher.state_dict().keys()
 
 
 def save_student(datamodule, root):

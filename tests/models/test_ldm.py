@@ -214,3 +214,10 @@ def test_mixed_precision_is_for_gpus_that_have_it(monkeypatch, accelerator, bf16
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: bf16 or including_emulation)
     assert choose_precision("auto", accelerator) == expected
     assert choose_precision("16-mixed", accelerator) == "16-mixed"
+
+
+def test_a_model_without_an_optimizer_refuses_to_train(folder):
+    model = make_model(make_datamodule(folder))
+    model.make_lr_scheduler = None
+    with pytest.raises(InputError, match="this LatentDiffusion has no optimizer or no lr_scheduler"):
+        model.configure_optimizers()

@@ -35,7 +35,8 @@ def test_a_caption_and_a_phrasing_of_the_same_place_start_from_other_noise():
             return torch.stack([torch.randn(num_frames, 3, generator=generator) for generator in generators])
 
         sampler = SimpleNamespace(num_samples=2, batch_size=4)
-        return generated_latents(SimpleNamespace(generate=generate), sampler, text, np.arange(3), 2, seed=0)
+        model = SimpleNamespace(generate=generate, num_frames=2)
+        return generated_latents(model, sampler, text, np.arange(3), seed=0)
 
     states = TextStates(torch.zeros(3, 1, 5), torch.ones(3, 1, dtype=torch.bool))
     phrasings = Negatives(["a", "b", "c"], states, torch.arange(3), torch.arange(3))

@@ -1,4 +1,4 @@
-"""Where each row's audio lies: the template filled, and the file found that a name means on this disk."""
+"""The audio file of each row: the template is filled, and the file is found that the name means on this disk."""
 
 import os
 import unicodedata
@@ -93,7 +93,7 @@ def _composed(folder: str, part: str, listings: dict[str, dict[str, str]]) -> st
 
 
 def hint(path: str) -> str:
-    """Why a path may not be on disk, where its folder tells: a folder, a dead link, another case …"""
+    """Why a path may not be on disk, if its folder shows it: a folder, a dead link, another case …"""
     folder, name = os.path.split(path)
     if os.path.isdir(path):
         return " (a folder, not a file)"

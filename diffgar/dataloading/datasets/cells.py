@@ -20,7 +20,7 @@ NUMBER = re.compile(r"[-+]?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?")  # `007` is a w
 
 @dataclass(frozen=True)
 class Unread:
-    """Stands in a cell for what was not read from the file; `reason` says what that is."""
+    """The cell of a column that was not read from the file; `reason` says what that holds."""
 
     reason: str
 
@@ -33,7 +33,7 @@ def missing(cell: object) -> bool:
 
 
 def blank(cell: object) -> bool:
-    """Whether a cell has no value, or is a text of nothing that is seen: blanks, zero-width and control characters."""
+    """Whether a cell has no value, or a text of invisible characters alone: blanks, zero-width and control ones."""
     return missing(cell) or (isinstance(cell, str) and all(map(_unseen, cell)))
 
 
@@ -118,7 +118,7 @@ def matching(cells: Sequence, wanted: object) -> np.ndarray:
 
 
 def several(wanted: object) -> Sequence:
-    """What is wanted as a sequence of values."""
+    """The values that are wanted, as a sequence also where there is one: 3 → [3], {1, 2} → [1, 2]."""
     if isinstance(wanted, Sequence | set | frozenset | np.ndarray) and not isinstance(wanted, str | bytes):
         return list(wanted)
     return [wanted]

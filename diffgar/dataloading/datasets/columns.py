@@ -38,7 +38,7 @@ def rename(rows: pd.DataFrame, columns: Mapping[str, str | Sequence[str] | None]
     """Rows with our columns beside the table's; `caption` becomes a list of texts, blank paths and artists None.
 
     Raises DatasetError naming the row for a mapped cell that is not what its column should hold. Cells of other
-    columns are not looked at.
+    columns are not checked.
     """
     if unknown := [ours for ours in columns if ours not in OURS]:
         raise DatasetError(f"columns maps {unknown[0]!r}, which is none of ours: {', '.join(OURS)}")

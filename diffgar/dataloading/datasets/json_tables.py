@@ -36,7 +36,7 @@ def read_json(path: Path) -> pd.DataFrame:
 
 
 def read_jsonl(path: Path) -> pd.DataFrame:
-    """A record a line. Raises DatasetError with the line that is none."""
+    """One record per line. Raises DatasetError naming a line that is none."""
     return _read_lines(text_of(path))
 
 
@@ -49,9 +49,9 @@ def _read_lines(text: str) -> pd.DataFrame:
             record = _parsed(line)
         except (ValueError, RecursionError) as error:
             reason = f"{error.msg}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else error
-            raise DatasetError(f"line {number} is no JSON record ({reason}); write a record a line") from error
+            raise DatasetError(f"line {number} is no JSON record ({reason}); write one record per line") from error
         if not isinstance(record, dict):
-            raise DatasetError(f"line {number} is a {_kind(record)}, expected a record; write a record a line")
+            raise DatasetError(f"line {number} is a {_kind(record)}, expected a record; write one record per line")
         records.append(record)
         places.append(f"line {number}")
     return _frame(records, places)

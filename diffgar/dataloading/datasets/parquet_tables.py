@@ -1,4 +1,4 @@
-"""Parquet → DataFrames: no integer becomes a float, and what is large or broken is not read unless it is asked for."""
+"""Parquet → DataFrames: no integer becomes a float, and no column that is unreadable or embeds files is read."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from diffgar.dataloading.datasets.cells import Unread
 from diffgar.dataloading.datasets.separated import unique_names
 
-LARGE = 4096  # bytes a cell on average: binary cells beyond it are files, not texts
+LARGE = 4096  # bytes per cell on average: larger binary cells are files, not texts
 
 
 def read_parquet(path: Path) -> pd.DataFrame:
@@ -49,7 +49,7 @@ def _cells(column: pa.ChunkedArray) -> list | pd.Series:
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):
         try:
             return pd.Series(column.to_pylist(), dtype=object)
-        except UnicodeDecodeError:  # told by row where such a cell is asked for
+        except UnicodeDecodeError:  # a column that is mapped names the row of such a cell
             cells = column.cast(pa.large_binary()).to_pylist()
             return pd.Series([c if c is None else c.decode("utf-8", "surrogateescape") for c in cells], dtype=object)
     return column.to_pandas(integer_object_nulls=True)

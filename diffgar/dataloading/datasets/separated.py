@@ -51,7 +51,7 @@ def read_separated(path: Path, separator: str) -> pd.DataFrame:
 def unique_names(names: list[str]) -> list[str]:
     """Column names that tell columns apart: `Unnamed: 0` for a blank one, `text (column 3)` where two are `text`.
 
-    So a name that stands twice cannot be mapped without saying which column is meant, and stops nobody who does not.
+    So a repeated name cannot be mapped without saying which column is meant, and does no harm where it is not mapped.
     """
     number = Counter(names)
     return [

@@ -56,7 +56,7 @@ def by_name(split: str) -> SplitRule:
 
 
 def by_column(column: str = "split", rename: Mapping[object, str] | None = None) -> SplitRule:
-    """The split that the table says, optionally renamed: {fold1: validation}. A blank cell is refused with its row."""
+    """The split that a column has, optionally renamed: {fold1: validation}. A blank cell is refused with its row."""
 
     def rule(rows: pd.DataFrame) -> list[str]:
         return [_renamed(text, rename or {}) for text in _texts(rows, column, "splits")]
@@ -150,14 +150,14 @@ def _groups(rows: pd.DataFrame, by: str) -> list[str]:
 
 
 def by_list(files: Mapping[str, str], other: str | None = None, by: str = "track_id") -> SplitRule:
-    """Splits listed in text files, one id a line: {test: test_ids.txt}; ids in no file are in split `other`.
+    """Splits listed in text files, one id per line: {test: test_ids.txt}; ids in no file are in split `other`.
 
     Without `other`, an id that is in no file is refused, as is one that is in two.
     """
     split_of: dict[str, str] = {}
     for split, file in files.items():
         path = Path(file).expanduser()
-        text = opened(path, text_of, f"make it: a list of {by}s for split {split!r}, one a line")
+        text = opened(path, text_of, f"make it: a list of {by}s for split {split!r}, one per line")
         for value in filter(None, map(str.strip, lines_of(text))):
             if split_of.setdefault(value, split) != split:
                 raise DatasetError(f"{file}: {by} {value!r} is in {split_of[value]!r} too; leave it in one list")

@@ -39,7 +39,7 @@ def read_jamendo(table: str | Path | Mapping[str, str]) -> pd.DataFrame:
 
 
 def with_captions(table: pd.DataFrame, column: str = "tags", num_captions: int = 3) -> pd.DataFrame:
-    """A tagged table with a column `caption`: `num_captions` sentences a row, each naming some of its tags.
+    """A tagged table with a column `caption`: `num_captions` sentences per row, each naming some of its tags.
 
     The same table gives the same captions. Rows without a tag are left out. Raises DatasetError naming the row whose
     tags are no list of texts.

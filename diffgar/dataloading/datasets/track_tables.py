@@ -37,7 +37,7 @@ def refuse_conflicts(rows: pd.DataFrame) -> None:
 
 
 def warn_of_doubts(name: str, rows: pd.DataFrame) -> None:
-    """Say once what is read as it stands but may not be meant: parts of a file in two splits, ids with decimals."""
+    """Warn once of what is valid but may not be meant: parts of a file in two splits, ids with decimals."""
     num_splits = rows.groupby("path")["split"].nunique()
     if leaking := list(num_splits.index[num_splits > 1]):
         log.warning(
@@ -61,7 +61,7 @@ def _told(place: tuple) -> str:
 
 
 def tracks_and_captions(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """One row a track and one row a caption, with the columns of `Track` and of `Caption`.
+    """One row per track and one row per caption, with the columns of `Track` and of `Caption`.
 
     The table's other columns go to the tracks where all rows of a track say the same, else to the captions. A column
     that was not read goes nowhere.
@@ -78,7 +78,7 @@ def tracks_and_captions(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]
 
 
 def _captions(rows: pd.DataFrame, others: list[str]) -> pd.DataFrame:
-    """Captions without an id get `{track_id}#{n}`."""
+    """One row per caption; captions without an id get `{track_id}#{n}`."""
     if "caption" not in rows:
         return pd.DataFrame({column: pd.Series(dtype=str) for column in CAPTION})
     flat = rows.explode("caption", ignore_index=True)

@@ -20,6 +20,7 @@ from diffgar.dataloading.datasets.errors import DatasetError
 from diffgar.dataloading.datasets.splits import SplitRule, standard
 from diffgar.dataloading.datasets.tables import joined, read_tables
 from diffgar.dataloading.datasets.track_tables import refuse_conflicts, tracks_and_captions, warn_of_doubts
+from diffgar.values import is_number
 
 log = logging.getLogger(__name__)
 
@@ -50,8 +51,8 @@ class Caption:
 class Dataset:
     """Tracks and captions of one collection.
 
-    tracks: one row a track, the columns of `Track` and those of the table that describe tracks (attributes).
-    captions: one row a caption, the columns of `Caption` and those of the table that differ within a track.
+    tracks: one row per track, the columns of `Track` and those of the table that describe tracks (attributes).
+    captions: one row per caption, the columns of `Caption` and those of the table that differ within a track.
     missing: "refuse" or "skip", what extraction does about tracks whose audio is not on disk.
     """
 
@@ -90,7 +91,7 @@ class Dataset:
 
         Where none at all is on disk, `audio_root` is wrong: that is an error also for "skip".
 
-        known: ids of tracks whose audio is needed no more.
+        known: ids of tracks whose audio is no longer needed.
         """
         gone = [track for track in self.missing_audio() if track.track_id not in known]
         if gone and (self.missing != "skip" or len(gone) == len(self)):
@@ -149,10 +150,11 @@ def read_dataset(
 def mix(name: str, datasets: Mapping[str, Dataset], weights: Mapping[str, float]) -> Dataset:
     """Several datasets as one: ids prefixed `<dataset>/`, and a column `_dataset` of the tracks.
 
-    weights: how often training draws each dataset, by `_dataset`; checked here, used by the data module.
+    weights: how often training samples each dataset, relative to the others, by `_dataset`. They are checked here and
+    used by the data module. Raises DatasetError unless there is one positive number for each dataset.
     """
     named = isinstance(weights, Mapping) and datasets and set(weights) == set(datasets)
-    if not named or not all(map(_is_weight, weights.values())):
+    if not named or not all(is_number(weight) and weight > 0 for weight in weights.values()):
         raise DatasetError(f"mix {name!r}: weights {weights} must be positive, one for each of {list(datasets)}")
     tracks, captions = [], []
     for key, part in datasets.items():
@@ -162,7 +164,3 @@ def mix(name: str, datasets: Mapping[str, Dataset], weights: Mapping[str, float]
     missing = "skip" if all(part.missing == "skip" for part in datasets.values()) else "refuse"
     all_tracks, all_captions = (joined(parts).reset_index(drop=True).apply(storable) for parts in (tracks, captions))
     return Dataset(name, all_tracks, all_captions, missing, name)
-
-
-def _is_weight(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf")

@@ -61,7 +61,7 @@ def is_cut_asf(file: BinaryIO, position: int, size: int) -> bool:
 def adts_length(file: BinaryIO, position: int, size: int) -> tuple[float, bool]:
     """(seconds of the AAC frames that begin at `position`, whether the last is whole).
 
-    A bare stream of AAC says nowhere how long it is; FFmpeg guesses from the bit rate.
+    A bare stream of AAC states no length; FFmpeg guesses it from the bit rate.
     """
     seconds = 0.0
     while position < size:

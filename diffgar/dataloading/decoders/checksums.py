@@ -1,4 +1,4 @@
-"""Cyclic redundancy checks that the standard library has not: those of FLAC and OGG."""
+"""Cyclic redundancy checks that the standard library lacks: those of FLAC and OGG."""
 
 import functools
 

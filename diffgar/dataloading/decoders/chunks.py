@@ -62,7 +62,7 @@ def stated(length: int, following: int) -> int | None:
 
 
 def is_tail(file: BinaryIO, position: int, size: int) -> bool:
-    """Whether what follows the samples at `position` is known to be none: a chunk, a tag, or zeros alone."""
+    """Whether what begins at `position` is known to be no samples: a chunk, a tag, or zeros alone."""
     file.seek(position)
     head = file.read(2**16)
     if head.startswith((b"ID3", b"TAG", b"APETAGEX", b"LYRICSBEGIN")) or W64_DATA[4:] in head[:24]:

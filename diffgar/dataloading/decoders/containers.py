@@ -1,4 +1,4 @@
-"""What a file is, told by its first bytes: a suffix proves nothing."""
+"""The kind of a file, by its first bytes: a suffix proves nothing."""
 
 from typing import BinaryIO
 
@@ -67,7 +67,7 @@ MAGIC = [  # (offset, bytes, kind)
 
 
 def sniff(file: BinaryIO) -> tuple[str | None, int]:
-    """(kind, where it begins) of an open file; tags (ID3) in front of it are passed over.
+    """(kind, where it begins) of an open file; tags (ID3) before it are skipped.
 
     Kinds: WAV (RIFF, RIFX, RF64, BW64), W64, AIFF, AU, CAF, FLAC, OGG, MP3 (MPEG layers I to III), those of `AV` and
     `OTHER`, or None.

@@ -1,9 +1,9 @@
-"""Decoding: a file → blocks of its samples at its own rate. What a file is its bytes tell, not its name.
+"""Decoding: a file → blocks of its samples at its own rate. Its bytes decide what it is, not its name.
 
 WAV, FLAC, OGG (Vorbis, Opus), MP3, AIFF, AU and CAF through libsndfile; M4A, AAC, WebM, WMA and more through PyAV
-where that is installed. Each reader holds what a header promises against what is there: a file is read whole, all of
+where that is installed. Each reader compares what a header promises with what is there: a file is read whole, all of
 its streams where it has several, or refused. A cut that nothing shows (at the end of a frame or page of a stream that
-says nowhere how long it is) stays unseen.
+states no length) stays unseen.
 """
 
 import stat

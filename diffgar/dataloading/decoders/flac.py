@@ -1,4 +1,4 @@
-"""FLAC: how many samples its last frames say there are, whatever its header says; and streams that were joined."""
+"""FLAC: how many samples there are by its last frames, whatever its header says; and streams that were joined."""
 
 import re
 from dataclasses import dataclass

@@ -1,6 +1,7 @@
 """MP3 (MPEG audio, layers I to III): the frames that `mp3_scan` has found, one after the other, through libsndfile.
 
-It is shown no header's count and only one stream at a time, for it believes the one and stops after the other.
+libsndfile is shown no header's count of frames, which it would believe, and one stream at a time, after which it would
+stop.
 """
 
 import contextlib

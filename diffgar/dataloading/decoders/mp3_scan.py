@@ -1,4 +1,4 @@
-"""The streams of an MP3 file, by its frames: what its headers say of its length is held against what is there.
+"""The streams of an MP3 file, by its frames: the length that its headers promise is compared with what is there.
 
 A file has several streams where files were joined: each begins with an information frame (Xing, Info, VBRI) of its
 own, or has another rate or number of channels.
@@ -34,6 +34,7 @@ class Stream:
     runs: list[list[int]] = field(default_factory=list)
 
     def add(self, offset: int, length: int) -> None:
+        """Append a frame of `length` bytes that begins at byte `offset`."""
         self.offsets.append(offset)
         if self.runs and self.runs[-1][1] == offset:
             self.runs[-1][1] = offset + length
@@ -47,10 +48,12 @@ class Stream:
         return max(0, len(self.offsets) * self.frame_samples - self.delay - padding)
 
     def seconds(self, frames: int) -> float:
+        """The duration of so many frames."""
         return frames * self.frame_samples / self.kind.rate
 
     @property
-    def bytes_a_second(self) -> float:
+    def bytes_per_second(self) -> float:
+        """The mean byte rate of its frames."""
         return sum(end - start for start, end in self.runs) / max(1e-9, self.seconds(len(self.offsets)))
 
 
@@ -76,7 +79,7 @@ def scan(path: str, start: int, size: int, changed: int) -> list[Stream]:
     streams = [stream for stream in streams if len(stream.offsets)]
     if not streams:
         raise Mp3Fault("holds no frame of MP3")
-    most = TOLERANCE_SECONDS * streams[0].bytes_a_second
+    most = TOLERANCE_SECONDS * streams[0].bytes_per_second
     if not streams[-1].promised and rest and mpeg_frame(rest[:4] + ANY_HEADER[len(rest) :]):
         raise Mp3Fault("is truncated: its last frame is not whole")
     if not streams[-1].promised and size - end > most and rest.strip(b"\0"):

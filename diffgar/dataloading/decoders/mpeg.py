@@ -73,7 +73,7 @@ Headers = Callable[[bytes], Frame | None]
 
 
 def header_size(headers: Headers) -> int:
-    """Bytes that tell a frame."""
+    """The bytes that a frame's header takes."""
     return 7 if headers is adts_frame else 4
 
 

@@ -29,7 +29,7 @@ class AudioError(InputError):
 class Part:
     """Sound of one rate. Most files are one part; joined files and chained streams are several.
 
-    frames: samples a channel that it holds. read(first, last, count) yields blocks (S, channels) float32 of at most
+    frames: samples per channel that it holds. read(first, last, count) yields blocks (S, channels) float32 of at most
     `count` samples from sample `first` to `last` (None: the part's end).
     """
 
@@ -51,6 +51,7 @@ class Sequential(soundfile.SoundFile):  # type: ignore[misc]  # soundfile tells 
             super().__init__(source)
 
     def seekable(self) -> bool:
+        """False: so soundfile never seeks by itself."""
         return False
 
 
@@ -66,15 +67,19 @@ class View(io.RawIOBase):
         self.size = sum(self.lengths)
 
     def readable(self) -> bool:
+        """True."""
         return True
 
     def seekable(self) -> bool:
+        """True."""
         return True
 
     def tell(self) -> int:
+        """The next byte to be read, counted from the view's first."""
         return self.position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to a byte, counted from the view's first, and return it; beyond the end there is nothing to read."""
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self.position, io.SEEK_END: self.size}[whence]
         self.position = max(0, base + offset)
         return self.position

@@ -1,6 +1,6 @@
 """WAV, RF64, W64, AIFF, AU, CAF, FLAC and OGG through libsndfile, and the checks that it does not make.
 
-It reads a cut file without a word, the first of several streams, and what a header says where that is too little.
+It reads a truncated file without an error, only the first of several streams, and no more than a header promises.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ OPUS_SECONDS = 10  # its decoder sounds as if it had read all after so much of w
 
 
 def chunk_parts(path: Path, kind: str, file: BinaryIO, begin: int) -> Iterator[Part]:
-    """The one part of a WAV, W64, AIFF, AU or CAF. Raises AudioError where its length is not what its header says."""
+    """The one part of a WAV, W64, AIFF, AU or CAF. Raises AudioError where its header promises another length."""
     size = path.stat().st_size
     sound = chunks.sound(kind, file, begin, size)
     if sound is None:
@@ -33,15 +33,13 @@ def chunk_parts(path: Path, kind: str, file: BinaryIO, begin: int) -> Iterator[P
     whole = begin == 0 and not sound.edits and as_it_is
     with Sequential(path if whole else sound.view(file, begin, size)) as opened:
         promised = there if sound.promised is None else sound.promised
-        seconds_a_byte = opened.frames / opened.samplerate / max(1, min(there, promised))
-        missing = (promised - there) * seconds_a_byte
+        seconds_per_byte = opened.frames / opened.samplerate / max(1, min(there, promised))
+        seconds, missing = promised * seconds_per_byte, (promised - there) * seconds_per_byte
         if missing > TOLERANCE_SECONDS or (promised > there and not opened.frames):
-            text = f"is truncated: {missing:.1f} s of {promised * seconds_a_byte:.1f} s are not there"
+            text = f"is truncated: {missing:.1f} s of {seconds:.1f} s are not there"
             raise AudioError(path, text, FETCH)
         if -missing > TOLERANCE_SECONDS and not chunks.is_tail(file, sound.start + promised, size):
-            text = (
-                f"holds {there - promised} bytes behind the {promised * seconds_a_byte:.1f} s that its header promises"
-            )
+            text = f"holds {there - promised} bytes behind the {seconds:.1f} s that its header promises"
             raise AudioError(path, text, "write its header anew (by SoX or FFmpeg), or cut off what was added")
         yield Part(opened.samplerate, opened.frames, partial(_read, opened))
 

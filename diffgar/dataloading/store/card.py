@@ -8,7 +8,7 @@ from uuid import uuid4
 from diffgar.errors import InputError
 
 FORMAT_VERSION = 2
-ENCODING = (  # what made the latents, whatever they are of: a model keeps it, and takes no others
+ENCODING = (  # what made the latents, of whichever dataset: a model keeps it, and refuses others
     "kind",
     "encoder",
     "checkpoint_hash",
@@ -54,7 +54,7 @@ class Card:
     precision: str | None = None  # of the encoder's forward pass
     dtype: str = "float16"
     format_version: int = FORMAT_VERSION
-    shard_size: int = 256  # rows a shard
+    shard_size: int = 256  # rows per shard
     plan: str | None = None  # hash of the table that the store was made for: ids, keys, splits, columns
     files: dict[str, int] | None = None  # name → bytes, so that a half-copied store is noticed
     num_rows: int = 0
@@ -67,16 +67,19 @@ class Card:
     notes: dict | None = None  # whatever else a reader should know: random weights, truncated captions
 
     def identity(self) -> dict:
+        """The `IDENTITY` fields: equal for two stores that hold the same latents for the same tracks."""
         return {name: getattr(self, name) for name in IDENTITY}
 
     def encoding(self) -> dict:
-        """What made the latents: equal for all stores that one model may be trained and evaluated on."""
+        """The `ENCODING` fields: equal for all stores that one model may be trained and evaluated on."""
         return {name: getattr(self, name) for name in ENCODING}
 
     def as_json(self) -> bytes:
+        """The content of the file `card.json`."""
         return json.dumps(asdict(self), indent=1).encode()
 
     def save(self, folder: Path) -> None:
+        """Write `card.json` into a folder; a kill leaves either the old one or the new one."""
         write_atomically(Path(folder) / "card.json", self.as_json())
 
     def refuse_another(self, found: "Card", folder: Path) -> None:
@@ -90,6 +93,7 @@ class Card:
 
     @classmethod
     def load(cls, folder: Path) -> "Card":
+        """The card in a folder. Raises StoreError where it is missing, damaged or of another format version."""
         path = Path(folder) / "card.json"
         try:
             content = json.loads(path.read_text(encoding="utf-8"))

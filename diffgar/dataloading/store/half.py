@@ -1,16 +1,16 @@
-"""Latents as float16: what it holds, and what it would lose."""
+"""Latents as float16: what it can hold, and what it would lose."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-LARGEST = 65504  # that float16 holds
+LARGEST = 65504  # the largest value of float16
 MOST_ROUNDING = 0.02  # of the latents' standard deviation
-FEWEST = 8  # tracks that tell how far latents differ: one that loops, or two takes of a song, are nearly constant
+FEWEST = 8  # tracks whose spread counts: one that loops, or two takes of a song, are nearly constant
 
 
 def fault_of(latents: np.ndarray) -> str | None:
-    """What keeps latents (T, D) from being stored and ranked, as "has …", or None."""
+    """Why latents (T, D) cannot be stored and ranked, such as "has NaN or infinite values"; None for good ones."""
     if not np.isfinite(latents).all():
         return "has NaN or infinite values"
     if (largest := float(np.abs(latents).max())) > LARGEST:
@@ -23,8 +23,8 @@ def fault_of(latents: np.ndarray) -> str | None:
 def rounding_of(latents: Sequence[np.ndarray]) -> float:
     """How far float16 moves latents (T_i, D), as a share of their standard deviation over frames; 0 where that is 0.
 
-    Tiny latents lose it (float16's smallest step is 6e-8), and small ones on a large offset. Of fewer than FEWEST
-    tracks it is a share of their root mean square, which tells the tiny ones alone.
+    The share is large for tiny latents (float16's smallest step is 6e-8) and for small ones on a large offset. With
+    fewer than FEWEST tracks it is a share of their root mean square, which shows tiny latents alone.
 
     >>> rounding_of([np.array([[1000.0], [1001.3]])] * FEWEST) > MOST_ROUNDING
     True

@@ -21,7 +21,7 @@ class Shard:
         self.meta = json.loads(self._read("meta")["meta"].tobytes())
 
     def _read(self, *names: str) -> dict[str, np.ndarray]:
-        """Those of its arrays that are there. The file is closed again: a store may have more than may be open."""
+        """Those of the named arrays that it has. The file is closed again: a store may have more than may be open."""
         try:
             with np.load(self.path) as content:
                 return {name: content[name] for name in names if name in content}
@@ -34,7 +34,7 @@ class Shard:
 
     @property
     def ids(self) -> set[str]:
-        """The rows that it settles: kept or left out."""
+        """The ids of the rows that it settles, kept or left out."""
         return {*self.meta["kept"], *(item["row_id"] for item in self.meta["skipped"])}
 
     @cached_property
@@ -45,7 +45,7 @@ class Shard:
         return content["frames"], offsets, content.get("embeddings")
 
     def release(self) -> None:
-        """Forget the arrays, which may be large; they are read again where they are asked for."""
+        """Forget the arrays, which may be large; they are read again when they are needed."""
         self.__dict__.pop("arrays", None)
 
 
@@ -61,8 +61,8 @@ class Held:
     generations: list[Path] = field(default_factory=list)
 
     @classmethod
-    def read(cls, folder: Path, without: Path) -> "Held":
-        """What a folder holds, but for the generation that is being written."""
+    def read(cls, folder: Path, without: Path | None = None) -> "Held":
+        """What a folder holds, without the generation that is being written, if one is given."""
         held = cls()
         if (folder / "rows.parquet").is_file():
             rows = pd.read_parquet(folder / "rows.parquet", columns=["row_id", "_key"])
@@ -81,17 +81,22 @@ class Held:
                 held.skipped |= {item["row_id"]: item for item in shard.meta["skipped"]}
         return held
 
-    def has(self, row_id: str, key: str) -> bool:
-        """Whether these latents are there, or are known not to come from this very source."""
-        known = (self.joined.get(row_id), self.in_shards.get(row_id))
-        return any(found and found[0] == key for found in known) or self.reason(row_id, key) is not None
+    def has(self, row_id: str, key: str, other_key: str | None = None) -> bool:
+        """Whether these latents are there, or are known not to come from this very source.
+
+        other_key: under which the joined store may hold latents of the same content, None where there is none.
+        """
+        joined, in_shards = self.joined.get(row_id), self.in_shards.get(row_id)
+        if joined and joined[0] in (key, other_key) or in_shards and in_shards[0] == key:
+            return True
+        return self.reason(row_id, key) is not None
 
     def reason(self, row_id: str, key: str) -> dict | None:
-        """Why a row was left out, as long as it is made of the same."""
+        """The entry in `skipped` of a row that was left out under this very key; None for any other."""
         item = self.skipped.get(row_id)
         return item if item and item.get("_key") == key else None  # a person may have edited skipped.csv
 
     def used_up(self, ids: Collection[str]) -> list[Path]:
-        """The older shards of whose latents all are in a store of these rows, so that they may go."""
+        """The files of those older shards whose kept rows are all in a store of these ids: they may be deleted."""
         ids = set(ids)
         return [shard.path for shard in self.shards if ids.issuperset(shard.meta["kept"])]

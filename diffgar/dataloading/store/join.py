@@ -1,4 +1,4 @@
-"""From shards and what was held before to one store, and that in the place of the old one.
+"""Joins shards and the store before them into one new store, and puts it in the place of the old one.
 
 The new files are written to `<folder>/next`, which is renamed to `<folder>/ready` when all are there; then they are
 moved into the folder. A kill leaves the old store, or a `ready` that `install` goes on with.
@@ -25,7 +25,10 @@ NEXT, READY = "next", "ready"
 def join(
     folder: Path, card: Card, plan: pd.DataFrame, shards: list[Shard], held: Held, same: Mapping[str, str]
 ) -> None:
-    """Write the store of `plan` from new shards, older shards and the store that was joined before."""
+    """Write the store of `plan` from new shards, older shards and the store that was joined before.
+
+    Raises StoreError where every row was left out, or where a row has gone meanwhile.
+    """
     target = folder / NEXT
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir()
@@ -96,6 +99,7 @@ def keep_frames(folder: Path, target: Path, card: Card, plan: pd.DataFrame, old:
 
 
 def train_ids(rows: pd.DataFrame) -> set[str]:
+    """The ids of the rows in the split "train", over which mean and standard deviation are taken."""
     return set(rows["row_id"][rows["split"] == "train"])
 
 
@@ -122,16 +126,17 @@ def install(folder: Path) -> None:
 
 
 class Checksum:
-    """Frames and CRC-32 of a run of rows."""
+    """The number of frames and the CRC-32 of rows that follow each other."""
 
     def __init__(self) -> None:
         self.num_frames, self.value = 0, 0
 
     def add(self, frames: np.ndarray) -> None:
+        """Count in the frames (T, D) of the next row."""
         self.num_frames, self.value = self.num_frames + len(frames), zlib.crc32(frames.data, self.value)
 
     def take(self) -> list[int]:
-        """What was added since it was last taken."""
+        """[frames, CRC-32] of what was added since the last call; the next row begins anew."""
         taken = [self.num_frames, self.value]
         self.num_frames, self.value = 0, 0
         return taken

@@ -1,4 +1,4 @@
-"""What each row of a store is made of, as one short key: another key is encoded anew."""
+"""What each row of a store is made of, as one short key: a row whose key has changed is encoded anew."""
 
 from collections.abc import Callable, Iterable
 from hashlib import sha256
@@ -12,11 +12,12 @@ from diffgar.dataloading.datasets.tracks import Track
 
 
 def key_of(*parts: object) -> str:
-    """16 hexadecimal digits that tell these parts from others."""
+    """A hash of these parts, 16 hexadecimal digits."""
     return sha256(repr(parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def caption_keys(captions: Iterable[str]) -> list[str]:
+    """A key of each caption's text."""
     return [key_of(caption) for caption in captions]
 
 
@@ -29,10 +30,10 @@ def audio_keys(tracks: Iterable[Track]) -> list[str]:
 def unchanged(
     tracks: Iterable[Track], keys: list[str], store: Path, digest: Callable[[str, float | None, float | None], str]
 ) -> dict[str, str]:
-    """The tracks that a store holds and that sound the same, be it under another key: their id → the store's key.
+    """The tracks that a store holds and whose audio is the same, even under another key: their id → the store's key.
 
-    Another key have files that were moved, or copied without their times: their bytes are compared with what the store
-    says that it encoded. And files that are on disk no more: what was encoded from that very place is kept.
+    A file that was moved, or copied without its times, has another key: its bytes are compared with those that the
+    store has encoded. So has a file that is no longer on disk: its track is kept if path and cut are the same.
     digest: (path, start_s, end_s) → the hash that the store has in its column `_audio`.
     """
     if not (store / "rows.parquet").is_file():

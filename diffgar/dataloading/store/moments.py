@@ -13,13 +13,14 @@ class Moments:
         self.count, self.sum, self.square = 0, np.zeros(dim), np.zeros(dim)
 
     def add(self, frames: np.ndarray) -> None:
+        """Count in more frames (T, D)."""
         frames = frames.astype(np.float64)
         self.count += len(frames)
         self.sum += frames.sum(axis=0)
         self.square += (frames**2).sum(axis=0)
 
     def result(self) -> tuple[list[float] | None, list[float] | None]:
-        """Mean (D,) and standard deviation (D,), none of them 0; (None, None) of no frame.
+        """Mean (D,) and standard deviation (D,), no entry of which is 0; (None, None) without a frame.
 
         The floor is relative, so that latents of any scale are normalised alike.
         """
@@ -32,5 +33,5 @@ class Moments:
 
 
 def common_mean(mean: list[float] | None, std: list[float] | None) -> float:
-    """The length of the latents' mean as a multiple of their standard deviation; 0 of no latents."""
+    """The norm of the latents' mean as a multiple of that of their standard deviation; 0 without latents."""
     return 0.0 if mean is None or std is None else float(np.linalg.norm(mean) / np.linalg.norm(std))

@@ -1,4 +1,4 @@
-"""A shard's bytes: the latents of its rows as float16, checked, with what the store's table is to say of them."""
+"""A shard's bytes: the latents of its rows, checked and as float16, and its metadata."""
 
 import json
 import zlib
@@ -52,7 +52,7 @@ def half(row_id: str, latents: np.ndarray, card: Card) -> np.ndarray:
 
 
 def refuse_rounded(latents: Sequence[np.ndarray], card: Card) -> None:
-    """Refuse (StoreError) latents whose differences float16 would lose."""
+    """Refuse (StoreError) latents (T_i, D) that float16 would move by more than MOST_ROUNDING of their spread."""
     if latents and (share := rounding_of(latents)) > MOST_ROUNDING:
         raise StoreError(
             f"{card.dataset}, {card.encoder}: the store's float16 would move these latents by {share:.0%} of their "

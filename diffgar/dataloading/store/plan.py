@@ -7,7 +7,17 @@ import pandas as pd
 
 from diffgar.dataloading.datasets.cells import storable
 from diffgar.dataloading.datasets.tables import joined
+from diffgar.dataloading.store.card import StoreError
 from diffgar.dataloading.store.sources import COMPUTED
+
+
+def refuse_bad_plan(plan: pd.DataFrame, folder: Path, dataset: str) -> None:
+    """Refuse (StoreError) a plan without a row, or with an id that stands twice."""
+    if plan.empty:
+        raise StoreError(f"{folder}: nothing to extract, the dataset {dataset!r} is empty")
+    repeated = plan["row_id"][plan["row_id"].duplicated()]
+    if len(repeated):
+        raise StoreError(f"{folder}: id {repeated.iloc[0]!r} stands twice in dataset {dataset!r}; make ids unique")
 
 
 def with_gone_rows(plan: pd.DataFrame, folder: Path) -> pd.DataFrame:

@@ -6,7 +6,7 @@
     <folder>/rows.parquet   the N rows: tracks of an audio store, captions of a text store (row 0 is the empty caption)
 
 A text store also has `embeddings.npy` (N, P) float32 where its encoder shares a space with the audio.
-`store_writer.py` and `store_join.py` make them.
+`writer.py` and `join.py` make them.
 """
 
 import zlib
@@ -85,10 +85,11 @@ class Store:
 
     @property
     def nbytes(self) -> int:
+        """Bytes of all frames."""
         return self.card.num_frames * self.card.dim * 2
 
     def require(self, **identity: Any) -> Self:
-        """Refuse the store unless its card says so: `store.require(encoder="clap_htsat_base", hop_seconds=1)`."""
+        """Refuse (StoreError) a store whose card has other values: `store.require(dim=512, hop_seconds=1)`."""
         for name, wanted in identity.items():
             found = getattr(self.card, name)
             if found != wanted:
@@ -112,11 +113,11 @@ class Store:
             start += num_frames
 
     def hold(self, device: torch.device | str = "cpu", memory: str = "auto", num_processes: int = 1) -> Self:
-        """Verify the frames and keep them in memory.
+        """Verify the frames and keep them in memory; returns the store.
 
-        memory: "gpu" or "ram" where the frames are to be, "map" for the file as it lies (then nothing is verified), or
-        "auto": on a GPU with room for them, else in RAM where they fit, else the file. num_processes: of this host,
-        each of which holds its own copy.
+        memory: "gpu" (on `device`), "ram", "map" (the file on disk is read as it lies, and not verified), or "auto":
+        on a GPU with room for the frames, else in RAM where they fit, else the file. num_processes: how many of this
+        host hold a copy each. Raises StoreError for damaged frames, InputError for another word.
         """
         if memory not in MEMORY:
             raise InputError(f"memory is {memory!r}; choose one of {', '.join(MEMORY)}")
@@ -174,10 +175,11 @@ class TextStore(Store):
                 )
 
     def padded(self, rows: np.ndarray) -> TextStates:
-        """Captions whole (B), in fp16, padded to the longest of them; without their embeddings."""
+        """The token states of whole captions, (B, L, C) fp16 padded to the longest of them; no embeddings."""
         return TextStates(*self.gather(rows, np.zeros(len(rows), dtype=np.int64), int(self.lengths[rows].max())))
 
     def rows_of(self, split: str) -> np.ndarray:
+        """The rows (n,) of the captions of a split."""
         return np.flatnonzero(self.rows["split"] == split)
 
 

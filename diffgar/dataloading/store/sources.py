@@ -47,7 +47,7 @@ class Sources:
         return not self.new and not self.held.in_shards and ids == list(self.held.joined)
 
     def rows(self, plan: pd.DataFrame) -> Iterator[Row]:
-        """What each row with latents consists of, in the plan's order."""
+        """The rows that have latents, in the plan's order. Raises StoreError for one that has gone meanwhile."""
         for row_id, key in zip(plan["row_id"], plan["_key"], strict=True):
             if row_id in self.new:
                 yield self._from_shard(row_id, *self.new[row_id])
@@ -67,7 +67,7 @@ class Sources:
         return [item for item in found if item and item["row_id"] not in self.new]
 
     def counts(self) -> dict[str, int]:
-        """Sums over shards, and what the store before had counted."""
+        """What the new shards and the store before have counted, summed by name: {"num_truncated": 3}."""
         total = Counter(
             {k: v for k, v in (self.old.card.notes or {}).items() if isinstance(v, int)} if self.old else {}
         )

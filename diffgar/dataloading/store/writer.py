@@ -1,16 +1,14 @@
 """The latent store's writer: shard by shard, so that a kill loses at most the shard in progress.
 
-    <folder>/writing/card.json                 what the shards are made with
-    <folder>/writing/<generation>/plan.json    the ids to encode, in order: what the store does not hold yet
-    <folder>/writing/<generation>/000000.npz   a shard, committed by a rename
+    <folder>/writing/card.json        what the shards are made with
+    <folder>/writing/<generation>/    the shards of the rows that the store lacks (generation.py)
 
-A generation is one table, its files, and what of them the store lacks. A store that a later table extends, or whose
-captions or files have changed, gets another generation, which encodes only what is new; `store_join.py` then makes one
-store of both. Several jobs may write shards of one generation; the one that finds them all there joins them, in the
-table's order, so that the store does not depend on who wrote what. Jobs with other tables may join theirs meanwhile.
+A store that a later table extends, or whose captions or files have changed, gets another generation, which encodes only
+what is new; join.py then makes one store of both. Several jobs may write shards of one generation; the one that finds
+them all there joins them, in the table's order, so that the store does not depend on who wrote what. Jobs with other
+tables may join theirs meanwhile.
 """
 
-import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -22,11 +20,12 @@ import pandas as pd
 from filelock import FileLock
 
 from diffgar.dataloading.store.card import Card, StoreError, write_atomically
-from diffgar.dataloading.store.held import Held, Shard
+from diffgar.dataloading.store.generation import Generation
+from diffgar.dataloading.store.held import Held
 from diffgar.dataloading.store.join import READY, install, join
 from diffgar.dataloading.store.keys import key_of
 from diffgar.dataloading.store.pack import packed
-from diffgar.dataloading.store.plan import table_hash, with_gone_rows
+from diffgar.dataloading.store.plan import refuse_bad_plan, table_hash, with_gone_rows
 
 
 class StoreWriter:
@@ -49,12 +48,12 @@ class StoreWriter:
     ):
         self.folder, self.card, self.keep_gone = Path(folder), card, keep_gone
         self.asked = self.plan = plan.assign(_key=plan.get("_key", "")).reset_index(drop=True)
-        self._refuse_bad_plan()
+        refuse_bad_plan(plan, self.folder, card.dataset)
         self.ids, self.keys = self.asked["row_id"].tolist(), self.asked["_key"].tolist()
         self.same, self.writing = dict(same or {}), self.folder / "writing"
-        self.todo: list[int] = []  # positions in the plan, in the order of the shards
-        self.missing: set[int] = set()  # those of them that nothing held when this job began
+        self.missing: set[int] = set()  # positions in the plan of the rows that nothing held when this job began
         self.table = key_of(card.shard_size, self.ids, self.keys)
+        self.generation = Generation(self.writing / self.table, [], card.shard_size)  # of a finished store: no rows
         writable = not self.folder.exists() or os.access(self.folder, os.W_OK)
         with self._lock() if writable else nullcontext():
             self._catch_up()
@@ -71,7 +70,7 @@ class StoreWriter:
 
     @property
     def finished(self) -> bool:
-        """Whether the store is that of this very plan. Without its skipped.csv it is not: those are tried again."""
+        """Whether the store is that of this very plan. Without its skipped.csv it is not: its rows are tried again."""
         if not (self.folder / "rows.parquet").is_file() or not (self.folder / "card.json").is_file():
             return False
         card = Card.load(self.folder)
@@ -81,15 +80,6 @@ class StoreWriter:
     def _lock(self) -> FileLock:
         self.folder.mkdir(parents=True, exist_ok=True)
         return FileLock(self.folder / "store.lock")
-
-    def _refuse_bad_plan(self) -> None:
-        if self.plan.empty:
-            raise StoreError(f"{self.folder}: nothing to extract, the dataset {self.card.dataset!r} is empty")
-        repeated = self.plan["row_id"][self.plan["row_id"].duplicated()]
-        if len(repeated):
-            raise StoreError(
-                f"{self.folder}: id {repeated.iloc[0]!r} stands twice in dataset {self.card.dataset!r}; make ids unique"
-            )
 
     def _catch_up(self) -> None:
         """See what the folder holds now, which jobs with other tables may have changed."""
@@ -104,47 +94,36 @@ class StoreWriter:
         """Find what the store holds already, and write down what this generation is to encode.
 
         A generation that was begun is gone on with if that is enough; the store that it was to extend may be another
-        by now. Its name has what it encodes: no other job's shards can be taken for its own.
+        by now.
         """
-        for path in sorted(self.writing.glob(f"{self.table}-*")):
-            if (path / "plan.json").is_file():
-                self.generation = path
-                self._read_held()
-                self.todo = json.loads((path / "plan.json").read_text(encoding="utf-8"))["todo"]
-                if self.missing <= set(self.todo):
-                    return
-        self.generation = self.writing / self.table
+        for generation in Generation.begun(self.writing, self.table, self.card.shard_size):
+            self._read_held(without=generation)
+            if self.missing <= set(generation.todo):
+                self.generation = generation
+                return
         self._read_held()
-        self.todo = sorted(self.missing)
-        self.generation = self.writing / f"{self.table}-{key_of(self.todo)}"
+        self.generation = Generation.new(self.writing, self.table, self.missing, self.card.shard_size)
         self._write_plan()
 
-    def _read_held(self) -> None:
-        self.held = Held.read(self.folder, without=self.generation)
-        self.missing = {i for i, item in enumerate(zip(self.ids, self.keys, strict=True)) if not self._is_held(*item)}
+    def _read_held(self, without: Generation | None = None) -> None:
+        self.held = Held.read(self.folder, without.path if without else None)
+        rows = enumerate(zip(self.ids, self.keys, strict=True))
+        self.missing = {i for i, (row_id, key) in rows if not self.held.has(row_id, key, self.same.get(row_id))}
 
     def _write_plan(self) -> None:
-        self.generation.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.writing / "card.json", self.card.as_json())
-        write_atomically(self.generation / "plan.json", json.dumps({"todo": self.todo}).encode())
-
-    def _is_held(self, row_id: str, key: str) -> bool:
-        if self.held.has(row_id, key):
-            return True
-        return row_id in self.same and self.held.joined.get(row_id, (None,))[0] == self.same[row_id]
-
-    @property
-    def num_shards(self) -> int:
-        return -(-len(self.todo) // self.card.shard_size)
+        self.writing.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.writing / "card.json", self.card.as_json())  # first: it refuses jobs of other encoders
+        self.generation.write_plan()
 
     def rows_of(self, shard: int) -> list[int]:
-        """The rows of the plan that a shard holds."""
-        return self.todo[shard * self.card.shard_size : (shard + 1) * self.card.shard_size]
+        """The positions in the plan of the rows that a shard holds."""
+        return self.generation.rows_of(shard)
 
     def pending(self, index: int = 0, count: int = 1) -> list[int]:
         """The shards that job `index` of `count` has still to write."""
-        left = (s for s in range(index, self.num_shards, count) if not self.missing.isdisjoint(self.rows_of(s)))
-        return [s for s in left if not self._path(s).is_file()]
+        mine = range(index, self.generation.num_shards, count)
+        left = (shard for shard in mine if not self.missing.isdisjoint(self.rows_of(shard)))
+        return [shard for shard in left if not self.generation.path_of(shard).is_file()]
 
     def skipped(self) -> list[dict]:
         """The rows that were left out so far, by this generation and by those before, with their reasons."""
@@ -152,14 +131,11 @@ class StoreWriter:
             return []
         found = {i: self.held.reason(i, key) for i, key in zip(self.ids, self.keys, strict=True)}
         try:
-            for path in sorted(self.generation.glob("*.npz")):
-                found |= {item["row_id"]: item for item in Shard(path).meta["skipped"]}
+            for shard in self.generation.shards():
+                found |= {item["row_id"]: item for item in shard.meta["skipped"]}
         except FileNotFoundError:  # another job joins the shards just now
             pass
         return [item for item in found.values() if item]
-
-    def _path(self, shard: int) -> Path:
-        return self.generation / f"{shard:06d}.npz"
 
     def write_shard(
         self,
@@ -182,13 +158,13 @@ class StoreWriter:
             raise StoreError(f"{self.folder}: shard {shard} has neither latents nor a reason for {min(missing)!r}")
         content = packed(keys, frames, skipped, embeddings, {"extra": extra or {}, "counts": counts or {}}, self.card)
         try:
-            write_atomically(self._path(shard), content)
+            write_atomically(self.generation.path_of(shard), content)
         except FileNotFoundError:  # a job that has joined took the empty folder for a killed one's
             if self.finished:
                 return
             with self._lock():
                 self._write_plan()
-                write_atomically(self._path(shard), content)
+                write_atomically(self.generation.path_of(shard), content)
 
     def finish(self) -> bool:
         """Join the shards once all are there; True if the store is complete. Safe to call from every job."""
@@ -198,8 +174,8 @@ class StoreWriter:
             self._catch_up()
             if self.finished:
                 return True
-            self._read_held()
-            shards = [Shard(path) for path in map(self._path, range(self.num_shards)) if path.is_file()]
+            self._read_held(without=self.generation)
+            shards = self.generation.shards()
             settled = set().union(*(shard.ids for shard in shards))
             if any(self.ids[i] not in settled for i in self.missing):
                 return False
@@ -209,7 +185,7 @@ class StoreWriter:
 
     def _tidy(self) -> None:
         """Delete the shards that are in the store now, not those that other jobs may have written meanwhile."""
-        shutil.rmtree(self.generation, ignore_errors=True)
+        shutil.rmtree(self.generation.path, ignore_errors=True)
         for path in self.held.used_up(self.plan["row_id"]):
             path.unlink(missing_ok=True)
         for generation in self.held.generations:

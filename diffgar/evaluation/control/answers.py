@@ -1,4 +1,4 @@
-"""What a steering method answers with: queries, and the penalties that tracks are ranked with."""
+"""The answer of a steering method: queries, and penalties that are subtracted from the tracks' similarities."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -60,7 +60,7 @@ def _penalty(queries: Tensor, avoided: Avoided, seed: int, index: Tensor, penalt
 
 
 def dropping(tracks: Tensor) -> Tensor:
-    """The penalty that drops these tracks (P, N) bool and leaves the others as they are."""
+    """The penalty (P, N) that drops the given tracks, (P, N) bool: infinite there, 0 elsewhere."""
     return torch.zeros(tracks.shape).masked_fill(tracks, torch.inf)
 
 

@@ -12,14 +12,15 @@ from torch import Tensor
 from diffgar.errors import InputError
 from diffgar.evaluation.control.measures import K
 from diffgar.evaluation.metrics.bootstrap import mean_with_interval
+from diffgar.evaluation.report import Metrics
 
 
 @dataclass(frozen=True)
 class Edits:
-    """P edits of a track each: what its caption names, and the same with another value of one attribute.
+    """P edits, each of one track: the values that its caption names, and the same with another value of one attribute.
 
-    tracks (P,): rows of the index. source, target: the {attribute: value} that the two captions name. changed: the one
-    attribute that differs, such as "lead" of {lead: harp, drums: rock} and {lead: flute, drums: rock}.
+    tracks (P,): their positions in the index. source, target: the {attribute: value} that the two captions name.
+    changed: the one attribute that differs, such as "lead" of {lead: harp, drums: rock} and {lead: flute, drums: rock}.
     """
 
     tracks: np.ndarray
@@ -40,8 +41,9 @@ def choose_edits(
     Captions that name a single attribute are skipped: there would be nothing to keep. named: the attributes that each
     caption names; targets: the track of each; attributes: one row per track. Raises InputError where no edit is left.
     """
-    random, tracks, source, target, changed = np.random.default_rng(seed), [], [], [], []
-    seen = set()
+    random, seen = np.random.default_rng(seed), set()
+    tracks: list[int] = []
+    source, target, changed = [], [], []
     for caption, track in enumerate(targets.tolist()):
         if track in seen or len(named[caption]) < 2 or len(tracks) == max_pairs:
             continue
@@ -62,21 +64,20 @@ def choose_edits(
     return Edits(np.array(tracks), source, target, changed)
 
 
-def edit_metrics(
-    queries: Tensor, start: Tensor, index: Tensor, edits: Edits, attributes: pd.DataFrame
-) -> dict[str, dict]:
-    """gained@10, kept@10 and the cosine to `start` (P, D), which was edited, of queries (S, P, D); per cent.
+def edit_metrics(queries: Tensor, start: Tensor, index: Tensor, edits: Edits, attributes: pd.DataFrame) -> Metrics:
+    """gained@10, kept@10 and cos_start of edited queries (S, P, D), in per cent.
 
-    The edited track itself is not in the top 10. Metric → {"mean", "std", "low", "high", "n"}.
+    cos_start is the cosine to `start` (P, D), the query before the edit. index (N, D): the tracks; attributes: one row
+    per track. The edited track itself is not in the top 10.
     """
     own = torch.from_numpy(edits.tracks)
     index = F.normalize(index, dim=-1)
-    values = {"gained@10": [], "kept@10": [], "cos_start": []}
-    for sample_ in F.normalize(queries, dim=-1):
-        values["cos_start"].append(100 * (sample_ * F.normalize(start, dim=-1)).sum(dim=-1).double())
-        similarity = sample_ @ index.T  # (P, N)
+    values: dict[str, list[Tensor]] = {"gained@10": [], "kept@10": [], "cos_start": []}
+    for unit in F.normalize(queries, dim=-1):  # (P, D), of one sampling seed
+        values["cos_start"].append(100 * (unit * F.normalize(start, dim=-1)).sum(dim=-1).double())
+        similarity = unit @ index.T  # (P, N)
         top = similarity.scatter(1, own[:, None], -torch.inf).topk(min(K, len(index) - 1), dim=1).indices
-        shares = [share_of(attributes.iloc[places], edits, pair) for pair, places in enumerate(top.tolist())]
+        shares = [share_of(attributes.iloc[found], edits, pair) for pair, found in enumerate(top.tolist())]
         gained, kept = torch.tensor(shares, dtype=torch.float64).T
         values["gained@10"].append(100 * gained)
         values["kept@10"].append(100 * kept)
@@ -84,7 +85,7 @@ def edit_metrics(
 
 
 def share_of(found: pd.DataFrame, edits: Edits, pair: int) -> tuple[float, float]:
-    """The share of the tracks found that has the new value, and their mean share of the other values named."""
+    """The share of the found tracks that have the new value, and the mean share that have each other named value."""
     changed, source, target = edits.changed[pair], edits.source[pair], edits.target[pair]
     rest = [name for name in source if name != changed]
     kept = np.mean([(found[name] == source[name]).mean() for name in rest])

@@ -6,10 +6,9 @@ gained@10 is the share of the top 10 that has the new value, kept@10 the share t
 caption names. The track itself is not in the pool.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
@@ -18,14 +17,16 @@ from torch import Tensor
 from diffgar.evaluation.control.editor import Editor
 from diffgar.evaluation.control.edits import choose_edits, edit_metrics
 from diffgar.evaluation.control.phrasings import Phrasings, as_written
-from diffgar.evaluation.control.systems import SteeringSystem
 from diffgar.evaluation.experiment import Experiment
-from diffgar.evaluation.queries import index_of
+from diffgar.evaluation.queries import Progress, index_of
+from diffgar.evaluation.report import PLAIN, Report, System
 from diffgar.evaluation.systems import named_attributes
-from diffgar.models.encoders.base import TextEncoder, pool
+from diffgar.models.encoders.base import TextEncoder
+from diffgar.text_states import TextStates
 from diffgar.values import listed, number, one_of, whole
 
 STARTS = ("track", "query")
+WAYS = ("inversion", "inversion_away")
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,8 @@ class InversionEditing:
     """Evaluates edits of `max_pairs` tracks of the task.
 
     attributes, phrasings: as for `NegativeSteering`; the first phrasing is used. start: what is edited, the `track` or
-    a `query` generated for the words of its caption. shares: of the sampling steps, how many are inverted. weights: of
-    the new prompt's query in the interpolation. away: the old value's weight as a negative. num_iterations: of the
+    a `query` generated for the words of its caption. shares: which shares of the sampling steps are inverted. weights:
+    of the new prompt's query in the interpolation. away: the old value's weight as a negative. num_iterations: of the
     exact inversion (1 is plain DDIM).
     """
 
@@ -60,66 +61,62 @@ class InversionEditing:
         number("control.away", self.away)
 
     def __call__(
-        self, setting: Experiment, text_encoder: TextEncoder, seeds: Sequence[int], progress: Callable
-    ) -> dict:
-        """{"protocol", "rows", "extra"}: row → metric; method and strength of each row, round trips and the edits."""
-        named, attributes = named_attributes(setting, self.attributes)
-        edits = choose_edits(named, setting.task.targets, attributes, self.max_pairs)
-        say = self.phrasings or as_written
-        captions = [
-            [", ".join(say(*item)[0] for item in words.items()) for words in side]
-            for side in (edits.source, edits.target, edits.replaced())
-        ]
+        self, experiment: Experiment, text_encoder: TextEncoder, seeds: Sequence[int], progress: Progress
+    ) -> Report:
+        """Evaluate every way to edit at every strength; `extra` has the round trips and the captions of the edits.
+
+        Raises InputError where no edit can be asked for, and for a model that is no diffusion model.
+        """
+        named, attributes = named_attributes(experiment, self.attributes)
+        edits = choose_edits(named, experiment.task.targets, attributes, self.max_pairs)
+        captions = [self.captions_of(side) for side in (edits.source, edits.target, edits.replaced())]
         with torch.inference_mode():
-            states = [text_encoder.encode(side) for side in captions]
-        rows = setting.track_rows[edits.tracks]
-        crops, mask = setting.audio.gather(rows, np.zeros_like(rows), setting.model.num_frames)  # their beginnings
-        editor = Editor(setting.model, replace(setting.sampler, num_steps=self.num_steps), crops.float(), mask)
+            source, target, replaced = (text_encoder.encode(side) for side in captions)
+        editor = Editor.of_tracks(experiment, replace(experiment.sampler, num_steps=self.num_steps), edits.tracks)
         if self.start == "query":
-            editor = editor.of_queries(states[0], max(seeds) + 1)  # not the noise of the new prompt's queries
-        index = index_of(setting.audio, setting.task, setting.model.centre)
-        answers = self._answers(editor, states, seeds, progress)
-        start = answers[0][1][0]  # (P, D) of the plain one
-        rows = {system.row: edit_metrics(queries, start, index, edits, attributes) for system, queries in answers}
-        trips = {f"guidance {w:g}": editor.round_trips(states[0], w, self.num_iterations) for w in (1.0, 3.0)}
-        table = pd.DataFrame({"track": [setting.task.track_ids[i] for i in edits.tracks], "source": captions[0]})
-        return {
-            "protocol": {
-                "num_pairs": len(edits.tracks),
-                "start": self.start,
-                "num_steps": self.num_steps,
-                "seeds": len(seeds),
-            },
-            "rows": rows,
-            "extra": {
-                "systems": {system.row: system.describe() for system, _ in answers},
+            editor = editor.of_queries(source, max(seeds) + 1)  # not the noise of the new prompt's queries
+        index = index_of(experiment.audio, experiment.task, editor.model.centre)
+        answers = self.references(editor, target, seeds) | self.edited(editor, source, target, replaced, progress)
+        start = answers[PLAIN][0]  # (P, D)
+        rows = {system: edit_metrics(queries, start, index, edits, attributes) for system, queries in answers.items()}
+        trips = {f"guidance {w:g}": editor.round_trips(source, w, self.num_iterations) for w in (1.0, 3.0)}
+        table = pd.DataFrame({"track": [experiment.task.track_ids[i] for i in edits.tracks], "source": captions[0]})
+        return Report(
+            {"num_pairs": len(edits.tracks), "start": self.start, "num_steps": self.num_steps, "seeds": len(seeds)},
+            rows,
+            extra={
+                "from_plain": ["interpolation", *WAYS],
                 "round_trips": trips,
                 "pairs": table.assign(target=captions[1]).to_dict("records"),
             },
-        }
+        )
 
-    def _answers(self, editor: Editor, states, seeds, progress: Callable) -> list[tuple[SteeringSystem, Tensor]]:
-        """Every method at every strength, the plain one first, and its queries (S, P, D)."""
-        source, target, replaced = states
-        plain = pool(editor.latents, editor.mask, editor.model.centre)  # (P, D)
-        prompts = [pool(editor.generate(target, seed), centre=editor.model.centre) for seed in seeds]
-        prompt = torch.stack(prompts)  # (S, P, D)
-        found = [
-            (SteeringSystem("plain", starts_from_plain=False), plain[None]),
-            (SteeringSystem("reprompt", starts_from_plain=False), prompt),
-        ]
+    def captions_of(self, sides: Sequence[Mapping[str, str]]) -> list[str]:
+        """A caption for each {attribute: value}: the first phrasing of every value, joined by commas."""
+        say = self.phrasings or as_written
+        return [", ".join(say(*item)[0] for item in words.items()) for words in sides]
+
+    def references(self, editor: Editor, target: TextStates, seeds: Sequence[int]) -> dict[System, Tensor]:
+        """Queries (S, P, D) that need no inversion: unedited, generated for the new prompt, and mixtures of the two."""
+        plain = editor.pooled()
+        prompt = torch.stack([editor.prompted(target, seed) for seed in seeds])
+        found = {PLAIN: plain[None], System("reprompt"): prompt}
         for weight in self.weights:
             mixed = F.normalize((1 - weight) * plain + weight * prompt, dim=-1)
-            found.append((SteeringSystem("interpolation", {"weight": float(weight)}), mixed))
+            found[System("interpolation", strength={"weight": float(weight)})] = mixed
+        return found
+
+    def edited(
+        self, editor: Editor, source: TextStates, target: TextStates, replaced: TextStates, progress: Progress
+    ) -> dict[System, Tensor]:
+        """Queries (1, P, D) edited by inversion through each share of the steps, with and without guidance away."""
         inverted = editor.denoiser(source, 1.0)
-        ways = {
-            "inversion": editor.denoiser(target),
-            "inversion_away": editor.denoiser(target, negatives=[(replaced, self.away)]),
-        }
+        ways = [editor.denoiser(target), editor.denoiser(target, negatives=[(replaced, self.away)])]
+        found = {}
         for share in self.shares:
             count = max(1, round(share * self.num_steps))
-            edited = editor.edit(inverted, list(ways.values()), count, self.num_iterations)
-            strength = {"share": float(share)}
-            found += [(SteeringSystem(name, strength), q[None]) for name, q in zip(ways, edited, strict=True)]
-            progress(len(plain))
+            edited = editor.edit(inverted, ways, count, self.num_iterations)
+            for name, queries in zip(WAYS, edited, strict=True):
+                found[System(name, strength={"share": float(share)})] = queries[None]
+            progress(len(editor.latents))
         return found

@@ -1,4 +1,4 @@
-"""The metrics of steering: how much of the unwanted attribute a top 10 has left, and whether it has the target track.
+"""The metrics of steering: the share of the top 10 that has the unwanted value, and whether the target is found.
 
 Retrieval without the attribute is not enough: a method must also keep the target track.
 """
@@ -13,19 +13,20 @@ from diffgar.evaluation.control.answers import Answer
 from diffgar.evaluation.control.pairs import Pairs
 from diffgar.evaluation.metrics.bootstrap import mean_with_interval
 from diffgar.evaluation.metrics.ranks import ranks_of_scores, unit_rows
+from diffgar.evaluation.report import Metrics, System
 
 K = 10
 
 
 def evaluate_control(
-    answers: Iterable[tuple[str, Answer]],
+    answers: Iterable[tuple[System, Answer]],
     index: Tensor,
     targets: Tensor,
     pairs: Pairs,
     vectors: tuple[Tensor, Tensor] | None = None,
     num_resamples: int = 1000,
-) -> dict[str, dict[str, dict[str, float]]]:
-    """Row → metric → {"mean", "std", "low", "high", "n"}, per cent. The first of the answers must be the plain one.
+) -> dict[System, Metrics]:
+    """Evaluate the answers of steering methods, in per cent. The first of the answers must be the plain one.
 
     share@10: the share of the top 10 that has the unwanted value, over all pairs and, as "share@10 of NAME", over the
     pairs of each attribute, because an attribute that the encoder does not represent cannot be steered. R@10: of the
@@ -33,9 +34,9 @@ def evaluate_control(
     overlap@10: with the plain top 10 of the same seed. vectors: unit caption and attribute embeddings (P, D) each, of a
     joint pair, for cos_caption and cos_attribute.
     """
-    table: dict[str, dict[str, dict[str, float]]] = {}
+    rows: dict[System, Metrics] = {}
     plain: list[Tensor] = []
-    for name, answer in answers:
+    for system, answer in answers:
         plain = plain or [top_10(similarity(queries, index)) for queries in answer.queries]
         penalties: Iterable[Tensor | None] = repeat(None) if answer.penalties is None else answer.penalties
         runs = [
@@ -43,11 +44,11 @@ def evaluate_control(
             for queries, base, penalty in zip(answer.queries, plain, penalties, strict=False)
         ]
         values = {metric: torch.stack([run[metric] for run in runs]) for metric in runs[0]}  # (S, P)
-        table[name] = {m: mean_with_interval(v, targets, num_resamples, 0) for m, v in values.items()}
+        rows[system] = {name: mean_with_interval(each, targets, num_resamples, 0) for name, each in values.items()}
         for attribute, own in pairs.by_attribute().items():
             left = mean_with_interval(values["share@10"][:, own], targets[own], num_resamples, 0)
-            table[name][f"share@10 of {attribute}"] = left
-    return table
+            rows[system][f"share@10 of {attribute}"] = left
+    return rows
 
 
 def steering_values(
@@ -59,7 +60,11 @@ def steering_values(
     penalty: Tensor | None,
     vectors: tuple[Tensor, Tensor] | None,
 ) -> dict[str, Tensor]:
-    """The metrics of one seed's queries (P, D), a value (P,) each."""
+    """The metrics of one seed's queries (P, D), a value (P,) each; arguments as above.
+
+    has (P, N) bool: the tracks that have the unwanted value. plain (P, 10): the plain top 10. penalty (P, N): what is
+    subtracted from the cosines.
+    """
     scores = similarity(queries, index) if penalty is None else similarity(queries, index) - penalty  # (P, N)
     top = top_10(scores)
     values = {
@@ -80,5 +85,5 @@ def similarity(queries: Tensor, index: Tensor) -> Tensor:
 
 
 def top_10(scores: Tensor) -> Tensor:
-    """The rows of the index (P, 10) that have the highest scores (P, N), or all of a smaller pool."""
+    """The positions (P, 10) of the highest scores (P, N); all of them where the pool is smaller."""
     return scores.topk(min(K, scores.shape[1]), dim=1).indices

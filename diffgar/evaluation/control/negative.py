@@ -1,6 +1,6 @@
 """Negative steering, compared: every method suppresses the same attribute values for the same captions."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
@@ -12,10 +12,11 @@ from diffgar.evaluation.control.methods import METHODS, REFERENCES, SteeringMeth
 from diffgar.evaluation.control.pair_bench import Generator, PairBench
 from diffgar.evaluation.control.pairs import Pairs, choose_pairs
 from diffgar.evaluation.control.phrasings import Negatives, Phrasings
-from diffgar.evaluation.control.systems import SteeringSystem, read_strength, written
+from diffgar.evaluation.control.strengths import read_strength, written
 from diffgar.evaluation.experiment import Experiment
 from diffgar.evaluation.metrics.ranks import top_k
-from diffgar.evaluation.queries import index_of
+from diffgar.evaluation.queries import Progress, index_of
+from diffgar.evaluation.report import Report, System
 from diffgar.evaluation.systems import named_attributes
 from diffgar.models.encoders.base import TextEncoder
 from diffgar.values import listed, one_of, whole
@@ -40,57 +41,56 @@ class NegativeSteering:
         list(self.systems(joint=True))  # refuses what is no method or no strength of it
         whole("control.max_captions", self.max_captions, least=1)
 
-    def systems(self, joint: bool) -> Iterator[tuple[SteeringMethod, SteeringSystem]]:
+    def systems(self, joint: bool) -> Iterator[tuple[SteeringMethod, System]]:
         """The reference methods, then each method at each strength; without `joint` only those that do not need it."""
-        for method in REFERENCES:
-            yield method, SteeringSystem(method.name, {}, method.starts_from_plain)
+        for reference in REFERENCES:
+            yield reference, System(reference.name)
         for name, strengths in self.methods.items():
             method = METHODS[one_of("a method of control.methods", name, tuple(METHODS))]
             where = f"control.methods.{name}"
             for found in listed(where, strengths, f"[{written(method.example)}]"):
                 strength = read_strength(where, found, method.example)
                 if joint or not method.needs_joint:
-                    yield method, SteeringSystem(name, strength, method.starts_from_plain)
+                    yield method, System(name, strength=strength)
 
     def __call__(
-        self, setting: Experiment, text_encoder: TextEncoder, seeds: Sequence[int], progress: Callable
-    ) -> dict:
-        """{"protocol", "rows", "extra"}: row → metric; in extra the method and strength of each row, and the pairs."""
-        named, attributes = named_attributes(setting, self.attributes)
-        index = index_of(setting.audio, setting.task, setting.model.centre)
-        generate = Generator(setting, seeds, progress)
+        self, experiment: Experiment, text_encoder: TextEncoder, seeds: Sequence[int], progress: Progress
+    ) -> Report:
+        """Evaluate every method at every strength; `extra` has the pairs, and the methods whose curves begin at plain.
+
+        Raises InputError where no pair of a caption and an over-represented value is found.
+        """
+        named, attributes = named_attributes(experiment, self.attributes)
+        index = index_of(experiment.audio, experiment.task, experiment.generator("steering").centre)
+        generate = Generator(experiment, seeds, progress)
         pairs = choose(generate, index, named, attributes, self.max_captions)
         negatives = Negatives.of(pairs.values, self.phrasings, text_encoder)
         bench = PairBench(generate, index, pairs, negatives)
-        systems = list(self.systems(setting.joint))
-        answers = (
-            (system.row, method.answer(bench, system.strength)) for method, system in systems
-        )  # one at a time: their penalties are large
-        vectors = (bench.teacher()[0], negatives.embeddings) if setting.joint else None
-        targets = setting.task.targets[pairs.caption_index]
-        listing = setting.task.captions.iloc[pairs.caption_index.tolist()][["caption_id", "caption"]]
+        systems = list(self.systems(experiment.joint))
+        answers = ((system, method.answer(bench, system.strength)) for method, system in systems)  # one at a time
+        vectors = (bench.teacher()[0], negatives.embeddings) if experiment.joint else None
+        targets = experiment.task.targets[pairs.caption_index]
+        listing = experiment.task.captions.iloc[pairs.caption_index.tolist()][["caption_id", "caption"]]
         listing = listing.assign(negative=[negatives.captions[first] for first in negatives.first()])
-        return {
-            "protocol": {"num_pairs": len(pairs.values), "seeds": len(seeds), "right_track": "lacks the value"},
-            "rows": evaluate_control(answers, index, targets, pairs, vectors),
-            "extra": {
-                "systems": {system.row: system.describe() for _, system in systems},
-                "pairs": listing.to_dict("records"),
-            },
-        }
+        from_plain = dict.fromkeys(method.name for method, _ in systems if method.starts_from_plain)
+        return Report(
+            {"num_pairs": len(pairs.values), "seeds": len(seeds), "right_track": "lacks the value"},
+            evaluate_control(answers, index, targets, pairs, vectors),
+            extra={"from_plain": list(from_plain), "pairs": listing.to_dict("records")},
+        )
 
 
 def choose(
     generate: Generator, index: Tensor, named: Sequence[set[str]], attributes: pd.DataFrame, max_captions: int
 ) -> Pairs:
-    """Pairs of `max_captions` captions, evenly spread; captions where no value is over-represented have none.
+    """Pairs for `max_captions` captions, evenly spread; a caption where no value is over-represented has no pair.
 
     Pairs are selected with a separate sampling seed, so no method (`plain` included) is scored on the samples that
     selected its pairs.
     """
-    setting = generate.setting
+    experiment = generate.experiment
     every = torch.linspace(0, len(named) - 1, min(max_captions, len(named))).long()
-    apart = generate(setting.rows[every.numpy()], seeds=[max(generate.seeds) + 1])
+    apart = generate(experiment.caption_positions[every.numpy()], seeds=[max(generate.seeds) + 1])
     top = top_k(apart[0], index, k=10)[1]
-    pairs = choose_pairs(top, setting.task.targets[every], [named[i] for i in every.tolist()], attributes)
+    pairs = choose_pairs(top, experiment.task.targets[every], [named[i] for i in every.tolist()], attributes)
     return replace(pairs, caption_index=every[pairs.caption_index])

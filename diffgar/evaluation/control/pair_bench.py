@@ -1,6 +1,6 @@
 """The bench of an evaluation: pairs of a caption of the task and an attribute value to suppress."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -14,29 +14,34 @@ from diffgar.evaluation.control.bench import Bench
 from diffgar.evaluation.control.pairs import Pairs
 from diffgar.evaluation.control.phrasings import Negatives
 from diffgar.evaluation.experiment import Experiment
-from diffgar.evaluation.queries import Steer, generated_queries
+from diffgar.evaluation.models import CaptionSource
+from diffgar.evaluation.queries import Progress, Steer, generated_queries, no_progress
 from diffgar.evaluation.retrieval import make_queries
 
 
 class Generator:
     """Queries of an experiment's model by its sampler, for S sampling seeds."""
 
-    def __init__(self, setting: Experiment, seeds: Sequence[int], progress: Callable[[int], None]):
-        self.setting, self.seeds, self.progress = setting, seeds, progress
+    def __init__(self, experiment: Experiment, seeds: Sequence[int], progress: Progress = no_progress):
+        self.experiment, self.seeds, self.progress = experiment, seeds, progress
 
     def __call__(
-        self, rows: np.ndarray, steer: Steer | None = None, seeds: Sequence[int] | None = None, text=None, **guidance
+        self,
+        positions: np.ndarray,
+        steer: Steer | None = None,
+        seeds: Sequence[int] | None = None,
+        text: CaptionSource | None = None,
+        **guidance: Any,
     ) -> Tensor:
-        """Queries (S, P, D) for rows of the text store, or of another `text`; guidance: fields of the sampler."""
-        setting = self.setting
+        """Queries (S, P, D) for captions of the text store, or of another `text`; guidance: fields of the sampler."""
+        model = self.experiment.generator("steering")
         return generated_queries(
-            setting.model,
-            replace(setting.sampler, **guidance),
-            setting.text if text is None else text,
-            rows,
-            setting.model.num_frames,
+            model,
+            replace(self.experiment.sampler, **guidance),
+            self.experiment.text if text is None else text,
+            positions,
             self.seeds if seeds is None else seeds,
-            partial(make_queries, centre=setting.model.centre),
+            partial(make_queries, centre=model.centre),
             steer,
             self.progress,
         )
@@ -48,8 +53,7 @@ class PairBench(Bench):
     def __init__(self, generate: Generator, index: Tensor, pairs: Pairs, negatives: Negatives):
         super().__init__()
         self.generate, self.index, self.pairs, self.negatives = generate, index, pairs, negatives
-        self.setting = generate.setting
-        self.positions = self.setting.rows[pairs.caption_index.numpy()]  # in the text store, (P,)
+        self.positions = generate.experiment.caption_positions[pairs.caption_index.numpy()]  # in the text store, (P,)
 
     def has(self) -> Tensor:
         """The tracks that have each pair's value, (P, N) bool."""
@@ -66,14 +70,15 @@ class PairBench(Bench):
         )
 
     def avoided(self) -> Avoided:
-        return self.once("avoided", lambda: self._one(self.generate(self.negatives.positions, text=self.negatives)))
+        return self.once("avoided", self._generated_negatives)
 
     def avoided_text(self) -> Avoided:
-        return self._one(self.negatives.states.embedding.unsqueeze(0))
+        return Avoided(self.negatives.embeddings[None, None], torch.ones(1))
 
     def teacher(self) -> Tensor:
-        return self.setting.text.embeddings[self.positions].expand(len(self.generate.seeds), -1, -1)
+        return self.generate.experiment.caption_embeddings(self.positions).expand(len(self.generate.seeds), -1, -1)
 
-    def _one(self, vectors: Tensor) -> Avoided:
-        """The one negative of each pair, from the vectors (S, M, D) of all phrasings."""
+    def _generated_negatives(self) -> Avoided:
+        """Each pair's value as its one negative."""
+        vectors = self.generate(self.negatives.positions, text=self.negatives)  # (S, M, D)
         return Avoided(self.negatives.of_pairs(vectors).unsqueeze(0), torch.ones(1))

@@ -1,4 +1,4 @@
-"""The pairs that steering is measured on: a caption, and an attribute value that its plain top 10 has too much of."""
+"""The pairs that steering is measured on: a caption, and an attribute value over-represented in its plain top 10."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -41,10 +41,10 @@ def choose_pairs(
     """
     pool = {(name, value): share for name in attributes for value, share in shares(attributes[name])}
     captions, values = [], []
-    for caption, places in enumerate(top.tolist()):
+    for caption, tracks in enumerate(top.tolist()):
         right = attributes.iloc[int(targets[caption])]
         free = [name for name in attributes if name not in named[caption]]
-        found = [((name, value), share) for name in free for value, share in shares(attributes[name].iloc[places])]
+        found = [((name, value), share) for name in free for value, share in shares(attributes[name].iloc[tracks])]
         found = [((name, value), share) for (name, value), share in found if right[name] != value]
         excess = {value: share - pool[value] for value, share in found if share >= least_share}
         choice = min(excess, key=lambda value: (-excess[value], value), default=None)

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from diffgar.errors import InputError
 from diffgar.evaluation.queries import Steer
 from diffgar.models.encoders.base import TextEncoder
 from diffgar.text_states import TextStates
@@ -18,7 +19,7 @@ Phrasings = Callable[[str, str], list[str]]  # (attribute, value) → captions t
 
 @dataclass(frozen=True, eq=False)
 class Negatives:
-    """The M phrasings of V distinct values, and which of the values each of P pairs suppresses.
+    """The M phrasings of V distinct values, and which value each of P pairs suppresses.
 
     captions, states: the phrasings (M). value_of_phrasing (M,), in ascending order, and value_of_pair (P,): numbers of
     values, from 0. The pairs ("x", "1"), ("y", "2"), ("x", "1") have value_of_pair [0, 1, 0].
@@ -34,9 +35,9 @@ class Negatives:
     def of(
         cls, values: Sequence[tuple[str, str]], phrasings: Phrasings | None, text_encoder: TextEncoder
     ) -> "Negatives":
-        """Of each pair's (attribute, value); by default a value's only phrasing is the value itself."""
+        """The negatives of P pairs; values: the (attribute, value) of each. By default a value is its only phrasing."""
         distinct, say = list(dict.fromkeys(values)), phrasings or as_written
-        pairs = [(place, caption) for place, value in enumerate(distinct) for caption in say(*value)]
+        pairs = [(number, caption) for number, value in enumerate(distinct) for caption in say(*value)]
         value_of_phrasing, captions = zip(*pairs, strict=True)
         with torch.inference_mode():
             states = text_encoder.encode(list(captions))
@@ -50,7 +51,9 @@ class Negatives:
 
     @property
     def embeddings(self) -> Tensor:
-        """The embedding of each pair's value, (P, D), in a joint pair."""
+        """The embedding of each pair's value, (P, D). Raises InputError where the text encoder has none."""
+        if self.states.embedding is None:
+            raise InputError("this text encoder gives no embeddings; leave out the steering methods that need them")
         return self.of_pairs(self.states.embedding)
 
     def padded(self, rows: np.ndarray) -> TextStates:
@@ -58,7 +61,7 @@ class Negatives:
         return self.states.select(rows)
 
     def of_pairs(self, vectors: Tensor) -> Tensor:
-        """Vectors (..., M, D) of the phrasings to one unit vector per pair, (..., P, D): the mean of its phrasings."""
+        """One unit vector per pair (..., P, D), the mean of its phrasings; vectors (..., M, D): of all phrasings."""
         count, of = int(self.value_of_phrasing.max()) + 1, self.value_of_phrasing
         means = [vectors[..., of == value, :].mean(dim=-2) for value in range(count)]
         return F.normalize(torch.stack(means, dim=-2), dim=-1)[..., self.value_of_pair, :]

@@ -3,7 +3,7 @@
 A caption fits many tracks and names one of them as right; where tracks have attributes, this counts the others too.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 import pandas as pd
 import torch
@@ -11,14 +11,16 @@ from torch import Tensor
 
 from diffgar.evaluation.metrics.bootstrap import mean_with_interval
 from diffgar.evaluation.metrics.ranks import top_k
+from diffgar.evaluation.metrics.summary import Summary
 
 UNNAMED = -1
 
 
 def attribute_precision(nearest: Tensor, named: Tensor, attributes: Tensor) -> Tensor:
-    """Tracks retrieved (Q, k), what captions name (Q, A), −1 for nothing, and what tracks have (N, A), to (Q,) in %.
+    """Per cent (Q,): for each attribute that a caption names the share of its k tracks with the value, then the mean.
 
-    For each attribute a caption names, the share of its k tracks that have the value; then the mean over attributes.
+    nearest (Q, k): the retrieved tracks. named (Q, A): the codes that captions name, −1 where they name none.
+    attributes (N, A): the codes of the tracks. Refuses (ValueError) a caption that names nothing.
     """
     asked = named != UNNAMED  # (Q, A)
     if not asked.any(dim=1).all():
@@ -30,10 +32,10 @@ def attribute_precision(nearest: Tensor, named: Tensor, attributes: Tensor) -> T
 def attribute_codes(
     named: Sequence[Collection[str]], targets: Tensor, attributes: pd.DataFrame
 ) -> tuple[Tensor, Tensor]:
-    """Words to numbers: what captions ask for (Q, A), −1 where they name nothing, and what tracks have (N, A).
+    """Codes of attribute values: what captions name (Q, A), −1 where they name nothing, and what tracks have (N, A).
 
     named: the attributes that each caption names, whose values are those of its own track, `targets` (Q,). attributes:
-    one row a track, one column an attribute. Refuses (ValueError) an attribute that is no column.
+    one row per track, one column per attribute. Refuses (ValueError) an attribute that is no column.
     """
     columns = list(attributes.columns)
     for caption, names in enumerate(named):
@@ -45,34 +47,35 @@ def attribute_codes(
     return torch.where(asks, codes[targets], UNNAMED), codes
 
 
-def evaluate_attributes(
-    rows: Mapping[str, Tensor],
+def summarise_attributes(
+    queries: Tensor,
     index: Tensor,
     targets: Tensor,
     named: Tensor,
     attributes: Tensor,
     num_resamples: int = 1000,
     seed: int = 0,
-) -> dict[str, dict[str, dict[str, float]]]:
-    """`attribute_precision@10` of each row and of chance, to be merged into the rows of `evaluate_retrieval`.
+) -> Summary:
+    """The attribute precision@10 of queries (S, Q, D) against the index (N, D).
 
-    rows: name → (S, Q, D) as there; targets (Q,): each caption's own track, whose captions are resampled together;
-    named (Q, A) and attributes (N, A) as `attribute_codes` gives them. Captions that name nothing are left out; n is
-    the number that counts. Chance is the value's share of the pool.
+    targets (Q,): each caption's own track, whose captions are resampled together; named (Q, A) and attributes (N, A) as
+    `attribute_codes` gives them. Captions that name nothing are left out; n is the number that counts.
     """
-    asked = (named != UNNAMED).any(dim=1).nonzero().flatten()
+    asked = naming(named)
+    nearest = [top_k(sample[asked], index, k=10)[1] for sample in queries]
+    values = torch.stack([attribute_precision(tracks, named[asked], attributes) for tracks in nearest])
+    return mean_with_interval(values, targets[asked], num_resamples, seed)
+
+
+def chance_of_attributes(named: Tensor, attributes: Tensor) -> Summary:
+    """The attribute precision@10 of a random order: each value's share of the pool; arguments as above."""
+    asked = naming(named)
     every = torch.arange(len(attributes)).expand(1, -1)
     distinct, which = named[asked].unique(dim=0, return_inverse=True)  # once for all captions that ask for the same
     chance = torch.cat([attribute_precision(every, values.unsqueeze(0), attributes) for values in distinct])[which]
-    mean = {
-        "mean": float(chance.mean()),
-        "std": 0.0,
-        "low": float(chance.mean()),
-        "high": float(chance.mean()),
-    }
-    table = {"chance": {"attribute_precision@10": mean | {"n": len(asked)}}}
-    for name, queries in rows.items():
-        nearest = [top_k(sample[asked], index, k=10)[1] for sample in queries]
-        values = torch.stack([attribute_precision(tracks, named[asked], attributes) for tracks in nearest])
-        table[name] = {"attribute_precision@10": mean_with_interval(values, targets[asked], num_resamples, seed)}
-    return table
+    return Summary.exact(float(chance.mean()), len(asked))
+
+
+def naming(named: Tensor) -> Tensor:
+    """The positions (Q',) of the captions that name an attribute at all; named (Q, A)."""
+    return (named != UNNAMED).any(dim=1).nonzero().flatten()

@@ -3,33 +3,31 @@
 Captions of one track are drawn together, because they are not independent.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from torch import Tensor
 
 from diffgar.evaluation.metrics.ranks import Ranks
 from diffgar.evaluation.metrics.recall import medr_factor, per_query
+from diffgar.evaluation.metrics.summary import Difference, Summary
 
 
 def redraw(num_groups: int, num_resamples: int, seed: int) -> Iterator[np.ndarray]:
-    """How often each group is drawn, (num_groups,), in each of `num_resamples` redraws with replacement."""
+    """Yield `num_resamples` redraws with replacement: how often each group is drawn, (num_groups,)."""
     rng = np.random.default_rng(seed)
     for _ in range(num_resamples):
         yield np.bincount(rng.integers(num_groups, size=num_groups), minlength=num_groups)
 
 
-def mean_with_interval(values: Tensor, groups: Tensor, num_resamples: int, seed: int) -> dict[str, float]:
-    """values (S, Q) of S samples: mean, std over samples, and a 95 % bootstrap interval by group (Q,) of the mean."""
+def mean_with_interval(values: Tensor, groups: Tensor, num_resamples: int, seed: int) -> Summary:
+    """The mean of values (S, Q), its deviation over the S samples, and a bootstrap interval by group (Q,)."""
     group = np.unique(groups.numpy(), return_inverse=True)[1]
     table = values.double().numpy()
     totals = np.zeros((group.max() + 1, 2))  # a group's sum, and its number of values
     np.add.at(totals, group, np.stack([table.mean(axis=0), np.ones(table.shape[1])], axis=1))
     means = [np.divide(*(drawn @ totals)) for drawn in redraw(len(totals), num_resamples, seed)]
-    low, high = np.percentile(means, (2.5, 97.5))
-    std = table.mean(axis=1).std(ddof=1) if len(table) > 1 else 0.0
-    summary = {"mean": table.mean(), "std": std, "low": low, "high": high}
-    return {key: float(number) for key, number in summary.items()} | {"n": table.shape[1]}
+    return Summary.of(table, means, n=table.shape[1])
 
 
 def bootstrap_metrics(
@@ -43,8 +41,8 @@ def bootstrap_metrics(
     """Each metric, averaged over sampling seeds, on `num_resamples` redraws of the tracks with replacement.
 
     samples: the ranks of the same Q queries for each sampling seed. groups (Q,): the track of each query, whose
-    captions are drawn together. Two rows bootstrapped with one seed and one grouping meet the same tracks in every
-    redraw, so their difference is a paired one. Returns metric → (num_resamples,). Efron & Tibshirani 1993, ch. 8.
+    captions are drawn together. Two systems bootstrapped with one seed and one grouping meet the same tracks in every
+    redraw, so their difference is paired. Returns metric → (num_resamples,). Efron & Tibshirani 1993, ch. 8.
     """
     group = np.unique(groups.numpy(), return_inverse=True)[1]
     num_groups = int(group.max()) + 1
@@ -65,36 +63,24 @@ def bootstrap_metrics(
     return redraws | {"MedR_abs": medians.mean(axis=1), "MedR": (medians * factors).mean(axis=1)}
 
 
-def summarise(values: Sequence[dict[str, float]], redraws: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
-    """Metric → mean and std (n − 1; 0 for one seed) over sampling seeds, low and high of the 95 % interval."""
-    summary = {}
-    for name in values[0]:
-        seeds = np.array([seed[name] for seed in values])
-        low, high = np.percentile(redraws[name], (2.5, 97.5))
-        std = float(seeds.std(ddof=1)) if len(seeds) > 1 else 0.0
-        summary[name] = {"mean": float(seeds.mean()), "std": std, "low": float(low), "high": float(high)}
-    return summary
+def summarise(values: Sequence[Mapping[str, float]], redraws: Mapping[str, np.ndarray]) -> dict[str, Summary]:
+    """Metric → its summary, from its value for each sampling seed and its redraws (num_resamples,)."""
+    return {name: Summary.of([seed[name] for seed in values], redraws[name]) for name in values[0]}
 
 
 def paired_differences(
-    first: dict[str, np.ndarray], second: dict[str, np.ndarray], means: tuple[dict, dict]
-) -> dict[str, dict]:
-    """Metric → the difference first − second, its paired 95 % interval, and whether that leaves out zero.
-
-    means: the two rows' summaries. p: two-sided bootstrap p-value, the share of redraws on the other side of zero.
-    """
+    first: Mapping[str, np.ndarray],
+    second: Mapping[str, np.ndarray],
+    summaries: tuple[Mapping[str, Summary], Mapping[str, Summary]],
+) -> dict[str, Difference]:
+    """Metric → the difference first − second, from the redraws and the summaries of two systems."""
     differences = {}
     for name in first:
         delta = first[name] - second[name]
         low, high = np.percentile(delta, (2.5, 97.5))
         p = min(1.0, 2 * (1 + min((delta <= 0).sum(), (delta >= 0).sum())) / (1 + len(delta)))
-        differences[name] = {
-            "difference": means[0][name]["mean"] - means[1][name]["mean"],
-            "low": float(low),
-            "high": float(high),
-            "p": float(p),
-            "outside_noise": bool(low > 0 or high < 0),
-        }
+        mean = summaries[0][name].mean - summaries[1][name].mean
+        differences[name] = Difference(mean, float(low), float(high), float(p), bool(low > 0 or high < 0))
     return differences
 
 

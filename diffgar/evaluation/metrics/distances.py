@@ -13,7 +13,7 @@ def frechet_distance(first: Tensor, second: Tensor) -> float:
 
     |μ₁ − μ₂|² + tr(C₁) + tr(C₂) − 2 tr((C₁^½ C₂ C₁^½)^½), Dowson & Landau 1982. Both roots come from symmetric
     eigendecompositions, so that it is never complex and never negative. It is biased upwards by an amount of order D² /
-    n: quote it beside its floor, or as `frechet_infinity`.
+    n: quote it beside that of real music, or as `frechet_infinity`.
     """
     first, second = checked_sets(first, second, at_least=2)
     mean_gap = first.mean(dim=0) - second.mean(dim=0)  # (D,)

@@ -1,4 +1,4 @@
-"""How varied and how faithful sets are: precision, recall, density, coverage, Vendi score, within one caption."""
+"""Diversity of sets: precision, recall, density, coverage and Vendi score, and how samples of one caption differ."""
 
 import torch
 from torch import Tensor
@@ -68,7 +68,7 @@ def overlap_at(embeddings: Tensor, index: Tensor, k: int = 10) -> Tensor:
     num_samples = embeddings.shape[1]
     if num_samples < 2 or len(index) < k:
         raise ValueError(
-            f"overlap@{k} needs 2 samples a caption and {k} tracks; found {num_samples} samples and {len(index)} tracks"
+            f"overlap@{k} needs 2 samples per caption and {k} tracks; found {num_samples} samples, {len(index)} tracks"
         )
     _, nearest = top_k(embeddings.flatten(0, 1), index, k)
     nearest = nearest.unflatten(0, embeddings.shape[:2])  # (Q, K, k)

@@ -1,6 +1,5 @@
-"""Hubness corrections: some tracks are near to every query; training queries tell which, and how much to take off."""
+"""Hubness corrections: some tracks are near to every query, which is estimated on training queries and removed."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -43,11 +42,12 @@ class QueryBankNorm:
         return replace(self, penalty=self.penalty[rows], hub=self.hub[rows])
 
 
-def _query_bank_norm(queries: Tensor, index: Tensor, bank: Tensor) -> tuple[Tensor, Tensor, Callable | None]:
+def _query_bank_norm(queries: Tensor, index: Tensor, bank: Tensor) -> tuple[Tensor, Tensor, QueryBankNorm | None]:
+    """Both sides as they are; the similarity is adjusted."""
     return queries, index, QueryBankNorm.fit(bank, index)
 
 
-def _centring(queries: Tensor, index: Tensor, bank: Tensor) -> tuple[Tensor, Tensor, Callable | None]:
+def _centring(queries: Tensor, index: Tensor, bank: Tensor) -> tuple[Tensor, Tensor, QueryBankNorm | None]:
     """Both sides lose their mean direction, the queries that of the bank (Suzuki et al. 2013)."""
     mean_query = unit_rows(bank, "bank").mean(dim=0)
     unit_index = unit_rows(index, "index")
@@ -57,6 +57,6 @@ def _centring(queries: Tensor, index: Tensor, bank: Tensor) -> tuple[Tensor, Ten
 CORRECTIONS = {"qb_norm": _query_bank_norm, "centring": _centring}
 
 
-def correct(name: str, queries: Tensor, index: Tensor, bank: Tensor) -> tuple[Tensor, Tensor, Callable | None]:
+def correct(name: str, queries: Tensor, index: Tensor, bank: Tensor) -> tuple[Tensor, Tensor, QueryBankNorm | None]:
     """Queries and index to rank in place of the given ones, and the adjustment of their similarity, if any."""
     return CORRECTIONS[name](queries, index, bank)

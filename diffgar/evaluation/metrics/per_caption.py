@@ -1,4 +1,4 @@
-"""Per-caption metrics: variety among a caption's samples, movement over time, norms, and the teacher's score."""
+"""Per-caption metrics: diversity of a caption's samples, variance over time, norms, and the teacher's score."""
 
 from collections.abc import Sequence
 
@@ -36,7 +36,7 @@ def within_statistics(embeddings: Tensor, index: Tensor) -> dict[str, Tensor]:
 
 
 def track_parts(tracks: Sequence[Tensor], num_parts: int) -> Tensor:
-    """Each track long enough, (T_i, D), as its `num_parts` consecutive parts, pooled: (N', num_parts, D).
+    """The `num_parts` consecutive parts of each track (T_i, D) that is long enough, pooled: (N', num_parts, D).
 
     K parts of one track are the reference for K samples of one caption: real music varies that much by itself.
     """

@@ -1,6 +1,6 @@
 """Ranks and nearest items by cosine, chunk by chunk: full float32, constant memory, ties counted and not guessed.
 
-Three traps shape this file. A query's own score is read from the same matrix product as its rivals: computed apart,
+Three traps shape this file. A query's own score is read from the same matrix product as all others: computed apart,
 identical embeddings came out 45 % first and 45 % last. The product is padded to whole blocks: in its ragged edge a BLAS
 sums in another order, and equal items stop being equal. And precision is held at float32, whatever the trainer set:
 bfloat16 ties one query in six at 5,500 tracks.
@@ -48,10 +48,10 @@ def ranks(
 ) -> Ranks:
     """Rank the index (N, D) for every query by cosine and read off where the relevant items stand.
 
-    queries (Q, D), or (Q, M, D): a set of M vectors a query, whose score is that of its best vector. targets: (Q,)
-    long, the one relevant row of the index; (Q, N) bool; or a list of Q lists of rows. chunk: queries a step; by
-    default as many as keep 2^26 scores. adjust: similarity (q, N) → scores (q, N). Refuses (ValueError) NaN, infinite
-    and zero vectors, queries with no relevant item and rows outside the index.
+    queries (Q, D), or (Q, M, D): a set of M vectors per query, scored by its best vector. targets: (Q,) long, the one
+    relevant row of the index; (Q, N) bool; or a list of Q lists of rows. chunk: queries per step; by default as many as
+    keep 2^26 scores. adjust: similarity (q, N) → scores (q, N). Refuses (ValueError) NaN, infinite and zero vectors,
+    queries with no relevant item and rows outside the index.
     """
     relevant = relevant_rows(targets, len(queries), len(index))  # (Q, R), padded with -1
     bounds = torch.empty(2, len(queries), min(DEPTH, relevant.shape[1]), dtype=torch.float64)
@@ -159,7 +159,7 @@ def _bounds(similarity: Tensor, relevant: Tensor) -> tuple[Tensor, Tensor]:
     valid = relevant >= 0
     scores = similarity.gather(1, relevant.clamp(min=0)).masked_fill(~valid, -math.inf)  # (q, R)
     query, column = valid.nonzero(as_tuple=True)
-    similarity[query, relevant[query, column]] = -math.inf  # only items that are not relevant are rivals
+    similarity[query, relevant[query, column]] = -math.inf  # only items that are not relevant compete
     scores = scores.sort(dim=1, descending=True).values
     optimistic, pessimistic = [], []
     for place in range(min(DEPTH, scores.shape[1])):

@@ -13,7 +13,7 @@ AP_DEPTH = 10
 
 
 def retrieval_metrics(ranks: Ranks, pool_size: int, protocol: str = "unique_tracks") -> dict[str, float]:
-    """R@1, R@5, R@10, MedR, MedR_abs, MRR and mAP@10 of one set of queries: per cent, MedR_abs in places.
+    """R@1, R@5, R@10, MedR, MedR_abs, MRR and mAP@10 of one set of queries, in per cent; MedR_abs is a rank.
 
     A query hits at k when its mid-rank is ≤ k; `R@k_optimistic` and `R@k_pessimistic` count the bounds instead, and
     `ties` is the share of queries for which the two differ. MedR = 100 · median rank / pool size; under `caption_rows`
@@ -27,7 +27,7 @@ def retrieval_metrics(ranks: Ranks, pool_size: int, protocol: str = "unique_trac
 
 
 def chance_metrics(num_relevant: Tensor | Sequence[int], pool_size: int) -> dict[str, float]:
-    """What a uniformly random order of the pool gives on average, in closed form, with `retrieval_metrics`' keys.
+    """The mean of every metric of `retrieval_metrics` over all orders of the pool, in closed form.
 
     num_relevant (Q,): relevant items of each query. P(best rank > r) = C(N − n, r) / C(N, r).
     """
@@ -66,7 +66,7 @@ def per_query(ranks: Ranks) -> dict[str, np.ndarray]:
 
 
 def medr_factor(ranks: Ranks, pool_size: int, protocol: str) -> float:
-    """What a median rank is multiplied by to be MedR in per cent."""
+    """The factor from a median rank to MedR in per cent."""
     return 100.0 / (float(ranks.mid.max()) if protocol == "caption_rows" else pool_size)
 
 

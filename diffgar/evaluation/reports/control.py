@@ -1,10 +1,12 @@
 """A control result as a table and as a figure: what is given up against what is gained."""
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from diffgar.evaluation.control.systems import labels_along
+from diffgar.evaluation.control.strengths import labels_along
+from diffgar.evaluation.report import PLAIN, Metrics, System
 from diffgar.evaluation.reports.figures import tradeoff_figure
 from diffgar.evaluation.reports.results import Result
 from diffgar.evaluation.reports.table_styles import Table, format_cell
@@ -32,10 +34,10 @@ MEANINGS = {
 
 def control_table(result: Result) -> Table:
     """One method at one strength per line, in the order they were evaluated."""
-    metrics = [metric for metric in METRICS if metric in result.rows["plain"]]
+    metrics = [metric for metric in METRICS if metric in result.rows[PLAIN]]
     rows = [
-        (name, *(format_cell(row[metric], interval=metric in WITH_INTERVAL) for metric in metrics))
-        for name, row in result.rows.items()
+        (system.label, *(format_cell(found[metric], interval=metric in WITH_INTERVAL) for metric in metrics))
+        for system, found in result.rows.items()
     ]
     notes = (
         f"{result.protocol['num_pairs']} pairs, pool of {result.protocol['pool_size']}; per cent, cosines × 100.",
@@ -48,30 +50,29 @@ def control_table(result: Result) -> Table:
 
 
 def round_trip(guidance: str, errors: dict[str, float]) -> str:
-    """The line below a table of edits: how exactly inversion at a guidance is undone by generating again."""
+    """The line below a table of edits: the error of inverting and generating again at a guidance scale."""
     return f"round trip at {guidance}, relative error: " + ", ".join(f"{k} {v:.1e}" for k, v in errors.items())
 
 
 def control_figure(path: Path, result: Result) -> list[Path]:
-    """Each method's curve over its strengths, from the plain query on.
-
-    The result's `systems` say of each row which method it is, how strong, and whether its curve starts there.
-    """
-    x, y = ("gained@10", "kept@10") if "gained@10" in result.rows["plain"] else ("share@10", "R@10")
-    systems, curves, tables = result.extra["systems"], {}, {}
-    for row, system in systems.items():
-        curves.setdefault(system["method"], []).append(row)
-    for method, rows in curves.items():
-        labels = labels_along([systems[row]["strength"] for row in rows])
-        points = [_point(label, result.rows[row], x, y) for label, row in zip(labels, rows, strict=True)]
-        if systems[rows[0]]["starts_from_plain"]:
-            points.insert(0, _point("", result.rows["plain"], x, y))
+    """Each method's curve over its strengths; those of `from_plain` begin at the unsteered queries."""
+    axes = ("gained@10", "kept@10") if "gained@10" in result.rows[PLAIN] else ("share@10", "R@10")
+    curves: dict[str, list[System]] = {}
+    for system in result.rows:
+        curves.setdefault(system.name, []).append(system)
+    tables = {}
+    for method, systems in curves.items():
+        labels = labels_along([system.strength for system in systems])
+        points = [_point(label, result.rows[system], *axes) for label, system in zip(labels, systems, strict=True)]
+        if method in result.extra["from_plain"]:
+            points.insert(0, _point("", result.rows[PLAIN], *axes))
         tables[method] = pd.DataFrame(points)
-    return tradeoff_figure(path, tables, f"{x} (per cent)", f"{y} (per cent)")
+    return tradeoff_figure(path, tables, *(f"{axis} (per cent)" for axis in axes))
 
 
-def _point(label: str, row: dict, x: str, y: str) -> dict:
-    values = {"label": label, "x": row[x]["mean"], "y": row[y]["mean"]}
-    for side, metric in (("x", row[x]), ("y", row[y])):
-        values |= {f"{side}_low": metric["low"], f"{side}_high": metric["high"]}
+def _point(label: str, metrics: Metrics, x: str, y: str) -> dict[str, Any]:
+    """One point of a curve and its intervals, as `tradeoff_figure` takes them."""
+    values: dict[str, Any] = {"label": label, "x": metrics[x].mean, "y": metrics[y].mean}
+    for side, summary in (("x", metrics[x]), ("y", metrics[y])):
+        values |= {f"{side}_low": summary.low, f"{side}_high": summary.high}
     return values

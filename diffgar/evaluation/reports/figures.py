@@ -1,38 +1,24 @@
 """Figures as PNG and PDF, the same data giving the same bytes: no date, no version and no display in them."""
 
-import textwrap
 from collections.abc import Mapping
+from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib import rc_context
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
-from matplotlib.transforms import Bbox
+from matplotlib.lines import Line2D
 
-STYLE = {
-    "figure.figsize": (5.2, 3.6),
-    "figure.constrained_layout.use": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.alpha": 0.3,
-    "legend.frameon": False,
-    "legend.fontsize": "small",
-    "pdf.fonttype": 42,
-    "savefig.dpi": 160,
-}
-NUM_COLOURS = 10  # of matplotlib's cycle, after which lines look otherwise
-LOOKS = ({"marker": "o", "linestyle": "-"}, {"marker": "s", "linestyle": "--"}, {"marker": "^", "linestyle": ":"})
-MOST_ABOVE = 5  # rows of a legend above the axes
-TITLE_WIDTH = 70  # letters in a line of a title
-OFFSETS = [  # of a word from its point, in the order of preference
-    ((4 * x, 4 * y), (("right", "center", "left")[x + 1], ("top", "center", "bottom")[y + 1]))
-    for x, y in ((1, 1), (-1, 1), (1, -1), (-1, -1), (1, 0), (-1, 0), (0, 1), (0, -1))
-]
+from diffgar.evaluation.reports.labels import Word, label_ends, label_points, nest
+from diffgar.evaluation.reports.layout import STYLE, fit_title, legend_beside, log_ranks, new_figure, short_numbers
+
+CHANCE: dict[str, Any] = {"color": "grey", "linestyle": ":", "marker": "", "label": "chance"}
+MARKED = (1, 2, 5, 10, 20, 50, 100)  # k at which a curve of recall has its markers
+MAP_MARKERS = ("o", "x", "^")
+CROWDED = 12  # points with a word beside them, from which on they have both columns
 UNDATED = {".png": {"Software": None}, ".pdf": {"CreationDate": None, "Creator": None, "Producer": None}}
 
 
@@ -40,34 +26,45 @@ def recall_figure(path: str | Path, queries: pd.DataFrame, pool_size: int, max_k
     """Recall against k for each row of the per-query ranks, with a band of ± std over seeds, and chance."""
     max_k = min(max_k, pool_size)
     ks = np.arange(1, max_k + 1)
-    with rc_context(STYLE):
-        figure, axes = _axes("k", "R@k (per cent)")
-        for name, table in queries.groupby("row", sort=False):
+    marked = [k - 1 for k in MARKED if k <= max_k]
+    rows = dict(list(queries.groupby("row", sort=False)))
+    with rc_context(fname=STYLE):
+        figure, axes = new_figure([*rows, "chance"], "k", "R@k (per cent)")
+        lines = []
+        for name, table in rows.items():
             curves = np.stack([_recall(ranks["rank"].to_numpy(), ks) for _, ranks in table.groupby("seed")])
             mean = curves.mean(axis=0)  # (max_k,)
-            (line,) = axes.plot(ks, mean, label=name)
+            lines += axes.plot(ks, mean, label=name, markevery=marked, clip_on=False)
             if len(curves) > 1:
                 std = curves.std(axis=0, ddof=1)
-                axes.fill_between(ks, mean - std, mean + std, color=line.get_color(), alpha=0.2, linewidth=0)
-        axes.plot(ks, 100 * ks / pool_size, color="grey", linestyle=":", label="chance")
+                _band(axes, ks, mean - std, mean + std, lines[-1])
+        (chance,) = axes.plot(ks, 100 * ks / pool_size, **CHANCE)
         axes.set(xlim=(1, max(2, max_k)), ylim=(0, 100))
-        _log_scale(axes, max_k)
-        _legend(figure, axes)
+        log_ranks(figure, axes, max_k)
+        label_ends(figure, axes, [*lines, chance])
+        nest(lines)
         return save(figure, path)
 
 
 def rank_figure(path: str | Path, queries: pd.DataFrame, pool_size: int) -> list[Path]:
-    """How often each rank is met, by row, in twelve bins of equal width on a logarithmic scale; chance dotted."""
+    """How often each rank is met, by row, in twelve bins of equal width on a logarithmic scale; chance dotted.
+
+    A point stands in the middle of its bin.
+    """
     edges = np.unique(np.geomspace(1, pool_size + 1, 13).round())
-    with rc_context(STYLE):
-        figure, axes = _axes("rank", "queries (per cent)")
-        for name, table in queries.groupby("row", sort=False):
+    middles = np.sqrt(edges[:-1] * (edges[1:] - 1))  # a bin holds the ranks from its edge to below the next
+    rows = dict(list(queries.groupby("row", sort=False)))
+    with rc_context(fname=STYLE):
+        figure, axes = new_figure([*rows, "chance"], "rank", "queries (per cent)")
+        lines = []
+        for name, table in rows.items():
             counts = np.histogram(table["rank"], edges)[0]
-            axes.stairs(100 * counts / len(table), edges, label=name)
-        axes.stairs(100 * np.diff(edges) / pool_size, edges, color="grey", linestyle=":", label="chance")
-        axes.set(xlim=(1, pool_size + 1))
-        _log_scale(axes, pool_size)
-        _legend(figure, axes)
+            lines += axes.plot(middles, 100 * counts / len(table), label=name, clip_on=False)
+        (chance,) = axes.plot(middles, 100 * np.diff(edges) / pool_size, **CHANCE)
+        axes.set(xlim=(1, max(2, pool_size)), ylim=(0, None))
+        log_ranks(figure, axes, pool_size)
+        legend_beside(axes, [*lines, chance])
+        nest(lines)
         return save(figure, path)
 
 
@@ -76,15 +73,17 @@ def curve_figure(path: str | Path, series: Mapping[str, pd.DataFrame], xlabel: s
 
     series: label → table with `x`, `y` and, where known, the interval `y_low` and `y_high`, drawn as a band.
     """
-    with rc_context(STYLE):
-        figure, axes = _axes(xlabel, ylabel)
+    with rc_context(fname=STYLE):
+        figure, axes = new_figure(series, xlabel, ylabel)
+        lines = []
         for label, table in series.items():
             table = table.sort_values("x")
-            (line,) = axes.plot(table["x"], table["y"], marker="o", markersize=3, label=label)
+            lines += axes.plot(table["x"], table["y"], label=label)
             if "y_low" in table:
-                band = (table["y_low"], table["y_high"])
-                axes.fill_between(table["x"], *band, color=line.get_color(), alpha=0.2, linewidth=0)
-        _legend(figure, axes)
+                _band(axes, table["x"], table["y_low"], table["y_high"], lines[-1])
+        short_numbers(axes)
+        label_ends(figure, axes, lines)
+        nest(lines)
         return save(figure, path)
 
 
@@ -92,19 +91,23 @@ def tradeoff_figure(path: str | Path, series: Mapping[str, pd.DataFrame], xlabel
     """One quality against another, such as quality against diversity over guidance, or the Pareto curve of steering.
 
     series: label → table with `x`, `y`, `label` of each point (the guidance scale) in the order of the line, and, where
-    known, the intervals `x_low`, `x_high`, `y_low`, `y_high`, drawn as bars.
+    known, the intervals `x_low`, `x_high`, `y_low`, `y_high`, drawn as bars. A single point is drawn over the lines.
     """
-    with rc_context(STYLE):
-        figure, axes = _axes(xlabel, ylabel)
-        words = []
-        for place, (label, table) in enumerate(series.items()):
-            bars = {f"{side}err": _bars(table, side) for side in "xy" if f"{side}_low" in table}
-            look = LOOKS[place // NUM_COLOURS % len(LOOKS)] | {"markersize": 4, "elinewidth": 0.3}
-            line = axes.errorbar(table["x"], table["y"], label=label, **look, **bars)
+    with rc_context(fname=STYLE):
+        figure, axes = new_figure(series, xlabel, ylabel, crowded=sum(map(len, series.values())) > CROWDED)
+        lines, words = [], []
+        for label, table in series.items():
+            lines += axes.plot(table["x"], table["y"], label=label, zorder=3 if len(table) == 1 else 2)
+            bars: dict[str, Any] = {"color": lines[-1].get_color(), "linewidth": 0.4, "alpha": 0.6}
+            if "x_low" in table:
+                axes.hlines(table["y"], table["x_low"], table["x_high"], **bars)
+            if "y_low" in table:
+                axes.vlines(table["x"], table["y_low"], table["y_high"], **bars)
             points = zip(table["x"], table["y"], table["label"], strict=True)
-            words += [(x, y, str(word), line[0].get_color()) for x, y, word in points if str(word)]
-        _legend(figure, axes)
-        _label(figure, axes, words)
+            words += [Word(x, y, str(word), bars["color"]) for x, y, word in points if str(word)]
+        legend_beside(axes, lines)
+        nest(lines)
+        label_points(figure, axes, words, [table[["x", "y"]].to_numpy(float) for table in series.values()])
         return save(figure, path)
 
 
@@ -116,16 +119,22 @@ def map_figure(
     title: str = "",
 ) -> list[Path]:
     """Points on the plane by kind, such as real and generated latents, with one query (2,) and its top 10 (k, 2)."""
-    with rc_context(STYLE | {"axes.grid": False, "axes.titlesize": "small"}):
-        figure, axes = _axes("", "")
-        for label, points in coordinates.items():
-            axes.scatter(points[:, 0], points[:, 1], s=6, alpha=0.5, linewidths=0, label=label, rasterized=True)
+    with rc_context(fname=STYLE, rc={"axes.grid": False}):
+        figure, axes = new_figure([*coordinates, "its top 10", "query"], "", "")
+        dots: dict[str, Any] = {"s": 7, "alpha": 0.7, "linewidths": 0.6, "rasterized": True}
+        kinds = [
+            axes.scatter(points[:, 0], points[:, 1], label=label, marker=marker, **dots)
+            for (label, points), marker in zip(coordinates.items(), cycle(MAP_MARKERS), strict=False)
+        ]
+        rings: dict[str, Any] = {"s": 30, "facecolors": "none", "edgecolors": "black", "linewidths": 0.8}
         if nearest is not None:
-            axes.scatter(*nearest.T, s=36, facecolors="none", edgecolors="black", label="its top 10")
+            kinds.append(axes.scatter(*nearest.T, label="its top 10", **rings))
+        star: dict[str, Any] = {"s": 70, "marker": "*", "color": "black", "edgecolors": "white", "linewidths": 0.5}
         if query is not None:
-            axes.scatter(*query, s=90, marker="*", color="black", label="query")
-        axes.set(xticks=[], yticks=[], title=textwrap.fill(title, TITLE_WIDTH, max_lines=4, placeholder=" …"))
-        _legend(figure, axes)
+            kinds.append(axes.scatter(*query, label="query", **star))
+        axes.set(xticks=[], yticks=[])
+        fit_title(figure, title)
+        legend_beside(axes, kinds)
         return save(figure, path)
 
 
@@ -144,55 +153,5 @@ def _recall(ranks: np.ndarray, ks: np.ndarray) -> np.ndarray:
     return 100 * np.searchsorted(np.sort(ranks), ks, side="right") / len(ranks)
 
 
-def _bars(table: pd.DataFrame, side: str) -> np.ndarray:
-    """Lengths (2, points) of the bars below and above; an interval need not hold its mean."""
-    below, above = table[side] - table[f"{side}_low"], table[f"{side}_high"] - table[side]
-    return np.maximum(0, np.stack([below, above]))
-
-
-def _log_scale(axes, largest: int) -> None:
-    """A logarithmic axis of ranks whose numbers read 1, 10, 100; in a small pool 1, 2, 5, 10."""
-    axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if largest > 50 else (1.0, 2.0, 5.0)))
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-
-
-def _legend(figure: Figure, axes) -> None:
-    """Outside the axes, where it hides nothing: above them, or beside them and on more room from six rows on."""
-    count = len(axes.get_legend_handles_labels()[0])
-    if count > MOST_ABOVE:
-        figure.set_size_inches(9, 5.4)
-        figure.legend(loc="outside right center")
-    else:
-        figure.legend(loc="outside upper center", ncols=min(count, 3))
-
-
-def _label(figure: Figure, axes, words: list[tuple[float, float, str, str]]) -> None:
-    """Words (x, y, word, colour) beside their points, where they cover neither a point nor a word.
-
-    A word that finds no room is left out.
-    """
-    figure.draw_without_rendering()  # settles the layout, which is then kept
-    figure.set_layout_engine("none")
-    renderer = figure.canvas.get_renderer()
-    taken = [Bbox.from_extents(x - 2, y - 2, x + 2, y + 2) for x, y in axes.transData.transform([w[:2] for w in words])]
-    for x, y, word, colour in words:
-        text = axes.annotate(word, (x, y), xytext=(0, 0), textcoords="offset points", fontsize=5, color=colour)
-        text.set_path_effects([withStroke(linewidth=1.5, foreground="white")])  # read across its own line
-        for offset, (across, along) in OFFSETS:
-            text.set(position=offset, ha=across, va=along)
-            box = text.get_window_extent(renderer).padded(1.5)
-            if not any(box.overlaps(other) for other in taken):
-                taken.append(box)
-                break
-        else:
-            text.remove()
-
-
-def _axes(xlabel: str, ylabel: str):
-    figure = Figure()
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.set(xlabel=xlabel, ylabel=ylabel)
-    return figure, axes
+def _band(axes: Axes, x: np.ndarray, low: np.ndarray, high: np.ndarray, line: Line2D) -> None:
+    axes.fill_between(x, low, high, color=line.get_color(), alpha=0.15, linewidth=0)

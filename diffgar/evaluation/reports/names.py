@@ -30,7 +30,7 @@ def differences_of(asked: Mapping, sampler: Mapping, as_trained: Mapping, where:
 
 
 def dotted(values: Mapping, prefix: str = "") -> dict[str, object]:
-    """A nested mapping's dotted names → what is at their ends."""
+    """A nested mapping as a flat one: {"a": {"b": 1}} gives {"a.b": 1}."""
     found: dict[str, object] = {}
     for key, value in values.items():
         name = f"{prefix}{key}"
@@ -38,7 +38,7 @@ def dotted(values: Mapping, prefix: str = "") -> dict[str, object]:
     return found
 
 
-def word(value) -> str:
+def word(value: object) -> str:
     """A value as a part of a file's name: 0+1+2 of a list, 1.5 of a number, true of a switch."""
     if isinstance(value, Mapping):
         return word([f"{key}:{word(each)}" for key, each in value.items()])
@@ -50,7 +50,7 @@ def word(value) -> str:
 
 
 def tag_of(protocol: Mapping, differences: Mapping[str, str], variant: str | None) -> str:
-    """What a name has beyond kind, step and protocol; a digest of the differences where they are too many for it."""
+    """The part of a name after kind, step and protocol; differences that are too long are replaced by their hash."""
     split = protocol.get("split")
     first = [word(part) for part in (None if split == USUAL_SPLIT else split, protocol.get("control")) if part]
     asked = [f"{name}={value}" for name, value in differences.items()]

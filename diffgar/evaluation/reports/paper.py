@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
 
 from diffgar.errors import InputError
 from diffgar.evaluation.metrics.recall import wilson_half_width
+from diffgar.evaluation.report import System
 from diffgar.evaluation.reports.names import USUAL_SPLIT
 from diffgar.evaluation.reports.results import Result, config_value
 from diffgar.evaluation.reports.table_styles import Table, format_cell
@@ -15,6 +17,7 @@ from diffgar.evaluation.reports.tables import NO_RESULT, notes_of, same_protocol
 
 PUBLISHED = Path(__file__).with_name("published.yaml")
 METRICS = ("R@1", "R@5", "R@10", "MedR")
+GDR = System("gdr")
 OUTSIDE = "*"  # marks a difference outside the noise
 
 
@@ -35,14 +38,15 @@ def paper_table(results: Sequence[Result], which: str = "retrieval") -> Table:
         found = [result for (_, column), result in cells.items() if column == short and result is not None]
         if found:
             same_protocol(found)
-    rows, used = [], {}
+    rows: list[tuple[str, ...]] = []
+    used = {}
     for label, numbers in published[which].items():
         lines = [[label, "published"], ["", "ours"], ["", "difference"]]
         for short in shorts:
-            result, row = cells[label, short], published["ours"][label]["row"]
+            result, system = cells[label, short], System(published["ours"][label]["row"])
             num_queries = published["num_queries"].get(short)
             for metric in METRICS:
-                texts = _beside(numbers[short][metric], result, row, metric, num_queries)
+                texts = _beside(numbers[short][metric], result, system, metric, num_queries)
                 for line, text in zip(lines, texts, strict=True):
                     line.append(text)
             if result is not None:
@@ -57,7 +61,7 @@ def grid_table(
     rows_key: str = "backbone._target_",
     columns_key: str = "objective.prediction_type",
     metric: str = "R@10",
-    row: str = "gdr",
+    system: System = GDR,
     seed_key: str = "seed",
 ) -> Table:
     """One metric by two keys of the config, by default backbone × prediction type; `no result` where there is none.
@@ -71,47 +75,46 @@ def grid_table(
         grid.setdefault(key, []).append(result)
     heads = sorted({column for _, column in grid})
     rows = tuple(
-        (name, *(_over_seeds(grid.get((name, head), []), row, metric, seed_key) for head in heads))
+        (name, *(_over_seeds(grid.get((name, head), []), system, metric, seed_key) for head in heads))
         for name in sorted({name for name, _ in grid})
     )
-    title = f"{metric} of {row} on {protocol['task']}, {protocol['name']}"
+    title = f"{metric} of {system.label} on {protocol['task']}, {protocol['name']}"
     notes = (f"rows {rows_key}, columns {columns_key}; several training seeds: mean ± std (number of seeds).",)
     return Table(title, ("", *heads), rows, notes)
 
 
 def training_seeds_table(
-    results: Sequence[Result], metrics: Sequence[str] = METRICS, row: str = "gdr", seed_key: str = "seed"
+    results: Sequence[Result], metrics: Sequence[str] = METRICS, system: System = GDR, seed_key: str = "seed"
 ) -> Table:
-    """One model trained with several seeds: a line each, then mean ± std over them."""
+    """One model trained with several seeds: one line per seed, then mean ± std over them."""
     protocol = same_protocol(results)
     by_seed = sorted(results, key=lambda result: (float(config_value(result, seed_key)), result.model_name))
     rows = []
     for result in by_seed:
-        seeds = result.protocol.get("seeds", {}).get(row, 1)
-        cells = (format_cell(result.rows[row][metric], seeds) for metric in metrics)
+        cells = (format_cell(result.rows[system][metric], result.seeds_of(system)) for metric in metrics)
         rows.append((f"{result.model_name}, seed {config_value(result, seed_key)}", *cells))
-    rows.append(("over training seeds", *(_over_seeds(by_seed, row, metric, seed_key) for metric in metrics)))
-    title = f"{row} on {protocol['task']}, {protocol['name']}, {len(by_seed)} training seeds"
+    rows.append(("over training seeds", *(_over_seeds(by_seed, system, metric, seed_key) for metric in metrics)))
+    title = f"{system.label} on {protocol['task']}, {protocol['name']}, {len(by_seed)} training seeds"
     return Table(title, ("", *metrics), tuple(rows))
 
 
 def _is_comparable(result: Result, protocol: str) -> bool:
-    """Also what was asked for beyond the defaults compares, as tracks that may be missing; a variant is apart."""
+    """Whether a result may stand beside published numbers: text to audio on the test split, and no variant."""
     named = (result.kind, result.protocol["name"], result.protocol.get("direction"), result.variant)
     split = result.protocol.get("split", USUAL_SPLIT)
     return (*named, split) == ("retrieval", protocol, "text_to_audio", None, USUAL_SPLIT)
 
 
-def _the_one(results: Sequence[Result], wanted: dict, task: str) -> Result | None:
-    """The result of a cell: of one model the step that was asked for as `best`, or else its last; refuses two models.
+def _the_one(results: Sequence[Result], wanted: dict[str, str], task: str) -> Result | None:
+    """The result of a cell: the step that was asked for as `best`, or else the last; refuses two models (InputError).
 
-    Of several at that step it is the one that was asked for least beyond the defaults.
+    Of several results at that step it is the one with the fewest differences from the defaults.
     """
     found = [
         result
         for result in results
         if result.task == task
-        and wanted["row"] in result.rows
+        and System(wanted["row"]) in result.rows
         and config_value(result, "encoder_pair.name") == wanted["encoder_pair"]
     ]
     models = sorted({result.model_name for result in found})
@@ -124,23 +127,23 @@ def _the_one(results: Sequence[Result], wanted: dict, task: str) -> Result | Non
 
 
 def _beside(
-    theirs: float, result: Result | None, row: str, metric: str, num_queries: int | None
+    theirs: float, result: Result | None, system: System, metric: str, num_queries: int | None
 ) -> tuple[str, str, str]:
-    """Published, ours and the difference; it is outside the noise where both half-intervals together are passed."""
+    """Published, ours and the difference, marked where it exceeds the root of both half-intervals' squares."""
     if result is None:
         return f"{theirs:.1f}", NO_RESULT, NO_RESULT
-    ours = result.rows[row][metric]
-    gap = ours["mean"] - theirs
-    half = ours["mean"] - ours["low"] if gap > 0 else ours["high"] - ours["mean"]
+    ours = result.rows[system][metric]
+    gap = ours.mean - theirs
+    half = ours.mean - ours.low if gap > 0 else ours.high - ours.mean
     if metric.startswith("R@") and num_queries:
         half = float(np.hypot(half, wilson_half_width(theirs, num_queries)))
-    seeds = result.protocol.get("seeds", {}).get(row, 1)
     mark = OUTSIDE if abs(gap) > half else ""
-    return f"{theirs:.1f}", format_cell(ours, seeds), f"{gap:+.1f}{mark}"
+    return f"{theirs:.1f}", format_cell(ours, result.seeds_of(system)), f"{gap:+.1f}{mark}"
 
 
-def _over_seeds(results: Sequence[Result], row: str, metric: str, seed_key: str) -> str:
-    found = [result for result in results if row in result.rows]
+def _over_seeds(results: Sequence[Result], system: System, metric: str, seed_key: str) -> str:
+    """A cell of several training seeds; refuses two results of one seed (InputError)."""
+    found = [result for result in results if system in result.rows]
     if len({config_value(result, seed_key) for result in found}) < len(found):
         raise InputError(
             f"{len(found)} results for one cell, not all of different {seed_key}: "
@@ -150,12 +153,13 @@ def _over_seeds(results: Sequence[Result], row: str, metric: str, seed_key: str)
     if not found:
         return NO_RESULT
     if len(found) == 1:
-        return format_cell(found[0].rows[row][metric], found[0].protocol.get("seeds", {}).get(row, 1))
-    means = [result.rows[row][metric]["mean"] for result in found]
+        return format_cell(found[0].rows[system][metric], found[0].seeds_of(system))
+    means = [result.rows[system][metric].mean for result in found]
     return f"{np.mean(means):.1f} ± {np.std(means, ddof=1):.1f} ({len(means)})"
 
 
-def _notes(published: dict, used: dict[str, Result]) -> tuple[str, ...]:
+def _notes(published: dict[str, Any], used: dict[str, Result]) -> tuple[str, ...]:
+    """The source of the published numbers, what the mark means, and the pool of each result of ours."""
     pools = [
         f"{name}: {result.protocol['num_queries']} queries, pool of {result.protocol['pool_size']}, "
         f"{result.protocol['num_missing_tracks']} tracks missing"

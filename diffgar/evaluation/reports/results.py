@@ -1,4 +1,4 @@
-"""Results as JSON, one protocol a file: `results/<model_name>/<task>/<kind>-<step>-<protocol>[-<tag>].json`.
+"""Results as JSON, one protocol per file: `results/<model_name>/<task>/<kind>-<step>-<protocol>[-<tag>].json`.
 
 The tag is what the evaluation was asked for beyond the defaults (see `names.py`). A result overwrites its own file
 alone: where that name is taken by another protocol or by another model of the same name, it gets the next number.
@@ -7,27 +7,28 @@ alone: where that name is taken by another protocol or by another model of the s
 import json
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from diffgar.errors import InputError
+from diffgar.evaluation.report import Metrics, System
+from diffgar.evaluation.reports.json_form import rows_as_json, rows_from_json, summary_as_json
 from diffgar.evaluation.reports.names import dotted, tag_of
 from diffgar.evaluation.reports.versions import versions
 
 log = logging.getLogger(__name__)
-SCHEMA = 1
+SCHEMA = 2
 KINDS = ("retrieval", "fidelity", "control")
 MODEL = (  # the parts of a config that make the model: two of one name may differ in them
     *("backbone", "objective", "module", "noise_scheduler", "optimizer", "lr_scheduler"),
     *("num_frames", "batch_size", "ema_decay", "seed"),
 )
-FIELDS = (
-    *("kind", "model_name", "task", "step", "asked_step", "variant", "differences"),
-    *("protocol", "rows", "config", "versions"),
-)
+FIRST = ("kind", "model_name", "task", "step", "asked_step", "variant", "differences", "protocol")  # in its JSON
+LAST = ("versions", "config")
 
 
 @dataclass(frozen=True)
@@ -35,25 +36,25 @@ class Result:
     """One evaluation of one model on one task at one step under one protocol.
 
     kind: `retrieval`, `fidelity` or `control`. protocol: all that decides whether two results compare, its `name`
-    first. rows: row → metric → {"mean", "std", "low", "high"}. asked_step: what the step was asked for as, `best` or
-    `last` or its number. differences: what was asked for beyond the defaults; variant: the user's own word for it.
-    extra: further JSON parts, such as `paired`.
+    first. rows: system → metric → summary. asked_step: how the step was asked for, as `best`, `last` or its number.
+    differences: what was asked for beyond the defaults; variant: the user's own word for it. config, versions: of the
+    model and the evaluation, and of the code. extra: further JSON parts, such as `paired`.
     """
 
     kind: str
     model_name: str
     task: str
     step: int | str
-    protocol: dict
-    rows: dict
+    protocol: dict[str, Any]
+    rows: dict[System, Metrics]
     variant: str | None = None
     asked_step: int | str | None = None
-    differences: dict = field(default_factory=dict)
-    config: dict = field(default_factory=dict)
-    extra: dict = field(default_factory=dict)
-    versions: dict = field(default_factory=dict)
+    differences: dict[str, str] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str | None] = field(default_factory=dict)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"unknown kind of result {self.kind!r}; choose one of {', '.join(KINDS)}")
         if "name" not in self.protocol:
@@ -70,7 +71,7 @@ class Result:
         return f"{self.model_name}@{self.step}" + (f", {self.tag}" if self.tag else "")
 
     def path(self, folder: str | Path, number: int = 1) -> Path:
-        """Where it lies under a results folder; number: of several that share a name."""
+        """Its path under a results folder; number: of several that share a name."""
         parts = [self.kind, str(self.step), self.protocol["name"], self.tag, str(number) if number > 1 else ""]
         return Path(folder) / self.model_name / self.task / ("-".join(filter(None, parts)) + ".json")
 
@@ -78,8 +79,12 @@ class Result:
         """Whether it may take the other's place: the same evaluation of the same model, perhaps by other code."""
         return not (self._about() != other._about() or other_model(self, other))
 
-    def _about(self) -> list:
-        """What must be equal, as JSON has it."""
+    def seeds_of(self, system: System) -> int:
+        """How many sampling seeds a system's numbers are the mean of."""
+        return self.protocol.get("seeds", {}).get(system.label, 1)
+
+    def _about(self) -> list[Any]:
+        """What two results of the same evaluation have in common, as JSON has it."""
         return json.loads(json.dumps([self.protocol, self.variant, self.differences]))
 
 
@@ -92,8 +97,8 @@ def write_result(folder: str | Path, result: Result, queries: pd.DataFrame | Non
     path, before = place_for(folder, result)
     if before and before.asked_step == "best" and result.asked_step == result.step:
         result = replace(result, asked_step="best")  # asked for by its number since; still the best
-    content = {"schema": SCHEMA} | {name: getattr(result, name) for name in FIELDS[:-2]} | result.extra
-    content |= {"versions": result.versions or versions(), "config": result.config}
+    content = {"schema": SCHEMA} | {name: getattr(result, name) for name in FIRST} | rows_as_json(result.rows)
+    content |= result.extra | {"versions": result.versions or versions(), "config": result.config}
     try:
         text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
     except ValueError as error:
@@ -106,7 +111,7 @@ def write_result(folder: str | Path, result: Result, queries: pd.DataFrame | Non
 
 
 def place_for(folder: str | Path, result: Result) -> tuple[Path, Result | None]:
-    """The first path that is free or has this very evaluation, and what is there now."""
+    """The first path that is free or holds this very evaluation, and the result that it holds."""
     number = 1
     while True:
         path = result.path(folder, number)
@@ -125,7 +130,7 @@ def place_for(folder: str | Path, result: Result) -> tuple[Path, Result | None]:
 
 
 def other_model(first: Result, second: Result) -> bool:
-    """Whether two results of one name and step are of different models: of a folder that was trained anew."""
+    """Whether two results of one name and step are of different models, because the folder was trained anew."""
     ours, theirs = dotted(first.config), dotted(second.config)
     both = (key for key in ours.keys() & theirs.keys() if key.partition(".")[0] in MODEL or key == "encoder_pair.name")
     return any(ours[key] != theirs[key] for key in both)
@@ -144,17 +149,18 @@ def read_result(path: str | Path) -> Result:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a result ({error}); delete it and evaluate again") from error
     if not isinstance(content, dict) or content.pop("schema", None) != SCHEMA:
-        raise InputError(f"{path}: not a result of schema {SCHEMA}; evaluate again with this version")
-    known = {name: content.pop(name) for name in FIELDS if name in content}
+        raise InputError(f"{path}: not a result of schema {SCHEMA}; delete it and evaluate again")
     try:
-        return Result(**known, extra=content)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{path}: not a result ({error}); delete it and evaluate again") from error
+        rows = rows_from_json(content.pop("systems"), content.pop("rows"))
+        known = {name: content.pop(name) for name in (*FIRST, *LAST)}
+        return Result(rows=rows, **known, extra=content)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: not a result ({error!r}); delete it and evaluate again") from error
 
 
 def config_value(result: Result, key: str) -> str:
     """A dotted key of the result's config, as a word: of a `_target_` its last part. Refuses absent keys."""
-    value = result.config
+    value: Any = result.config
     for part in key.split("."):
         if not isinstance(value, dict) or part not in value:
             raise InputError(
@@ -165,14 +171,15 @@ def config_value(result: Result, key: str) -> str:
 
 
 def tidy(results: Sequence[Result], keys: Sequence[str] = ()) -> pd.DataFrame:
-    """One line a number: model_name, task, kind, protocol, step, tag, the config's `keys`, row, metric, values."""
+    """One line per number: model_name, task, kind, protocol, step, tag, the config's `keys`, row, metric, values."""
     lines = []
     for result in results:
-        where = {"model_name": result.model_name, "task": result.task, "kind": result.kind}
+        where: dict[str, Any] = {"model_name": result.model_name, "task": result.task, "kind": result.kind}
         where |= {"protocol": result.protocol["name"], "step": result.step, "tag": result.tag}
         where |= {key: config_value(result, key) for key in keys}
-        for row, metrics in result.rows.items():
-            lines += [where | {"row": row, "metric": metric} | values for metric, values in metrics.items()]
+        for system, metrics in result.rows.items():
+            for name, summary in metrics.items():
+                lines.append(where | {"row": system.label, "metric": name} | summary_as_json(summary))
     return pd.DataFrame(lines)
 
 
@@ -181,7 +188,8 @@ def queries_path(path: str | Path) -> Path:
     return Path(path).with_suffix(".queries.parquet")
 
 
-def _replace(path: Path, write) -> None:
+def _replace(path: Path, write: Callable[[Path], object]) -> None:
+    """Replace a file by what `write` writes, whole or not at all."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         write(part)

@@ -4,22 +4,23 @@ A result is on disk before any of this: what cannot be drawn or logged is named 
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from diffgar.evaluation.experiment import Experiment
 from diffgar.evaluation.metrics.ranks import top_k
+from diffgar.evaluation.report import System, in_words
 from diffgar.evaluation.reports.control import control_figure, control_table
 from diffgar.evaluation.reports.figures import curve_figure, rank_figure, recall_figure, tradeoff_figure
 from diffgar.evaluation.reports.maps import latent_maps
 from diffgar.evaluation.reports.results import Result, queries_path
 from diffgar.evaluation.reports.table_styles import Table, render
 from diffgar.evaluation.reports.tables import fidelity_table, retrieval_table
-from diffgar.evaluation.reports.wandb_log import log, track
+from diffgar.evaluation.reports.wandb_log import log, log_result
 from diffgar.evaluation.reports.worst import worst_captions
-from diffgar.evaluation.systems import Rows
+from diffgar.evaluation.systems import Systems
 
 QUALITY_DIVERSITY = ("intra_caption_diversity", "pooled_frechet")
 
@@ -42,35 +43,39 @@ def show(path: Path, result: Result) -> None:
 
 def table_of(result: Result) -> Table:
     """The table that a person sees of one result."""
-    tables = {"retrieval": lambda one: retrieval_table([one]), "fidelity": fidelity_table, "control": control_table}
-    return tables[result.kind](result)
+    if result.kind == "retrieval":
+        return retrieval_table([result])
+    return fidelity_table(result) if result.kind == "fidelity" else control_table(result)
 
 
-def publish(path: Path, result: Result) -> None:
+def show_and_log(path: Path, result: Result) -> None:
     """Show a new result, and log it where its model's training was logged."""
     show(path, result)
-    attempt(f"{path} could not be logged", lambda: track(path, result, table_of(result)))
+    attempt(f"{path} could not be logged", lambda: log_result(path, result, table_of(result)))
 
 
 def attempt(what: str, act: Callable[[], object]) -> None:
-    """Act, or warn of what came of it: the result that this is about is on disk, and lives on."""
+    """Act; an error is a warning that says `what`, because the result itself is on disk already."""
     try:
         act()
     except Exception as error:  # whatever a figure or a logger may raise
         logging.getLogger(__name__).warning("%s (%s: %s); the result itself is kept", what, type(error).__name__, error)
 
 
-def draw(path: Path, result: Result, report: dict, rows: Rows, experiment: Experiment) -> None:
-    """Figures beside the JSON: recall against k, ranks, a map of the latents; and the worst captions as CSV."""
-    base, name = path.with_suffix(""), experiment.model.row
-    draw_ranks(path, result, lambda: report["queries"])
-    if name not in rows.queries or rows.queries[name].ndim != 3:
+def draw(path: Path, result: Result, ranks: pd.DataFrame, systems: Systems, experiment: Experiment) -> None:
+    """Figures beside the JSON: recall against k, ranks, a map of the latents; and the worst captions as CSV.
+
+    ranks: the per-query ranks of the report.
+    """
+    base, own = path.with_suffix(""), System(experiment.model.row)
+    draw_ranks(path, result, lambda: ranks)
+    if own not in systems.queries or systems.queries[own].ndim != 3:
         return
-    queries, index = rows.queries[name][0], rows.index[name]
+    queries, index = systems.queries[own][0], systems.index[own]
 
     def listing() -> None:
         nearest = top_k(queries, index)[1]
-        table = worst_captions(report["queries"], experiment.task, nearest, name)
+        table = worst_captions(ranks, experiment.task, nearest, own.label)
         table.to_csv(f"{base}-worst.csv", index=False, encoding="utf-8")
 
     attempt(f"{base}-worst.csv was not written", listing)
@@ -78,30 +83,26 @@ def draw(path: Path, result: Result, report: dict, rows: Rows, experiment: Exper
     attempt(f"{base}/map-pca.png was not drawn", lambda: latent_maps(base, index, queries, 0, first))
 
 
-def draw_ranks(path: Path, result: Result, queries: Callable[[], pd.DataFrame]) -> None:
-    """Recall against k and the ranks, beside a result. queries: gives its table of ranks, by row, seed and query."""
+def draw_ranks(path: Path, result: Result, ranks: Callable[[], pd.DataFrame]) -> None:
+    """Recall against k and the ranks, beside a result. ranks: gives them, by row, seed and query."""
     base, pool_size = path.with_suffix(""), result.protocol["pool_size"]
-    for name, figure in ((base, recall_figure), (f"{base}-ranks", rank_figure)):
-        attempt(
-            f"{name}.png was not drawn",
-            lambda name=name, figure=figure: figure(name, queries(), pool_size),
-        )
+    attempt(f"{base}.png was not drawn", lambda: recall_figure(base, ranks(), pool_size))
+    attempt(f"{base}-ranks.png was not drawn", lambda: rank_figure(f"{base}-ranks", ranks(), pool_size))
 
 
 def draw_control(path: Path, result: Result) -> None:
-    """What is given up against what is gained, beside a control result."""
+    """The trade-off figure of a control result, beside it."""
     attempt(f"{path.with_suffix('.png')} was not drawn", lambda: control_figure(path.with_suffix(""), result))
 
 
 def draw_guidance(path: Path, result: Result) -> None:
-    """Quality (Fréchet distance) against diversity (within a caption), a point for each guidance scale."""
+    """Quality (Fréchet distance) against diversity (within a caption), one point per guidance scale."""
 
     def figure() -> None:
         points = []
-        for name, row in result.rows.items():
-            label, _, scale = name.partition(" ")
-            values = {axis: row[metric]["mean"] for axis, metric in zip("xy", QUALITY_DIVERSITY, strict=True)}
-            points.append(values | {"row": label, "label": scale})
+        for system, metrics in result.rows.items():
+            values = {axis: metrics[name].mean for axis, name in zip("xy", QUALITY_DIVERSITY, strict=True)}
+            points.append(values | {"row": system.name, "label": " ".join(map(in_words, system.strength.values()))})
         series = dict(list(pd.DataFrame(points).groupby("row", sort=False)))
         tradeoff_figure(path.with_suffix(""), series, *QUALITY_DIVERSITY)
 
@@ -111,9 +112,10 @@ def draw_guidance(path: Path, result: Result) -> None:
 def draw_steps(folder: Path, results: Sequence[Result], metric: str = "R@10") -> None:
     """The curve of a metric over the steps of one model, in the folder of their results."""
     series = {}
-    for row in results[0].rows:
-        found = [(result.step, result.rows[row][metric]) for result in results if row in result.rows]
-        series[row] = pd.DataFrame([{"x": step, "y": value["mean"]} | _band(value) for step, value in found])
+    for system in results[0].rows:
+        found = [(result.step, result.rows[system][metric]) for result in results if system in result.rows]
+        points = [{"x": step, "y": each.mean, "y_low": each.low, "y_high": each.high} for step, each in found]
+        series[system.label] = pd.DataFrame(points)
     name = "-".join(filter(None, ("steps", results[0].protocol["name"], results[0].tag)))
 
     def figure() -> None:
@@ -122,7 +124,3 @@ def draw_steps(folder: Path, results: Sequence[Result], metric: str = "R@10") ->
         print("figure ", drawn)
 
     attempt(f"{folder / name}.png was not drawn or logged", figure)
-
-
-def _band(metric: Mapping) -> dict:
-    return {"y_low": metric["low"], "y_high": metric["high"]}

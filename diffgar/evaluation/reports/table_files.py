@@ -1,6 +1,6 @@
 """The tables of a whole results folder: chosen by name, printed, and written in every style."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from diffgar.errors import InputError
@@ -12,7 +12,11 @@ from diffgar.evaluation.reports.tables import SHARED, retrieval_table
 from diffgar.values import one_of
 
 PAPER = {"paper": "retrieval", "encoder_pairs": "encoder_pairs"}  # of many tasks at once
-COMPARISONS = {"grid": grid_table, "seeds": training_seeds_table, "models": retrieval_table}  # each of one protocol
+COMPARISONS: dict[str, Callable[[Sequence[Result]], Table]] = {  # each of one protocol
+    "grid": grid_table,
+    "seeds": training_seeds_table,
+    "models": retrieval_table,
+}
 TABLES = (*PAPER, *COMPARISONS)
 ENDINGS = {"text": "txt", "markdown": "md", "latex": "tex", "csv": "csv"}
 FIELDS = ("model_name", "task", "step", "asked_step", "variant", "tag")
@@ -31,17 +35,17 @@ def render_tables(folder: str, which: str, style: str = "text", select: Mapping 
         asked = f" with tables.select={dict(select)}" if select else ""
         raise InputError(f"no retrieval result in {folder}{asked}; run eval_retrieval.py first, or select others")
     tables = make_tables(which, results)
-    places = Path(folder) / "tables"
-    places.mkdir(parents=True, exist_ok=True)
+    written = Path(folder) / "tables"
+    written.mkdir(parents=True, exist_ok=True)
     for name, table in tables.items():
         for each, ending in ENDINGS.items():
-            (places / f"{name}.{ending}").write_text(render(table, each), encoding="utf-8", newline="\n")
+            (written / f"{name}.{ending}").write_text(render(table, each), encoding="utf-8", newline="\n")
         print(render(table, style))
-    print(f"tables  {places}")
+    print(f"tables  {written}")
 
 
 def make_tables(which: str, results: Sequence[Result]) -> dict[str, Table]:
-    """Name → table: one, or of a comparison one for each protocol, pool and query set."""
+    """Name → table; a comparison has one table for each task, protocol, pool and query set."""
     if which in PAPER:
         return {which: paper_table(results, PAPER[which])}
     groups: dict[tuple, list[Result]] = {}

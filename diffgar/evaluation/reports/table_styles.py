@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from diffgar.errors import InputError
+from diffgar.evaluation.metrics.summary import Summary
 
 WIDTH = 120  # letters in a line of a text table
 LATEX = {
@@ -25,8 +26,8 @@ MARKDOWN = str.maketrans({letter: "\\" + letter for letter in "\\|_*`"})
 class Table:
     """A title, column heads, rows of ready cells, and the lines below that say what was compared.
 
-    keys: how many of the first columns say what a row is. A text table too wide for a line goes on below, with those
-    columns again.
+    keys: how many of the first columns say what a row is. A text table that is too wide for a line continues below,
+    with those columns again.
     """
 
     title: str
@@ -35,7 +36,7 @@ class Table:
     notes: tuple[str, ...] = ()
     keys: int = 1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for row in self.rows:
             if len(row) != len(self.header):
                 raise ValueError(f"table {self.title!r}: {len(row)} cells in row {row[0]!r}, {len(self.header)} heads")
@@ -48,13 +49,13 @@ def render(table: Table, style: str = "text") -> str:
     return STYLES[style](table)
 
 
-def format_cell(metric: dict[str, float], num_seeds: int = 1, digits: int = 1, interval: bool = True) -> str:
+def format_cell(metric: Summary, num_seeds: int = 1, digits: int = 1, interval: bool = True) -> str:
     """`mean ± std [low, high]`, without ± for one seed and without an interval where there is none or none is asked."""
-    text = f"{metric['mean']:.{digits}f}"
+    text = f"{metric.mean:.{digits}f}"
     if num_seeds > 1:
-        text += f" ± {metric['std']:.{digits}f}"
-    if interval and metric.get("low") is not None and metric["low"] != metric["high"]:
-        text += f" [{metric['low']:.{digits}f}, {metric['high']:.{digits}f}]"
+        text += f" ± {metric.std:.{digits}f}"
+    if interval and metric.low != metric.high:
+        text += f" [{metric.low:.{digits}f}, {metric.high:.{digits}f}]"
     return text
 
 
@@ -63,18 +64,20 @@ def _text(table: Table) -> str:
     widths = [max(map(len, column)) for column in columns]
     lines = [table.title]
     for block in _blocks(widths, table.keys):
-
-        def line(cells, block=block):
-            return "  ".join(cells[column].ljust(widths[column]) for column in block).rstrip()
-
+        header, *rows = (_padded(cells, widths, block) for cells in (table.header, *table.rows))
         rule = "-" * (sum(widths[column] for column in block) + 2 * (len(block) - 1))
-        lines += [rule, line(table.header), rule, *map(line, table.rows)]
+        lines += [rule, header, rule, *rows]
     notes = [part for note in table.notes for part in textwrap.wrap(note, WIDTH)]
     return "\n".join([*lines, rule, *notes]) + "\n"
 
 
+def _padded(cells: Sequence[str], widths: Sequence[int], columns: Sequence[int]) -> str:
+    """Some of a row's cells as a line of text, each as wide as its column."""
+    return "  ".join(cells[column].ljust(widths[column]) for column in columns).rstrip()
+
+
 def _blocks(widths: Sequence[int], keys: int) -> list[list[int]]:
-    """Columns by number, in blocks that fit a line, each with the first `keys` columns and at least one more."""
+    """Column numbers in blocks that fit a line, each with the first `keys` columns and at least one more."""
     first = list(range(keys))
     blocks = [[*first]]
     for column in range(keys, len(widths)):
@@ -87,7 +90,7 @@ def _blocks(widths: Sequence[int], keys: int) -> list[list[int]]:
 
 
 def _markdown(table: Table) -> str:
-    def line(cells):
+    def line(cells: Sequence[str]) -> str:
         return "| " + " | ".join(cell.translate(MARKDOWN) for cell in cells) + " |"
 
     rule = "|" + "---|" * len(table.header)
@@ -96,7 +99,7 @@ def _markdown(table: Table) -> str:
 
 
 def _latex(table: Table) -> str:
-    def line(cells):
+    def line(cells: Sequence[str]) -> str:
         return " & ".join("".join(LATEX.get(c, c) for c in cell) for cell in cells) + r" \\"
 
     title, *notes = ("".join(LATEX.get(c, c) for c in text) for text in (table.title, *table.notes))

@@ -1,4 +1,4 @@
-"""A listing to read: the captions that went worst, and what was retrieved in the place of their track."""
+"""A listing to read: the captions with the worst ranks, and what was retrieved instead of their track."""
 
 import pandas as pd
 from torch import Tensor
@@ -12,8 +12,8 @@ def worst_captions(
     """The `count` captions of the highest rank, in the mean over sampling seeds, worst first.
 
     queries: the per-query ranks of `evaluate_retrieval`, text → audio. nearest (Q, k): what `top_k` of one seed's
-    queries found in the index. Returns caption_id, caption, track_id, rank, and `retrieved`: k track ids, nearest
-    first, where the captions of those tracks are what the model took it for: `retrieved_caption`, of the first.
+    queries found in the index. row: the system's label. Returns a table of caption_id, caption, track_id, rank,
+    `retrieved` (k track ids, nearest first) and `retrieved_caption` (a caption of the nearest track).
     """
     own = queries[queries["row"] == row]
     if own.empty:

@@ -1,25 +1,46 @@
-"""What a backbone promises, and what those that are modulated by timestep and pooled text have in common."""
+"""The contract of a backbone, and the base of those that are modulated by timestep and pooled text."""
 
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from torch import Tensor, nn
 
 from diffgar.errors import InputError
-from diffgar.models.backbones.layers import Attention, PreparedText, TextPooling, TimestepFeatures, pad_frames
+from diffgar.models.backbones.attention import CrossAttention, KeysValues
+from diffgar.models.backbones.layers import TextPooling, TimestepFeatures, pad_frames
 from diffgar.text_states import TextStates
 
 
-class Backbone(nn.Module, ABC):
-    """The contract: noisy latents of a caption go in, the noise scheduler's prediction type comes out.
+@dataclass(frozen=True)
+class PreparedText:
+    """Captions as a backbone uses them: `prepare_text` makes this once, and every denoising step uses it.
 
-    It knows where a frame stands. Padding tokens and frames change nothing (to 1e-5).
+    features (B, F): the pooled text, as wide as the timestep's features.
+    keys_values: keys and values (B, H, L, head_dim) of each cross-attention, in the order of `cross_attentions`.
+    mask (B, L) bool: True at tokens.
+    """
+
+    features: Tensor
+    keys_values: tuple[KeysValues, ...]
+    mask: Tensor
+
+    def first(self, count: int) -> "PreparedText":
+        """The first `count` captions."""
+        keys_values = tuple((keys[:count], values[:count]) for keys, values in self.keys_values)
+        return PreparedText(self.features[:count], keys_values, self.mask[:count])
+
+
+class Backbone(nn.Module, ABC):
+    """The contract: noisy latents, timesteps and captions go in; the noise scheduler's prediction type comes out.
+
+    A prediction depends on a frame's position in time. Padding tokens and padding frames change nothing (to 1e-5).
     """
 
     @abstractmethod
     def prepare_text(self, text: TextStates) -> PreparedText:
-        """What `forward` needs of captions, made once for every denoising step."""
+        """Captions (B) in the form that `forward` needs; computed once for all denoising steps."""
 
     @abstractmethod
     def forward(
@@ -36,10 +57,9 @@ class Backbone(nn.Module, ABC):
 
 
 class ModulatedBackbone(Backbone):
-    """A backbone whose layers are told features (B, F), the timestep's plus the pooled text's.
+    """A backbone whose layers are modulated by features (B, F): the timestep's plus the pooled text's.
 
-    Subclasses define `predict` and, where they attend to tokens, `cross_attentions`. frames_multiple: what a length is
-    padded to a multiple of.
+    Subclasses define `predict`. frames_multiple: the number of frames is padded to a multiple of this.
     """
 
     frames_multiple = 1
@@ -58,12 +78,12 @@ class ModulatedBackbone(Backbone):
     def predict(self, noisy_latents: Tensor, features: Tensor, text: PreparedText, mask: Tensor | None) -> Tensor:
         """The prediction (B, T, D), T a multiple of `frames_multiple`; noisy latents are zero where masked."""
 
-    def cross_attentions(self) -> Sequence[Attention]:
-        """Those to the tokens, in the order in which `predict` takes their keys and values."""
-        return ()
+    def cross_attentions(self) -> list[CrossAttention]:
+        """All attentions to tokens, in the order of construction, in which `predict` gets their keys and values."""
+        return [module for module in self.modules() if isinstance(module, CrossAttention)]
 
     def prepare_text(self, text: TextStates) -> PreparedText:
-        """The captions' pooled text, and the keys and values of each cross-attention."""
+        """The pooled text of the captions (B), and their keys and values for each cross-attention."""
         normed = self.text_norm(text.hidden_states)  # (B, L, C)
         keys_values = tuple(layer.keys_values(normed) for layer in self.cross_attentions())
         return PreparedText(self.text_pooling(normed, text.mask), keys_values, text.mask)
@@ -75,7 +95,7 @@ class ModulatedBackbone(Backbone):
         text: TextStates | PreparedText,
         mask: Tensor | None = None,
     ) -> Tensor:
-        """See `Backbone.forward`: pads the frames, sums the features, and cuts the prediction to length."""
+        """See `Backbone.forward`. Pads the frames, sums the features, and cuts the prediction (B, T, D) to length."""
         if not isinstance(text, PreparedText):
             text = self.prepare_text(text)
         length = noisy_latents.shape[1]
@@ -85,7 +105,7 @@ class ModulatedBackbone(Backbone):
 
 
 def check_backbone(backbone: object) -> None:
-    """Refuse what cannot be called as `Backbone` is. Raises InputError naming the class and the method."""
+    """Raises InputError, naming the class and the method, for an object that cannot be called as a `Backbone` is."""
     for method in ("prepare_text", "forward"):
         names = [name for name in inspect.signature(getattr(Backbone, method)).parameters if name != "self"]
         if not takes(getattr(backbone, method, None), names):
@@ -95,9 +115,11 @@ def check_backbone(backbone: object) -> None:
             )
 
 
-def takes(method, names: Sequence[str]) -> bool:
+def takes(method: object, names: Sequence[str]) -> bool:
     """Whether a method can be called with arguments of these names, in this order."""
+    if not callable(method):
+        return False
     try:
         return list(inspect.signature(method).bind(*names).arguments) == list(names)
-    except TypeError:  # no method, or another signature
+    except TypeError:  # another signature
         return False

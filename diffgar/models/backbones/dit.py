@@ -4,17 +4,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from diffgar.models.backbones.base import ModulatedBackbone
-from diffgar.models.backbones.layers import Attention, Dropout, GatedModulation, Head, PreparedText, sinusoids
+from diffgar.models.backbones.attention import CrossAttention, KeysValues, SelfAttention
+from diffgar.models.backbones.base import ModulatedBackbone, PreparedText
+from diffgar.models.backbones.layers import Dropout, GatedModulation, Head, sinusoids
 
 
 class DiT(ModulatedBackbone):
-    """A diffusion transformer over frames.
+    """A diffusion transformer over frames: noisy latents (B, T, D) to predictions (B, T, D).
 
-    `depth` transformer blocks of `num_heads` heads: self-attention over the valid frames, cross-attention to the
+    It has `depth` blocks of `num_heads` heads: self-attention over the valid frames, cross-attention to the
     tokens (as in PixArt-α, Chen et al. 2024, arXiv 2310.00426), and a feed-forward layer under adaptive layer norm
-    from the timestep and the pooled text (arXiv 2212.09748). Positions are sinusoids added to the frames, so that any
-    length goes in. The gates start near one rather than at zero: every parameter learns from the first step.
+    from the timestep and the pooled text (arXiv 2212.09748). Positions are sinusoids added to the frames, so that
+    sequences may have any length. The gates start near one rather than at zero, so that every parameter learns from the
+    first step.
     """
 
     def __init__(
@@ -32,10 +34,6 @@ class DiT(ModulatedBackbone):
         self.blocks = nn.ModuleList(Block(width, text_dim, num_heads, expansion, dropout) for _ in range(depth))
         self.head = Head(width, latent_dim, width)
 
-    def cross_attentions(self) -> list[Attention]:
-        """One of each block."""
-        return [block.to_text for block in self.blocks]
-
     def predict(self, noisy_latents: Tensor, features: Tensor, text: PreparedText, mask: Tensor | None) -> Tensor:
         """See `ModulatedBackbone.predict`."""
         frames = self.enter(noisy_latents)  # (B, T, W)
@@ -52,17 +50,19 @@ class Block(nn.Module):
     def __init__(self, width: int, text_dim: int, num_heads: int, expansion: int, dropout: float):
         super().__init__()
         self.frames_modulation = GatedModulation(width, width)
-        self.to_frames = Attention(width, num_heads, width // num_heads, norm=False)
-        self.to_text = Attention(width, num_heads, width // num_heads, context_dim=text_dim)
+        self.to_frames = SelfAttention(width, num_heads, width // num_heads, norm=False)
+        self.to_text = CrossAttention(width, num_heads, width // num_heads, context_dim=text_dim)
         self.modulation = GatedModulation(width, width)
         self.enter = nn.Linear(width, expansion * width)
         self.dropout = Dropout(dropout)
         self.leave = nn.Linear(expansion * width, width)
 
-    def forward(self, frames: Tensor, features: Tensor, mask: Tensor | None, keys_values, text_mask) -> Tensor:
-        """Frames (B, T, W) to frames (B, T, W)."""
+    def forward(
+        self, frames: Tensor, features: Tensor, mask: Tensor | None, keys_values: KeysValues, text_mask: Tensor
+    ) -> Tensor:
+        """Frames (B, T, W) to frames (B, T, W); mask (B, T), keys_values and text_mask (B, L): the caption's."""
         normed, gate = self.frames_modulation(frames, features)
-        frames = frames + gate * self.to_frames(normed, mask=mask)
+        frames = frames + gate * self.to_frames(normed, mask)
         frames = frames + self.to_text(frames, keys_values, text_mask)
         normed, gate = self.modulation(frames, features)
         return frames + gate * self.leave(self.dropout(F.gelu(self.enter(normed))))  # (B, T, W)

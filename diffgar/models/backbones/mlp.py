@@ -3,12 +3,12 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from diffgar.models.backbones.base import ModulatedBackbone
-from diffgar.models.backbones.layers import Dropout, GatedModulation, Head, PreparedText
+from diffgar.models.backbones.base import ModulatedBackbone, PreparedText
+from diffgar.models.backbones.layers import Dropout, GatedModulation, Head
 
 
 class MLP(ModulatedBackbone):
-    """A residual MLP over frames, each on its own.
+    """A residual MLP over frames, each on its own: noisy latents (B, T, D) to predictions (B, T, D).
 
     Every frame goes through the same `depth` residual blocks, whose layer norms are scaled, shifted and gated by the
     timestep and the pooled text (adaptive layer norm, Peebles & Xie 2023, arXiv 2212.09748). Frames do not see one
@@ -39,7 +39,7 @@ class MLP(ModulatedBackbone):
 
 
 class Block(nn.Module):
-    """frames + gate · f(scale · norm(frames) + shift)."""
+    """A residual block: frames + gate · f(scale · norm(frames) + shift), where f has one hidden layer."""
 
     def __init__(self, width: int, expansion: int, dropout: float):
         super().__init__()

@@ -1,26 +1,29 @@
 """A 1-D U-Net over frames, modulated by the timestep and attending to the text's token states in its depth."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from diffgar.errors import InputError
-from diffgar.models.backbones.base import ModulatedBackbone
-from diffgar.models.backbones.layers import Attention, Dropout, Head, ModulatedNorm, PreparedText
+from diffgar.models.backbones.attention import CrossAttention, KeysValues, SelfAttention
+from diffgar.models.backbones.base import ModulatedBackbone, PreparedText
+from diffgar.models.backbones.layers import Dropout, Head, ModulatedNorm
 
 
 class UNet(ModulatedBackbone):
-    """A U-Net over frames.
+    """A U-Net over frames: noisy latents (B, T, D) to predictions (B, T, D).
 
     Level i shortens time by factors[i] into channels[i] and runs num_blocks[i] residual blocks, then, where
     attentions[i] is set, self-attention and cross-attention; the way up does the same again on top of the skip. A
-    length that the factors do not divide is padded and masked inside. After Schneider et al. 2023 (Moûsai, arXiv
-    2301.11757), whose U-Net the published GD-Retriever uses. Unlike there, a padding frame reaches no valid one
-    (norms are per frame, and it is zero wherever a neighbour or an attention could read it), the pooled text
-    modulates every block beside the timestep, and a convolution is a matrix product over three neighbouring frames.
+    number of frames that the factors do not divide is padded and masked inside.
+
+    After Schneider et al. 2023 (Moûsai, arXiv 2301.11757), whose U-Net the published GD-Retriever uses. Here, unlike
+    there, a padding frame has no influence on a valid one (norms are per frame, and padding is zero wherever a
+    neighbour or an attention could read it), the pooled text modulates every block beside the timestep, and a
+    convolution is a matrix product over three neighbouring frames.
     """
 
     def __init__(
@@ -46,20 +49,16 @@ class UNet(ModulatedBackbone):
         outer = [latent_dim, *channels[:-1]]
         self.shorten = nn.ModuleList(nn.Linear(f * o, c) for f, o, c in zip(factors, outer, channels, strict=True))
 
-        def stages(levels):
+        def stages(levels: Sequence[int]) -> nn.ModuleList:
             return nn.ModuleList(
                 Stage(channels[i], num_blocks[i], attentions[i], text_dim, num_heads, head_dim, features, dropout)
                 for i in levels
             )
 
         depth = range(len(channels))
-        self.down, self.up = stages(depth), stages(reversed(depth))
+        self.down, self.up = stages(depth), stages(depth[::-1])
         self.lengthen = nn.ModuleList(nn.Linear(channels[i], factors[i] * channels[i - 1]) for i in reversed(depth[1:]))
         self.head = Head(channels[0], latent_dim, features, frames_each=factors[0])
-
-    def cross_attentions(self) -> list[Attention]:
-        """Those of the stages that attend, on the way down and then up."""
-        return [stage.to_text for stage in [*self.down, *self.up] if stage.attends]
 
     def predict(self, noisy_latents: Tensor, features: Tensor, text: PreparedText, mask: Tensor | None) -> Tensor:
         """See `ModulatedBackbone.predict`."""
@@ -79,7 +78,7 @@ class UNet(ModulatedBackbone):
 
 
 class Stage(nn.Module):
-    """The residual blocks of one level, one way, and the attention after them. Padding frames come out zero."""
+    """The residual blocks of one level, on the way down or up, then attention. Padding frames come out zero."""
 
     def __init__(
         self,
@@ -96,21 +95,31 @@ class Stage(nn.Module):
         self.attends = bool(attends)
         self.blocks = nn.ModuleList(ResidualBlock(width, features, dropout) for _ in range(num_blocks))
         if self.attends:
-            self.to_frames = Attention(width, num_heads, head_dim)
-            self.to_text = Attention(width, num_heads, head_dim, context_dim=text_dim)
+            self.to_frames = SelfAttention(width, num_heads, head_dim)
+            self.to_text = CrossAttention(width, num_heads, head_dim, context_dim=text_dim)
 
-    def forward(self, frames: Tensor, features: Tensor, mask: Tensor | None, keys_values, text_mask) -> Tensor:
-        """Frames (B, T, C) to frames (B, T, C)."""
+    def forward(
+        self,
+        frames: Tensor,
+        features: Tensor,
+        mask: Tensor | None,
+        keys_values: Iterator[KeysValues],
+        text_mask: Tensor,
+    ) -> Tensor:
+        """Frames (B, T, C) to frames (B, T, C); a stage that attends takes the next of `keys_values`."""
         for block in self.blocks:
             frames = block(frames, features, mask)
         if self.attends:
-            frames = frames + self.to_frames(frames, mask=mask)
+            frames = frames + self.to_frames(frames, mask)
             frames = frames + self.to_text(frames, next(keys_values), text_mask)
         return hide(frames, mask)
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions over three frames, the second on frames modulated by the features (Dhariwal & Nichol 2021)."""
+    """Two convolutions over three frames, the second of frames that the features modulate.
+
+    The residual block of Dhariwal & Nichol 2021 (arXiv 2105.05233), with layer norms.
+    """
 
     def __init__(self, width: int, features: int, dropout: float):
         super().__init__()
@@ -148,5 +157,5 @@ class Convolution(nn.Module):
 
 
 def hide(frames: Tensor, mask: Tensor | None) -> Tensor:
-    """Zero where the mask (B, T) says padding."""
+    """Frames (B, T, W), zero where the mask (B, T) is False."""
     return frames if mask is None else frames * mask.unsqueeze(-1)

@@ -1,20 +1,22 @@
-"""Noise levels, and what a prediction stands for, as pure functions.
+"""Noise levels, and conversions between a prediction, the clean latents and the noise, as pure functions.
 
 Notation of Ho et al. 2020 (arXiv 2006.11239): noisy = signal · latents + sigma · noise, where signal = √ᾱ and
 sigma = √(1 − ᾱ); the signal-to-noise ratio is SNR = ᾱ / (1 − ᾱ).
 """
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from torch import Tensor
 
+Denoise = Callable[[Tensor, Tensor], Tensor]  # noisy latents (B, T, D) at a timestep, () or (B,) → prediction (B, T, D)
 PREDICTION_TYPES = ("sample", "epsilon", "v_prediction")
 
 
 class NoiseScheduler(Protocol):
-    """What is read of the diffusers scheduler that a model is trained with.
+    """The part of a diffusers scheduler that training reads.
 
-    alphas_cumprod (num_train_timesteps,): ᾱ of each timestep. config: with `prediction_type` and `num_train_timesteps`.
+    alphas_cumprod (num_train_timesteps,): ᾱ of each timestep. config: has `prediction_type` and `num_train_timesteps`.
     """
 
     config: Any
@@ -28,9 +30,9 @@ def signal_and_sigma(noise_scheduler: NoiseScheduler, timesteps: Tensor) -> tupl
 
 
 def diffusion_target(prediction_type: str, latents: Tensor, noise: Tensor, signal: Tensor, sigma: Tensor) -> Tensor:
-    """What the backbone is to predict: the latents, the noise, or v = signal · noise − sigma · latents.
+    """The target (B, T, D) of a prediction type: the latents, the noise, or v = signal · noise − sigma · latents.
 
-    v of Salimans & Ho 2022 (arXiv 2202.00512, section 4).
+    v is that of Salimans & Ho 2022 (arXiv 2202.00512, section 4).
     """
     if prediction_type == "sample":
         return latents
@@ -40,7 +42,7 @@ def diffusion_target(prediction_type: str, latents: Tensor, noise: Tensor, signa
 
 
 def clean_latents(prediction_type: str, prediction: Tensor, noisy: Tensor, signal: Tensor, sigma: Tensor) -> Tensor:
-    """The latents that a prediction stands for: `diffusion_target` undone."""
+    """The clean latents (B, T, D) that a prediction (B, T, D) implies: the inverse of `diffusion_target`."""
     if prediction_type == "sample":
         return prediction
     if prediction_type == "epsilon":
@@ -49,7 +51,7 @@ def clean_latents(prediction_type: str, prediction: Tensor, noisy: Tensor, signa
 
 
 def implied_noise(prediction_type: str, prediction: Tensor, noisy: Tensor, signal: Tensor, sigma: Tensor) -> Tensor:
-    """The noise that a prediction stands for."""
+    """The noise (B, T, D) that a prediction (B, T, D) implies."""
     if prediction_type == "sample":
         return (noisy - signal * prediction) / sigma
     if prediction_type == "epsilon":

@@ -14,12 +14,12 @@ from diffgar.text_states import TextStates, joined
 from diffgar.values import is_number, number
 
 FORMS = ("replace", "compose")
-Negative = tuple[TextStates, float]  # captions to be avoided, one a sample, and how much
+Negative = tuple[TextStates, float]  # captions to be avoided, one per sample, and their weight
 
 
 @dataclass(frozen=True)
 class Term:
-    """Captions (B), and how much their predictions count."""
+    """Captions (B), and the weight of the predictions for them."""
 
     text: TextStates
     weight: float
@@ -32,13 +32,13 @@ def guidance_terms(
     negatives: Sequence[Negative] = (),
     form: str = "compose",
 ) -> list[Term]:
-    """The weighted sum of predictions that a caption and its negatives ask for; the caption comes first.
+    """The terms of the guided prediction, a weighted sum of predictions; the caption's term comes first.
 
     No negative:  null + w · (caption − null), classifier-free guidance (Ho & Salimans 2022, arXiv 2207.12598).
     `replace`:    negative + w · (caption − negative), the published form, with one negative.
     `compose`:    null + w · (caption − null) − Σ v · (negative − null) (Liu et al. 2022, arXiv 2206.01714), any
                   number of negatives with their v; a v below zero adds a further caption.
-    Terms that weigh nothing are left out, so that a scale of 1 without negatives is the caption alone.
+    Terms of weight 0 are left out, so that a scale of 1 without negatives is the caption alone.
     """
     if form not in FORMS:
         raise InputError(f"guidance form {form!r}; choose one of {', '.join(FORMS)}")
@@ -54,13 +54,16 @@ def guidance_terms(
 
 @dataclass(frozen=True)
 class Guidance:
-    """How strongly a caption is followed, where and in what form; the same in sampling and in training.
+    """The settings of guidance, in sampling and in training alike.
 
-    guidance_scale: w of `guidance_terms`, 1 is none. interval: the share of the noise range, (0, 1) being all of it,
-    where guidance acts; outside, the caption alone (Kynkäänniemi et al. 2024, arXiv 2404.07724). rescale: how far the
-    guided prediction is brought back to the standard deviation of the caption's own (Lin et al. 2024, arXiv 2305.08891,
-    section 3.4). parallel: how much is kept of what guidance adds along the caption's own clean latents (Sadat et al.
-    2024, arXiv 2410.02416, η).
+    guidance_scale: w of `guidance_terms`; 1 is no guidance.
+    interval: the share of the noise range where guidance acts, (0, 1) being all of it; elsewhere the prediction is that
+    of the caption alone (Kynkäänniemi et al. 2024, arXiv 2404.07724).
+    rescale: φ of Lin et al. 2024 (arXiv 2305.08891, section 3.4), from 0 (the guided prediction as it is) to 1 (with
+    the standard deviation of the caption's prediction).
+    parallel: η of Sadat et al. 2024 (arXiv 2410.02416), the factor of the part of the guidance that is parallel to the
+    clean latents predicted for the caption.
+    Raises InputError for values that are no numbers or out of range.
     """
 
     guidance_scale: float = 1.0
@@ -68,7 +71,7 @@ class Guidance:
     rescale: float = 0.0
     parallel: float = 1.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("guidance_scale", "rescale", "parallel"):
             number(name, getattr(self, name))
         try:
@@ -101,8 +104,9 @@ class Guidance:
 class Denoiser:
     """The guided backbone, (noisy_latents (B, T, D), timestep) → prediction (B, T, D): one call for all terms.
 
-    timestep: of all samples, or one of its own for each, (B,). noise_scheduler: the training schedule. guidance: its
-    interval, rescale and parallel count, the terms have its scale in them. mask (B, T): valid frames.
+    timestep: one for all samples, or one per sample, (B,). noise_scheduler: the training schedule. terms: include the
+    guidance scale, so that only interval, rescale and parallel are read from `guidance`. mask (B, T): True at valid
+    frames. num_calls: counts its calls.
     """
 
     def __init__(
@@ -122,21 +126,20 @@ class Denoiser:
     def __call__(self, noisy_latents: Tensor, timestep: int | Tensor) -> Tensor:
         self.num_calls += 1
         size, device = len(noisy_latents), noisy_latents.device
-        if isinstance(timestep, Tensor) and timestep.dim():  # decided a sample at a time, without asking the device
+        first, last = (edge * self.noise_scheduler.config.num_train_timesteps for edge in self.guidance.interval)
+        if isinstance(timestep, Tensor) and timestep.dim():  # decided per sample, without waiting for the device
             timesteps, some, every = timestep, self.count > 1, self.guidance.interval == (0, 1)
         else:
             timesteps = torch.full((size,), int(timestep), device=device)
-            some = every = self.count > 1 and bool(self._acts_at(int(timestep)))
+            some = every = self.count > 1 and first <= int(timestep) < last
         predictions = self._predict(noisy_latents, timesteps, self.count if some else 1)  # (K, B, T, D)
         if not some:
             return predictions[0]
         guided = self._combine(predictions, noisy_latents, timesteps)
-        return guided if every else torch.where(self._acts_at(timesteps)[:, None, None], guided, predictions[0])
-
-    def _acts_at(self, timestep):
-        """Whether guidance acts there; for timesteps (B,) a bool for each."""
-        first, last = (edge * self.noise_scheduler.config.num_train_timesteps for edge in self.guidance.interval)
-        return (timestep >= first) & (timestep < last)
+        if every:
+            return guided
+        acts = (timesteps >= first) & (timesteps < last)  # (B,)
+        return torch.where(acts[:, None, None], guided, predictions[0])
 
     def _predict(self, noisy_latents: Tensor, timesteps: Tensor, count: int) -> Tensor:
         """The predictions (count, B, T, D) of the first `count` terms."""
@@ -146,6 +149,7 @@ class Denoiser:
         return predictions.to(noisy_latents.dtype).unflatten(0, (count, -1))
 
     def _combine(self, predictions: Tensor, noisy_latents: Tensor, timesteps: Tensor) -> Tensor:
+        """The guided prediction (B, T, D) from the predictions (K, B, T, D) of all terms."""
         caption, guided = predictions[0], torch.einsum("k,kbtd->btd", self.weights.to(predictions), predictions)
         if self.guidance.parallel != 1:
             prediction_type = self.noise_scheduler.config.prediction_type
@@ -161,7 +165,7 @@ class Denoiser:
 
 
 def unit(frames: Tensor) -> Tensor:
-    """Each sample (T, D) of the batch, as one vector of length 1."""
+    """Frames (B, T, D), each sample scaled to length 1 as one vector of T · D numbers."""
     return F.normalize(frames.flatten(1), dim=1).view_as(frames)
 
 

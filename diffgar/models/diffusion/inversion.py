@@ -15,34 +15,34 @@ from diffusers import DDIMScheduler
 from torch import Tensor
 
 from diffgar.errors import InputError
-from diffgar.models.diffusion.formulas import implied_noise
-from diffgar.models.diffusion.sampling import sample
-
-Denoise = Callable[[Tensor, Tensor], Tensor]
+from diffgar.models.diffusion.formulas import Denoise, implied_noise
+from diffgar.models.diffusion.sampling import Solver, sample
 
 
 def invert(
     denoise: Denoise,
-    solver: DDIMScheduler,
+    solver: Solver,
     latents: Tensor,
     num_inverted: int | None = None,
     num_iterations: int = 5,
     mask: Tensor | None = None,
 ) -> Tensor:
-    """Clean latents (B, T, D) to the noisy ones from which `sample` returns to them.
+    """Clean latents (B, T, D) to the noisy latents from which `sample` returns to them.
 
-    solver: DDIM with its timesteps set. num_inverted: through so many of the steps, from the clean end; None is all
-    of them. num_iterations: calls of the backbone a step. 1 is plain DDIM inversion, which takes the backbone at
-    latents_{i−1} for that at latents_i; more is the accelerated fixed-point iteration of Pan et al. 2023 (AIDI, arXiv
-    2309.04907). Plain iteration stalls where the backbone changes much between two levels: `fixed_point` does not.
-    mask (B, T): valid frames; the others stay zero, and decide nothing.
+    solver: a `DDIMScheduler` with its timesteps set. num_inverted: the number of steps to invert, from the clean end;
+    None inverts all. num_iterations: calls of the backbone per step. 1 is plain DDIM inversion, which uses the
+    prediction at latents_{i−1} for the one at latents_i; more is the accelerated fixed-point iteration of Pan et al.
+    2023 (AIDI, arXiv 2309.04907). Plain iteration stalls if the backbone changes much between two levels; `fixed_point`
+    does not. mask (B, T): True at valid frames; the others stay zero and have no influence.
+    Raises InputError for another solver, or a num_inverted out of range.
 
-    Latents of any scale come back to rounding where the prediction is linear in them. A network's is not: where it
-    bends between two levels, as for latents unlike those trained on, 5 calls leave a residual; and guidance above 1
-    extrapolates, so that two latents may step down to the same ones, and no number of calls finds which it was.
+    Where the prediction is linear in the latents, they come back up to rounding, whatever their scale. A network is not
+    linear: if its prediction changes much between two levels, as for latents unlike those trained on, 5 calls leave a
+    residual. And guidance above 1 extrapolates, so that one step may lead from two different latents to the same ones;
+    then no number of calls finds which of the two it was.
 
-    diffusers' own inverse scheduler turns the output, taken at t_i, into noise with the level of t_{i−1}: right for
-    epsilon alone. Here both are of t_i.
+    diffusers' own inverse scheduler converts the output, taken at t_i, to noise with the level of t_{i−1}, which is
+    right for epsilon alone. Here both are of t_i.
     """
     if not isinstance(solver, DDIMScheduler):
         raise InputError(f"inversion runs DDIM backwards, found {type(solver).__name__}; use sampler=ddim")
@@ -62,7 +62,10 @@ def step_up(
     alpha_bars: tuple[Tensor, Tensor],
     mask: Tensor | None,
 ) -> Callable[[Tensor], Tensor]:
-    """A guess at the latents of the noisier level alpha_bars[1] to a better one, from those of alpha_bars[0]."""
+    """The fixed-point map of one inversion step: a guess at the noisier latents (B, T, D) to a better guess.
+
+    latents (B, T, D): those of the cleaner level. alpha_bars: ᾱ of the cleaner and of the noisier level.
+    """
     (signal_below, signal), (sigma_below, sigma) = (
         [level.to(latents) for level in levels]
         for levels in ([a.sqrt() for a in alpha_bars], [(1 - a).sqrt() for a in alpha_bars])
@@ -78,24 +81,23 @@ def step_up(
 
 
 def fixed_point(step: Callable[[Tensor], Tensor], guess: Tensor, num_iterations: int, memory: int = 5) -> Tensor:
-    """Where step(x) = x, each sample (T, D) of the batch on its own, from a guess (B, T, D) in so many calls of `step`.
+    """The fixed point step(x) = x (B, T, D), each sample on its own, from a guess in `num_iterations` calls of `step`.
 
     Anderson acceleration (Walker & Ni 2011, SIAM J. Numer. Anal. 49, eq. 2.2, β = 1): the next guess combines the last
     `memory` results so that their residuals, step(x) − x, cancel best.
     """
-    results, residuals = [], []  # (B, T · D) each
+    results: list[Tensor] = []  # (B, T · D) each
+    residuals: list[Tensor] = []
     for _ in range(num_iterations):
         result = step(guess)
-        results, residuals = (
-            [*results, result.flatten(1)][-memory:],
-            [*residuals, (result - guess).flatten(1)][-memory:],
-        )
+        results = [*results, result.flatten(1)][-memory:]
+        residuals = [*residuals, (result - guess).flatten(1)][-memory:]
         guess = (results[-1] - _correction(torch.stack(results, dim=2), torch.stack(residuals, dim=2))).view_as(guess)
     return guess
 
 
 def _correction(results: Tensor, residuals: Tensor) -> Tensor:
-    """What acceleration subtracts (B, N) from the last of the results (B, N, M); nothing where it is the first."""
+    """The term (B, N) that acceleration subtracts from the last of the results (B, N, M); zero if M is 1."""
     changes = residuals.diff(dim=2)  # (B, N, M − 1)
     gram = changes.mT @ changes
     ridge = 1e-6 * gram.diagonal(dim1=1, dim2=2).mean(dim=1)[:, None, None] + torch.finfo(gram.dtype).tiny
@@ -104,8 +106,8 @@ def _correction(results: Tensor, residuals: Tensor) -> Tensor:
     return (results.diff(dim=2) @ weights).squeeze(2)
 
 
-def inverted_timesteps(solver: DDIMScheduler, num_inverted: int | None) -> Tensor:
-    """The last `num_inverted` of the solver's timesteps, falling: those that inversion climbs."""
+def inverted_timesteps(solver: Solver, num_inverted: int | None) -> Tensor:
+    """The last `num_inverted` of the solver's timesteps, in descending order; None is all of them."""
     num_steps = len(solver.timesteps)
     num_inverted = num_steps if num_inverted is None else num_inverted
     if not 0 < num_inverted <= num_steps:
@@ -116,16 +118,16 @@ def inverted_timesteps(solver: DDIMScheduler, num_inverted: int | None) -> Tenso
 def edit(
     source: Denoise,
     targets: Sequence[Denoise],
-    solver: DDIMScheduler,
+    solver: Solver,
     latents: Tensor,
     num_inverted: int | None = None,
     num_iterations: int = 5,
     mask: Tensor | None = None,
 ) -> list[Tensor]:
-    """Latents (B, T, D) that `source` tells of, changed to what each of `targets` tells; they are inverted once.
+    """Latents (B, T, D) of the source caption, edited towards each target: inverted once, then sampled per target.
 
-    source, targets: denoisers of the caption as it was and as it is to be, with its negatives. Fewer inverted steps
-    keep more of the latents; the published edits invert 20 of 50 with guidance 3 on both ways.
+    source, targets: denoisers of the captions before and after the edit, with their negatives. Fewer inverted steps
+    keep more of the latents; the published edits invert 20 of 50 steps, with guidance 3 in both directions.
     """
     noisy_latents = invert(source, solver, latents, num_inverted, num_iterations, mask)
     timesteps = inverted_timesteps(solver, num_inverted)

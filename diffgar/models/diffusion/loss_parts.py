@@ -1,4 +1,4 @@
-"""The parts of the loss that differ from model to model, and what is drawn at random for it."""
+"""The parts of the loss that differ between models, and the random draws for it."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from diffgar.text_states import TextStates
 
 @dataclass(frozen=True, eq=False)
 class Draws:
-    """What is drawn at random for a batch: noise (B, T, D), timesteps (B,), dropped (B,) bool: captions left out."""
+    """The random draws for a batch: noise (B, T, D), timesteps (B,), and dropped (B,) bool: the captions to drop."""
 
     noise: Tensor
     timesteps: Tensor
@@ -22,7 +22,7 @@ class Draws:
 
 @dataclass(frozen=True, eq=False)
 class Noisy:
-    """What the backbone sees: latents (B, T, D), timesteps (B,), and their level: signal and sigma, (B, 1, 1) each."""
+    """The backbone's input: noisy latents (B, T, D), timesteps (B,), and their level: signal and sigma (B, 1, 1)."""
 
     latents: Tensor
     timesteps: Tensor
@@ -30,47 +30,48 @@ class Noisy:
 
 
 class LossParts:
-    """What a model may change of `Objective.loss`: each part by overriding the method of its name.
+    """The parts of `Objective.loss` that a model may change by overriding methods; here they are those of denoising.
 
-    Here the parts are those of denoising; weights, masks and the contrastive loss itself are the objective's, for all
-    models alike. on_clean: whether the squared error is of the clean latents, whatever the backbone predicts.
+    Weights, masks and the contrastive loss itself belong to the objective and are the same for all models. on_clean:
+    whether the squared error is that of the clean latents, whatever the backbone predicts.
     """
 
     on_clean = False
 
     def text(self, batch: Batch, draws: Draws) -> TextStates:
-        """The captions that the backbone is conditioned on, (B): the batch's own, or some of them dropped."""
+        """The captions (B) that the backbone is conditioned on; here none is dropped."""
         return batch.text
 
     def noisy(self, noise_scheduler: NoiseScheduler, batch: Batch, draws: Draws) -> Noisy:
-        """What the backbone predicts from: the latents with noise, at the drawn timesteps."""
+        """The backbone's input: the batch's latents with the drawn noise, at the drawn timesteps."""
         signal, sigma = signal_and_sigma(noise_scheduler, draws.timesteps)
         return Noisy(signal * batch.latents + sigma * draws.noise, draws.timesteps, (signal, sigma))
 
     def target(self, prediction_type: str, batch: Batch, draws: Draws, noisy: Noisy, text: TextStates) -> Tensor:
-        """What the backbone is to predict, (B, T, D), in the form of `prediction_type`.
+        """The target (B, T, D) of the squared error.
 
-        That is the form that the error is taken in: the objective's own, or `sample` where `on_clean` says so. text:
-        the captions that it is conditioned on.
+        prediction_type: that of the error, which is the objective's, or `sample` with `on_clean`. text: the captions
+        that the backbone is conditioned on.
         """
         return diffusion_target(prediction_type, batch.latents, draws.noise, *noisy.level)
 
     def ranked(self, clean: Tensor, batch: Batch, draws: Draws) -> Tensor | None:
-        """The normalised latents (B, T, D) that are to find their track; None leaves the contrastive term out.
+        """The normalised latents (B, T, D) of the contrastive term, which are to find their own track.
 
-        clean (B, T, D): what the prediction says the latents are.
+        clean (B, T, D): the clean latents that the prediction implies. None leaves the contrastive term out.
         """
         return clean
 
     def as_ranked(self, latents: Tensor) -> Tensor:
-        """Normalised latents (B, T, D) to those whose time means retrieval compares."""
+        """Normalised latents (B, T, D) in the form in which retrieval compares their time means."""
         return latents
 
 
 def drop_captions(text: TextStates, null_text: Tensor, dropped: Tensor) -> TextStates:
-    """The captions, with the empty one's token states (L', C) where `dropped` (B,) says so.
+    """Replaces the captions where `dropped` (B,) is True by the empty one, whose token states are null_text (L', C).
 
-    Training on the empty caption is what guidance needs (Ho & Salimans 2022, arXiv 2207.12598, algorithm 1).
+    Guidance needs a model that was also trained on the empty caption (Ho & Salimans 2022, arXiv 2207.12598,
+    algorithm 1).
     """
     length = max(text.mask.shape[1], len(null_text))
     text = text.padded_to(length)  # (B, max(L, L'), C)

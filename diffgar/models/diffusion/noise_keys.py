@@ -1,4 +1,4 @@
-"""What random numbers are drawn for: each key names its purpose, so that no two draws can meet."""
+"""Seeds of random numbers: each names the purpose that it is for, so that no two purposes share their numbers."""
 
 import hashlib
 
@@ -7,13 +7,16 @@ PURPOSES = (
     "validation",  # the same
     "dropout",  # seed, step
     "caption",  # seed, row of the text store, number of the sample
-    "phrasing",  # seed, place among the phrasings of a control, number of the sample
-    "edit",  # seed, place among the edits
+    "phrasing",  # seed, position among the phrasings of a control, number of the sample
+    "edit",  # seed, position among the edits
 )
 
 
 def seed_of(purpose: str, *numbers: int) -> int:
-    """One seed for a generator, of what it is for and of the numbers that tell one draw for it from another."""
+    """The seed of a generator for a purpose; the numbers distinguish the generators of the same purpose.
+
+    Raises ValueError for a purpose that is not in `PURPOSES`.
+    """
     if purpose not in PURPOSES:
         raise ValueError(f"numbers drawn for {purpose!r}; the purposes are {', '.join(PURPOSES)}: add it there")
     key = " ".join([purpose, *(str(int(number)) for number in numbers)])

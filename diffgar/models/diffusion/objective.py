@@ -1,4 +1,4 @@
-"""The training objective: `Objective.loss`, the one place that forms the loss, and what it is made of.
+"""The training objective: `Objective.loss`, the one place that forms the loss, and the functions that it uses.
 
 Notation of `formulas.py`.
 """
@@ -22,10 +22,10 @@ CONTRASTIVE_LOSSES = {"nt_xent": nt_xent, "info_nce": info_nce}
 
 @dataclass(frozen=True, eq=False)
 class Losses:
-    """Of each sample, (B,): the total, which is minimised, and the two parts that it is the sum of.
+    """The losses (B,) of a batch's samples: the total, which is minimised, and its two parts.
 
-    mse: the squared error, times the weight of its noise level. contrastive: the contrastive loss before its weight;
-    None where there is no such term.
+    mse: the squared error, times the weight of its noise level. contrastive: the contrastive loss, not yet weighted, or
+    None without such a term.
     """
 
     total: Tensor
@@ -33,7 +33,7 @@ class Losses:
     contrastive: Tensor | None = None
 
     def means(self) -> dict[str, Tensor]:
-        """Their means over the batch, by the names under which they are logged: the parts where there are two."""
+        """The means over the batch by logged name: `loss`, and with a contrastive term `mse` and `contrastive`."""
         total = {"loss": self.total.mean()}
         if self.contrastive is None:
             return total
@@ -43,7 +43,7 @@ class Losses:
 def loss_weights(
     prediction_type: str, signal: Tensor, sigma: Tensor, min_snr_gamma: float | None = None, p2_gamma: float = 0.0
 ) -> Tensor:
-    """Weights (B,) of the prediction's squared error; ones unless asked otherwise.
+    """Weights (B,) of the prediction's squared error; by default all are 1.
 
     min_snr_gamma: min-SNR-γ of Hang et al. 2023 (arXiv 2303.09556, section 3.4): the error of the clean latents then
     weighs min(SNR, γ), so the prediction's own error weighs that over 1 for `sample`, over SNR for `epsilon`, over
@@ -84,7 +84,7 @@ class Objective:
     contrastive_temperature: float = 0.1
     contrastive_loss: str = "nt_xent"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, choices in (("prediction_type", PREDICTION_TYPES), ("contrastive_loss", CONTRASTIVE_LOSSES)):
             if getattr(self, name) not in choices:
                 raise InputError(f"{name} {getattr(self, name)!r}; choose one of {', '.join(choices)}")
@@ -103,9 +103,9 @@ class Objective:
         draws: Draws,
         parts: LossParts = LossParts(),  # noqa: B008 (has no state)
     ) -> Losses:
-        """The losses of each sample: its weighted squared error, and the contrastive term where that has a weight.
+        """The losses (B,): the weighted squared error, and the contrastive term if its weight is above 0.
 
-        batch: its latents normalised, zero at padding frames. parts: what a model changes of this, see `LossParts`.
+        batch: with normalised latents, zero at padding frames. parts: the steps that a model may change.
         """
         text = parts.text(batch, draws)
         noisy = parts.noisy(noise_scheduler, batch, draws)
@@ -122,7 +122,7 @@ class Objective:
         return Losses(mse + self.contrastive_weight * contrastive, mse, contrastive)
 
     def contrastive_term(self, ranked: Tensor, batch: Batch, parts: LossParts) -> Tensor:
-        """The contrastive loss (B,) between the time means of `ranked`, normalised (B, T, D), and the true latents'."""
+        """The contrastive loss (B,) between the time means of normalised `ranked` (B, T, D) and of the true latents."""
         views = [ranked.float(), batch.latents.float()]
         if self.contrastive_loss == "info_nce":
             views = [parts.as_ranked(view) for view in views]
@@ -131,12 +131,12 @@ class Objective:
         return loss(query, index, self.contrastive_temperature, gather_rows, batch.track)
 
     def unweighted(self) -> "Objective":
-        """The same objective without weights of the noise levels."""
+        """The same objective, with equal weights for all noise levels."""
         return replace(self, min_snr_gamma=None, p2_gamma=0.0)
 
 
 def check_schedule(noise_scheduler: NoiseScheduler) -> None:
-    """Refuse schedules with which a perfect prediction would not step back to the clean latents."""
+    """Raises InputError for a schedule with which a perfect prediction does not lead back to the clean latents."""
     config = noise_scheduler.config
     if config.prediction_type == "epsilon" and noise_scheduler.alphas_cumprod[-1] < 1e-6:
         raise InputError(

@@ -1,6 +1,6 @@
 """From noise to latents: sampling as a plain loop over a solver.
 
-A solver is a fresh diffusers scheduler. Everything here is in the normalised space the backbone was trained in.
+A solver is a fresh diffusers scheduler. Latents are normalised here, as the backbone was trained on them.
 """
 
 import inspect
@@ -13,41 +13,41 @@ from diffusers import DDIMScheduler, DDPMScheduler
 from torch import Tensor
 
 from diffgar.errors import InputError
-from diffgar.models.diffusion.formulas import NoiseScheduler
+from diffgar.models.diffusion.formulas import Denoise, NoiseScheduler
 from diffgar.models.diffusion.guidance import Denoiser, Guidance
 from diffgar.models.diffusion.objective import check_schedule
 from diffgar.values import whole
 
 
 class Solver(NoiseScheduler, Protocol):
-    """What is used of a diffusers scheduler as a solver. timesteps: those it steps through, falling."""
+    """The part of a diffusers scheduler that sampling uses. timesteps: those it steps through, in descending order."""
 
     timesteps: Tensor
 
     def set_timesteps(self, num_inference_steps: int) -> None:
-        """Choose the timesteps of so many steps."""
+        """Set the timesteps of so many steps."""
 
     def step(self, model_output: Tensor, timestep: Any, sample: Tensor, **options: Any) -> Any:
-        """One step down from `sample` at a timestep; the result has it as `prev_sample`."""
+        """One step from `sample` at a timestep to the next; the result's `prev_sample` are the cleaner latents."""
 
 
-def draw_noise(generators: Sequence[torch.Generator], num_frames: int, dim: int, device) -> Tensor:
-    """Unit noise (B, T, D), a sample from each generator, so that a sample is the same in any batch."""
+def draw_noise(generators: Sequence[torch.Generator], num_frames: int, dim: int, device: torch.device | str) -> Tensor:
+    """Unit noise (B, T, D), one sample per generator, so that a sample is the same in any batch."""
     noise = [torch.randn(num_frames, dim, generator=g, device=g.device) for g in generators]
     return torch.stack([sample.to(device) for sample in noise])
 
 
 def sample(
-    denoise: Callable[[Tensor, Tensor], Tensor],
+    denoise: Denoise,
     solver: Solver,
     latents: Tensor,
-    timesteps: Sequence[int] | Tensor,
+    timesteps: Tensor,
     generators: Sequence[torch.Generator] | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Tensor:
-    """Run a solver from noisy `latents` (B, T, D) at timesteps[0] through all `timesteps` to clean ones.
+    """The clean latents (B, T, D) that a solver reaches from noisy ones at timesteps[0] through all `timesteps` (S,).
 
-    solver: a diffusers scheduler whose `set_timesteps` was called. generators: one a sample, for solvers that add
+    solver: a diffusers scheduler whose `set_timesteps` was called. generators: one per sample, for solvers that add
     noise. progress: called with 1 after each step.
     """
     takes_generator = "generator" in inspect.signature(solver.step).parameters
@@ -60,11 +60,11 @@ def sample(
 
 @dataclass(frozen=True)
 class Sampler:
-    """How queries are sampled; `describe` is what a result's protocol says of it.
+    """The settings by which queries are sampled.
 
-    solver: makes a diffusers scheduler of the training schedule's config. num_samples: of a caption, averaged.
-    guidance_scale, interval, rescale, parallel: see `Guidance`. batch_size: samples in one pass, which changes nothing
-    but memory.
+    solver: makes a diffusers scheduler from the training schedule's config. num_samples: per caption, to be averaged.
+    guidance_scale, interval, rescale, parallel: see `Guidance`. batch_size: samples per pass, which changes memory and
+    nothing else.
     """
 
     solver: Callable[..., Solver]
@@ -76,7 +76,7 @@ class Sampler:
     parallel: float = 1.0
     batch_size: int = 256
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not callable(self.solver):
             raise InputError(
                 f"solver is {self.solver!r}, which makes no diffusers scheduler; choose sampler=ddim, ddpm, "
@@ -88,11 +88,14 @@ class Sampler:
 
     @property
     def guidance(self) -> Guidance:
-        """How strongly a caption is followed, by this sampler's settings."""
+        """This sampler's settings of guidance."""
         return Guidance(self.guidance_scale, self.interval, self.rescale, self.parallel)
 
     def start(self, noise_scheduler: NoiseScheduler) -> Solver:
-        """A fresh solver on the schedule that the model was trained with, its timesteps set and checked."""
+        """A fresh solver on the schedule that the model was trained with, its timesteps set and checked.
+
+        Raises InputError for steps or a schedule with which the solver does not reach the clean latents.
+        """
         solver = self.solver(noise_scheduler.config)
         check_schedule(solver)
         most = solver.config.num_train_timesteps
@@ -102,12 +105,12 @@ class Sampler:
         check_timesteps(solver)
         return solver
 
-    def denoiser(self, *arguments, **options) -> Denoiser:
+    def denoiser(self, *arguments: Any, **options: Any) -> Denoiser:
         """The backbone under this sampler's guidance; see `Guidance.denoiser`."""
         return self.guidance.denoiser(*arguments, **options)
 
-    def describe(self) -> dict:
-        """What a result's protocol says of this sampler: the solver's name, and its settings."""
+    def describe(self) -> dict[str, Any]:
+        """The solver's name and the settings, as the protocol of a result records them."""
         names = ("num_steps", "num_samples", "guidance_scale", "interval", "rescale", "parallel")
         maker = getattr(self.solver, "func", self.solver)  # Class.from_config, perhaps within a partial
         solver = getattr(maker, "__self__", maker).__name__
@@ -115,7 +118,7 @@ class Sampler:
 
 
 def check_timesteps(solver: Solver) -> None:
-    """Refuse steps that start below the noise trained on, or that do not meet.
+    """Raises InputError for timesteps that start below the noise trained on, or that a solver would step past.
 
     DDIM and DDPM step from t to t − (1,000 // num_steps), whatever timestep comes next: with a count that does not
     divide 1,000 they miss the next level, and the last one misses the clean latents.

@@ -1,4 +1,4 @@
-"""What an encoder promises: the contracts that every adapter keeps, and the pair that a run uses."""
+"""The contracts of audio and text encoders, and the pair of them that a run uses."""
 
 from dataclasses import dataclass
 
@@ -10,15 +10,16 @@ from diffgar.text_states import TextStates
 
 
 class AudioEncoder(nn.Module):
-    """Waveform windows to latents, one vector a window.
+    """Waveform windows to latents, one vector per window.
 
-    Deterministic, and the same for a window alone or in a batch. Subclasses set the attributes and `encode`.
+    It is deterministic, and a window has the same latents alone and in a batch. Subclasses set the attributes and
+    define `encode`.
     """
 
-    name: str  # as the store's card names it
+    name: str  # in the store's card and path
     checkpoint_hash: str  # of the weights' bytes, or "random"
     frontend_version: int  # bumped by hand when the same weights give other latents
-    layer: str = "projection"  # which output the latents are
+    layer: str = "projection"  # the output that is taken as latents
     sample_rate: int  # Hz
     window_seconds: float
     dim: int  # D
@@ -30,26 +31,31 @@ class AudioEncoder(nn.Module):
 
 
 class TextEncoder(nn.Module):
-    """Captions to token states."""
+    """Captions to token states.
+
+    It is deterministic, and a caption has the same states alone and in a batch. Subclasses set the attributes and
+    define `encode`; `name`, `checkpoint_hash` and `frontend_version` are as for `AudioEncoder`.
+    """
 
     name: str
     checkpoint_hash: str
     frontend_version: int
     dim: int  # C
     embedding_dim: int | None = None  # P, or None where there is no joint space
-    max_tokens: int
+    max_tokens: int  # longer captions are truncated
 
     def encode(self, captions: list[str]) -> TextStates:
-        """Captions, the empty one among the allowed, to `TextStates` padded to the longest of them."""
+        """Captions (B), which may be empty strings, to `TextStates` padded to the longest of them."""
         raise NotImplementedError(f"{type(self).__name__} must define encode")
 
 
 @dataclass(frozen=True)
 class EncoderPair:
-    """One audio and one text encoder. Only a joint pair has a teacher: caption embedding against pooled audio.
+    """One audio and one text encoder.
 
     audio_encoder: an `AudioEncoder`, or latents that were computed elsewhere (`layer` "given"), which need no `encode`.
-    Raises PairError for one that lacks what the contract asks, by its class and the attribute.
+    joint: whether captions and audio share one space; only then is there a teacher, which compares caption embeddings
+    with pooled audio. Raises PairError for an encoder that breaks its contract, naming its class and the attribute.
     """
 
     name: str
@@ -57,7 +63,7 @@ class EncoderPair:
     text_encoder: TextEncoder
     joint: bool
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_audio(self.audio_encoder, AudioEncoder)
         check_text(self.text_encoder, TextEncoder)
         given = getattr(self.audio_encoder, "layer", None) == GIVEN
@@ -69,15 +75,17 @@ class EncoderPair:
             )
 
     def check(self, *, latent_dim: int, text_dim: int, audio_name: str, text_name: str) -> None:
-        """Raises PairError where the pair's YAML says another width or name than the encoders have: the stores lie
-        under these names, and training takes these widths, long after everything has been encoded."""
-        said = {
+        """Raises PairError if the pair's YAML has another width or name than the encoders.
+
+        The names are those of the stores' folders, and training reads the widths, long after everything was encoded.
+        """
+        declared = {
             "latent_dim": (latent_dim, self.audio_encoder, "dim"),
             "text_dim": (text_dim, self.text_encoder, "dim"),
             "audio_name": (audio_name, self.audio_encoder, "name"),
             "text_name": (text_name, self.text_encoder, "name"),
         }
-        for key, (value, encoder, attribute) in said.items():
+        for key, (value, encoder, attribute) in declared.items():
             found = getattr(encoder, attribute)
             if value != found:
                 raise PairError(
@@ -88,9 +96,10 @@ class EncoderPair:
 
 
 def pool(latents: Tensor, mask: Tensor | None = None, centre: Tensor | None = None) -> Tensor:
-    """The unit-norm mean over time: (…, T, D), with an optional mask (…, T) of valid frames, to (…, D).
+    """The unit-norm mean over time: latents (…, T, D), with an optional mask (…, T) of valid frames, to (…, D).
 
-    centre (D,): where directions are seen from, taken off the mean; by default the origin.
+    centre (D,): the point that is subtracted from the mean, so that directions are relative to it; by default the
+    origin.
     """
     if mask is None:
         mean = latents.mean(dim=-2)

@@ -5,16 +5,17 @@ under CC BY-NC 4.0.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from diffgar.models.encoders.base import AudioEncoder
 from diffgar.models.encoders.networks.mule import SAMPLE_RATE, SECONDS, Mule
 from diffgar.models.encoders.pretrained.downloads import Published, remedy
-from diffgar.models.encoders.pretrained.frozen import Frozen
+from diffgar.models.encoders.pretrained.frozen import FrozenAudioEncoder
 from diffgar.models.encoders.pretrained.recognise import refuse_others
-from diffgar.models.encoders.pretrained.weights import RANDOM, WeightsError, build, find_checkpoint
+from diffgar.models.encoders.pretrained.tensor_files import WeightsError
+from diffgar.models.encoders.pretrained.weights import RANDOM, build, find_checkpoint
 
 CONVERSION = Published("matteospanio/mule", ("model.safetensors", "config.json"))
 SIZES = (  # of config.json, as `SlowFastNFNet` takes them
@@ -52,13 +53,14 @@ FIXED = {  # of config.json, what this front end and network are written for
 UNUSED = ("frontend.stft.fwd_real", "frontend.stft.fwd_imag")  # the Fourier transform as a convolution
 
 
-class MuleAudioEncoder(Frozen, AudioEncoder):
-    """3 s windows at 16 kHz → the pooled activations of both paths, not normalised, as MULE's own users take them.
+class MuleAudioEncoder(FrozenAudioEncoder):
+    """3 s windows at 16 kHz (N, 48000) to the pooled activations of both paths (N, 1728), not normalised.
 
     weights: a folder, `model.safetensors` file or hub name, or "random". model_config: arguments of `SlowFastNFNet`
-    that differ from what the checkpoint's config.json says. level: what the waveform is multiplied by; MULE's reader
-    summed the channels of 16-bit samples over 2^16, so that it took stereo, averaged, at full scale (1.0, the default)
-    and mono at half of it (0.5, for a collection of mono files). dtype, compile: as `Frozen.freeze` says.
+    that differ from the checkpoint's config.json. level: a factor of the waveform, above 0 and at most 1. MULE's own
+    reader sums the channels of 16-bit samples over 2^16: so it reads stereo, averaged, at full scale (1.0, the default)
+    and mono at half scale (0.5, for a collection of mono files). dtype, compile: as for `Frozen.freeze`. Raises
+    WeightsError for weights that are absent or another network's.
     """
 
     sample_rate, window_seconds, short_padding, frontend_version = SAMPLE_RATE, float(SECONDS), "reflect", 2
@@ -66,7 +68,7 @@ class MuleAudioEncoder(Frozen, AudioEncoder):
     def __init__(
         self,
         weights: str = CONVERSION.repo,
-        model_config: Mapping | None = None,
+        model_config: Mapping[str, Any] | None = None,
         name: str = "mule",
         level: float = 1.0,
         dtype: str | None = None,
@@ -76,7 +78,8 @@ class MuleAudioEncoder(Frozen, AudioEncoder):
         if isinstance(level, bool) or not isinstance(level, int | float) or not 0 < level <= 1:
             raise WeightsError(f"MULE's level is {level!r}; it must be above 0 and at most 1, such as 1.0 or 0.5")
         checkpoint = find_checkpoint(weights, f"{remedy(weights, CONVERSION)}; their licence is CC BY-NC 4.0")
-        state, sizes = {}, {}
+        state: dict[str, Tensor] = {}
+        sizes: dict[str, Any] = {}
         if checkpoint:
             state = checkpoint.state()
             refuse_others(state, "MULE", str(checkpoint))
@@ -90,17 +93,18 @@ class MuleAudioEncoder(Frozen, AudioEncoder):
 
     @torch.no_grad()
     def encode(self, windows: Tensor) -> Tensor:
+        """See `AudioEncoder.encode`."""
         with self.full_precision():
             slices = self.network.frontend(self.waveforms(windows))  # (N, 1, 96, 300)
         with self.precision():
             return self.network.backbone(slices).float()  # (N, D)
 
 
-def _sizes(config: Mapping, source: str) -> dict:
-    """The network's sizes; raises WeightsError for a conversion whose front end is another."""
+def _sizes(config: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """The network's sizes; raises WeightsError for a conversion with another front end or network."""
     others = [f"{key} {config[key]} (here {value})" for key, value in FIXED.items() if config.get(key, value) != value]
     if others:
-        raise WeightsError(f"the config.json beside {source} describes another MULE than this one: {', '.join(others)}")
+        raise WeightsError(f"the config.json beside {source} describes a different MULE variant: {', '.join(others)}")
     sizes = {key: config[key] for key in SIZES if key in config}
     groups = (config.get("slow_group_size", 128), config.get("fast_group_size", 16))
     return {**sizes, "group_sizes": groups}

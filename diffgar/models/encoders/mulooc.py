@@ -1,20 +1,21 @@
-"""MuLOOC and LOEV, MULE's relatives: 3 s of audio at 16 kHz to 1,728 dimensions, or to a projection head's.
+"""MuLOOC and LOEV, relatives of MULE: 3 s of audio at 16 kHz to 1,728 dimensions, or to a projection head's output.
 
 Loads the training checkpoints of Pliploop/MuLOVR (Lightning's, `encoder.*` and `heads.*`).
 """
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from diffgar.models.encoders.base import AudioEncoder
 from diffgar.models.encoders.networks.mule import SAMPLE_RATE, SECONDS
 from diffgar.models.encoders.networks.mulooc import FrontEnd, Mulooc
-from diffgar.models.encoders.pretrained.frozen import Frozen
+from diffgar.models.encoders.pretrained.frozen import FrozenAudioEncoder
 from diffgar.models.encoders.pretrained.recognise import refuse_others
-from diffgar.models.encoders.pretrained.weights import RANDOM, WeightsError, build, find_checkpoint
+from diffgar.models.encoders.pretrained.tensor_files import WeightsError
+from diffgar.models.encoders.pretrained.weights import RANDOM, build, find_checkpoint
 
 REMEDY = (
     "The weights are not published: train them with Pliploop/MuLOVR, or ask its authors, and set encoder_pair.weights "
@@ -23,12 +24,13 @@ REMEDY = (
 FRONT_END = "encoder.frontend.mel."  # two constants, in checkpoints that were trained with the front end inside
 
 
-class MuloocAudioEncoder(Frozen, AudioEncoder):
-    """3 s windows at 16 kHz → the encoder's pooled activations, or projection heads' outputs; not normalised.
+class MuloocAudioEncoder(FrozenAudioEncoder):
+    """3 s windows at 16 kHz (N, 48000) to the encoder's pooled activations (N, 1728) or to projection heads' outputs.
 
-    weights: a Lightning checkpoint or "random". layer: "encoder"; or "head_0" and so on, or "heads" for all of them one
-    after the other, which is what MuLOOC's own code returns unless told otherwise. model_config: arguments of
-    `Mulooc`; the heads are the checkpoint's. dtype, compile: as `Frozen.freeze` says.
+    The latents are not normalised. weights: a Lightning checkpoint or "random". layer: "encoder"; or "head_0" and so
+    on; or "heads" for all heads, concatenated, which MuLOOC's own code returns by default. model_config: arguments of
+    `Mulooc`; the heads are the checkpoint's. dtype, compile: as for `Frozen.freeze`. Raises WeightsError for weights
+    that are absent or another network's, and for a layer that they do not have.
     """
 
     sample_rate, window_seconds, short_padding, frontend_version = SAMPLE_RATE, float(SECONDS), "reflect", 2
@@ -37,7 +39,7 @@ class MuloocAudioEncoder(Frozen, AudioEncoder):
         self,
         weights: str,
         layer: str = "encoder",
-        model_config: Mapping | None = None,
+        model_config: Mapping[str, Any] | None = None,
         name: str = "mulooc",
         dtype: str | None = None,
         compile: bool = False,
@@ -55,12 +57,13 @@ class MuloocAudioEncoder(Frozen, AudioEncoder):
         if layer not in layers:
             raise WeightsError(f"layer {layer!r} is not in {checkpoint or weights}; choose one of {', '.join(layers)}")
         self.name, self.layer, self.heads = name, layer, layers[layer]
-        self.dim = sum(self.network.heads[i][2].out_features for i in self.heads) or self.network.encoder.dim
+        self.dim = sum(self.network.head_dims[i] for i in self.heads) or self.network.encoder.dim
         self.checkpoint_hash = checkpoint.hash if checkpoint else RANDOM
         self.freeze(self.network, dtype, compile)
 
     @torch.no_grad()
     def encode(self, windows: Tensor) -> Tensor:
+        """See `AudioEncoder.encode`."""
         with self.full_precision():
             mel = self.frontend(self.waveforms(windows))  # (N, 1, 96, 301)
         with self.precision():
@@ -68,7 +71,7 @@ class MuloocAudioEncoder(Frozen, AudioEncoder):
 
 
 def check_layout(state: Mapping[str, Tensor], frontend: FrontEnd, source: str) -> None:
-    """Raises WeightsError for another network's checkpoint, a variant that is not built here, or another front end."""
+    """Raises WeightsError for another network's checkpoint, an unsupported variant, or another front end."""
     refuse_others(state, "MuLOOC", source)
     if any(".parallels." in name for name in state):
         raise WeightsError(
@@ -86,7 +89,7 @@ def check_layout(state: Mapping[str, Tensor], frontend: FrontEnd, source: str) -
 
 
 def head_sizes(state: Mapping[str, Tensor], source: str) -> list[tuple[int, int]]:
-    """Widths of the two layers of every head in a checkpoint; raises WeightsError for a head that lacks one."""
+    """The widths of the two layers of each head in a checkpoint. Raises WeightsError for a head that lacks one."""
     numbers = sorted({int(match[1]) for name in state if (match := re.match(r"heads\.(\d+)\.", name))})
     names = [[f"heads.{i}.{layer}.weight" for layer in (0, 2)] for i in numbers]
     missing = [name for name in sum(names, []) if name not in state]

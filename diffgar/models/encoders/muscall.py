@@ -4,15 +4,16 @@ Loads the original's training checkpoints (`best_model.pth.tar`), with either of
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from diffgar.models.encoders.base import AudioEncoder, TextEncoder
+from diffgar.models.encoders.base import TextEncoder
 from diffgar.models.encoders.networks.muscall import SAMPLE_RATE, SECONDS, MuscallAudio
-from diffgar.models.encoders.networks.muscall_clip import MuscallText
-from diffgar.models.encoders.pretrained.frozen import Frozen
+from diffgar.models.encoders.networks.muscall_text import MuscallText
+from diffgar.models.encoders.pretrained.frozen import Frozen, FrozenAudioEncoder
 from diffgar.models.encoders.pretrained.recognise import refuse_others
 from diffgar.models.encoders.pretrained.tokens import load_tokenizer, tokenize
 from diffgar.models.encoders.pretrained.weights import RANDOM, Checkpoint, build, find_checkpoint
@@ -27,11 +28,12 @@ AUDIO, TEXT = ("audio_backbone.*", "audio_projection.*"), ("textual_head.*", "te
 UNUSED = ("logit_scale", "audio_ssl.*", "textual_head.embeddings.position_ids")  # of training; a constant
 
 
-class MuscallAudioEncoder(Frozen, AudioEncoder):
-    """20 s windows at 16 kHz → the projected, unit-norm audio embedding.
+class MuscallAudioEncoder(FrozenAudioEncoder):
+    """20 s windows at 16 kHz (N, 320000) to projected, unit-norm audio embeddings (N, 512).
 
     weights: a MusCALL checkpoint or "random". model_config: arguments of `MuscallAudio`; the pooling is the
-    checkpoint's. dtype, compile: as `Frozen.freeze` says.
+    checkpoint's. dtype, compile: as for `Frozen.freeze`. Raises WeightsError for weights that are absent or another
+    network's.
     """
 
     sample_rate, window_seconds, short_padding, frontend_version = SAMPLE_RATE, float(SECONDS), "zeros", 1
@@ -39,7 +41,7 @@ class MuscallAudioEncoder(Frozen, AudioEncoder):
     def __init__(
         self,
         weights: str,
-        model_config: Mapping | None = None,
+        model_config: Mapping[str, Any] | None = None,
         name: str = "muscall_audio",
         dtype: str | None = None,
         compile: bool = False,
@@ -56,6 +58,7 @@ class MuscallAudioEncoder(Frozen, AudioEncoder):
 
     @torch.no_grad()
     def encode(self, windows: Tensor) -> Tensor:
+        """See `AudioEncoder.encode`."""
         with self.full_precision():
             mel = self.network.audio_backbone.spec(self.waveforms(windows))  # (N, 1, 128, 626)
         with self.precision():
@@ -64,10 +67,11 @@ class MuscallAudioEncoder(Frozen, AudioEncoder):
 
 
 class MuscallTextEncoder(Frozen, TextEncoder):
-    """Captions → token states (B, L, 512) and the projected, unit-norm caption embedding (B, 512).
+    """Captions to token states (B, L, 512) and projected, unit-norm caption embeddings (B, 512).
 
-    weights: a MusCALL checkpoint, whose text branch is found by its names, or "random". model_config: arguments of
-    `MuscallText`. tokenizer: CLIP's, by hub name or local folder. dtype, compile: as `Frozen.freeze` says.
+    weights: a MusCALL checkpoint, whose tensors' names decide the text branch, or "random". model_config: arguments of
+    `MuscallText`. tokenizer: CLIP's, by hub name or local folder. dtype, compile: as for `Frozen.freeze`. Raises
+    WeightsError for weights or a tokenizer that are absent or another model's.
     """
 
     frontend_version = 1
@@ -76,7 +80,7 @@ class MuscallTextEncoder(Frozen, TextEncoder):
         self,
         weights: str,
         tokenizer: str = TOKENIZER,
-        model_config: Mapping | None = None,
+        model_config: Mapping[str, Any] | None = None,
         name: str = "muscall_text",
         dtype: str | None = None,
         compile: bool = False,
@@ -96,6 +100,7 @@ class MuscallTextEncoder(Frozen, TextEncoder):
 
     @torch.no_grad()
     def encode(self, captions: list[str]) -> TextStates:
+        """See `TextEncoder.encode`."""
         ids, mask, num_truncated = tokenize(self.tokenizer, captions, self.max_tokens)  # (B, L)
         ids, mask = ids.to(self.device), mask.to(self.device)
         with self.precision():
@@ -105,7 +110,7 @@ class MuscallTextEncoder(Frozen, TextEncoder):
 
 
 def _state(checkpoint: Checkpoint | None) -> dict[str, Tensor]:
-    """Its tensors; the CLIP branch as transformers 5 names it, where 4 said `textual_head.text_model.`."""
+    """The checkpoint's tensors, the CLIP branch under the names of transformers 5; 4 had `textual_head.text_model.`."""
     if checkpoint is None:
         return {}
     state = checkpoint.state()

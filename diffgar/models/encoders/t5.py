@@ -1,6 +1,11 @@
-"""T5 (Raffel et al. 2020; Flan-T5, Chung et al. 2022): token states of a text encoder that never heard music."""
+"""T5 (Raffel et al. 2020, arXiv 1910.10683) and Flan-T5 (Chung et al. 2022, arXiv 2210.11416): states of tokens.
+
+They were trained on text alone, so that no audio encoder shares a space with them.
+"""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 from transformers import T5Config, T5EncoderModel
@@ -28,12 +33,13 @@ EMBEDDING = ("shared.weight", "encoder.embed_tokens.weight")  # one tensor under
 
 
 class T5TextEncoder(Frozen, TextEncoder):
-    """Captions → the encoder's last hidden states (B, L, C); no joint embedding.
+    """Captions to the encoder's last hidden states (B, L, C), without an embedding.
 
     weights: a hub name or local folder of any T5 (config.json and weights), or "random". tokenizer: None for the
-    weights' own. model_config: sizes that differ from the checkpoint's, or from flan-t5-base's where it is random.
-    dtype, compile: as `Frozen.freeze` says; but T5 overflows in float16, so that dtype is refused, and where the
-    caller's autocast asks for it the network stays in float32.
+    weights' own. model_config: sizes that differ from the checkpoint's, or from flan-t5-base's with random weights.
+    dtype, compile: as for `Frozen.freeze`. T5 overflows in float16: as a dtype it raises ValueError, and under a
+    caller's autocast to float16 the network stays in float32. Raises WeightsError for weights or a tokenizer that are
+    absent or another model's.
     """
 
     frontend_version = 1
@@ -42,7 +48,7 @@ class T5TextEncoder(Frozen, TextEncoder):
         self,
         weights: str = FLAN_T5,
         tokenizer: str | None = None,
-        model_config: Mapping | None = None,
+        model_config: Mapping[str, Any] | None = None,
         name: str = "flan_t5_base",
         max_tokens: int = 77,
         dtype: str | None = None,
@@ -67,13 +73,15 @@ class T5TextEncoder(Frozen, TextEncoder):
         self.checkpoint_hash = checkpoint.hash if checkpoint else RANDOM
         self.freeze(self.network, dtype, compile)
 
-    def precision(self):
+    def precision(self) -> AbstractContextManager[object]:
+        """See `Frozen.precision`; float32 under an autocast to float16."""
         kind = self.device.type
         half = torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) == torch.float16
         return self.full_precision() if half and self.dtype is None else super().precision()
 
     @torch.no_grad()
     def encode(self, captions: list[str]) -> TextStates:
+        """See `TextEncoder.encode`."""
         ids, mask, num_truncated = tokenize(self.tokenizer, captions, self.max_tokens)  # (B, L)
         ids, mask = ids.to(self.device), mask.to(self.device)
         with self.precision():

@@ -124,7 +124,9 @@ def test_a_writer_killed_at_any_moment_leaves_whole_shards(tmp_path):
     done = sorted(set(range(5000)) - set(writer.pending()))
     assert 20 <= len(done) < 5000
     for shard in done:
-        assert np.array_equal(np.load(writer._path(shard))["frames"], latents_of(f"track{shard}").astype(np.float16))
+        assert np.array_equal(
+            np.load(writer.generation.path_of(shard))["frames"], latents_of(f"track{shard}").astype(np.float16)
+        )
 
 
 @pytest.mark.parametrize("field", ["encoder", "checkpoint_hash", "hop_seconds", "frontend_version"])

@@ -11,8 +11,11 @@ from diffgar.evaluation.control.answers import Answer, dropping, hinge_penalty
 from diffgar.evaluation.control.measures import evaluate_control
 from diffgar.evaluation.control.pairs import choose_pairs
 from diffgar.evaluation.control.phrasings import Negatives
+from diffgar.evaluation.report import PLAIN, System
 from diffgar.models.encoders.base import TextEncoder
 from diffgar.text_states import TextStates
+
+TRUTH, AWAY, HALF, PENALTY = (System(name) for name in ("truth", "away", "half", "penalty"))
 
 
 @pytest.fixture
@@ -55,11 +58,11 @@ def test_dropping_what_has_the_attribute_leaves_none_and_keeps_a_right_track_tha
     )
     plain = plain_query(index)
     targets = torch.tensor([0, 1, 3])  # as if the first right track had drums, which no chosen pair's does
-    answers = [("plain", Answer(plain)), ("truth", Answer(plain, [dropping(unwanted.has)]))]
+    answers = [(PLAIN, Answer(plain)), (TRUTH, Answer(plain, [dropping(unwanted.has)]))]
     table = evaluate_control(answers, index, targets, unwanted)
-    assert table["plain"]["share@10"]["mean"] == 100 and table["plain"]["overlap@10"]["mean"] == 100
-    assert table["truth"]["share@10"]["mean"] == 0 and table["truth"]["overlap@10"]["mean"] == 0
-    assert table["truth"]["R@10"]["mean"] == pytest.approx(200 / 3)  # a track that is dropped is not found
+    assert table[PLAIN]["share@10"].mean == 100 and table[PLAIN]["overlap@10"].mean == 100
+    assert table[TRUTH]["share@10"].mean == 0 and table[TRUTH]["overlap@10"].mean == 0
+    assert table[TRUTH]["R@10"].mean == pytest.approx(200 / 3)  # a track that is dropped is not found
 
 
 def test_a_query_moved_away_from_the_attribute_loses_it(world):
@@ -70,10 +73,10 @@ def test_a_query_moved_away_from_the_attribute_loses_it(world):
     plain = plain_query(index)
     away = Answer(plain - torch.tensor([0.0, 2.0, 0.0]))
     vectors = torch.tensor([[1.0, 0, 0]]).expand(3, 3), torch.tensor([[0.0, 1, 0]]).expand(3, 3)
-    answers = [("plain", Answer(plain)), ("away", away)]
+    answers = [(PLAIN, Answer(plain)), (AWAY, away)]
     table = evaluate_control(answers, index, torch.tensor([1, 3, 5]), unwanted, vectors)
-    assert table["away"]["share@10"]["mean"] == 0 < table["plain"]["share@10"]["mean"]
-    assert table["away"]["cos_attribute"]["mean"] < 0 < table["plain"]["cos_attribute"]["mean"]
+    assert table[AWAY]["share@10"].mean == 0 < table[PLAIN]["share@10"].mean
+    assert table[AWAY]["cos_attribute"].mean < 0 < table[PLAIN]["cos_attribute"].mean
 
 
 def test_the_share_is_told_of_each_attribute_too(world):
@@ -82,12 +85,10 @@ def test_the_share_is_told_of_each_attribute_too(world):
     top = drums.nonzero().flatten()[:10].expand(3, 10)
     unwanted = choose_pairs(top, torch.tensor([39, 39, 39]), [set(), {"drums"}, set()], attributes)
     assert [name for name, _ in unwanted.values] == ["drums", "lead", "drums"]
-    row = evaluate_control([("plain", Answer(plain_query(index)))], index, torch.tensor([39, 39, 39]), unwanted)[
-        "plain"
-    ]
-    assert row["share@10 of drums"]["n"] == 2 and row["share@10 of lead"]["n"] == 1
-    parts = (2 * row["share@10 of drums"]["mean"] + row["share@10 of lead"]["mean"]) / 3
-    assert row["share@10"]["mean"] == pytest.approx(parts)
+    row = evaluate_control([(PLAIN, Answer(plain_query(index)))], index, torch.tensor([39, 39, 39]), unwanted)[PLAIN]
+    assert row["share@10 of drums"].n == 2 and row["share@10 of lead"].n == 1
+    parts = (2 * row["share@10 of drums"].mean + row["share@10 of lead"].mean) / 3
+    assert row["share@10"].mean == pytest.approx(parts)
 
 
 def test_a_penalty_marks_down_what_is_nearer_to_the_negative_than_the_mean_and_nothing_else():
@@ -109,9 +110,9 @@ def test_each_seed_has_its_own_penalty(world):
     index, drums, attributes = world
     unwanted, plain = lacking_drums(drums, attributes), plain_query(index).repeat(2, 1, 1)
     none, all_of_it = torch.zeros(3, 40), dropping(unwanted.has)
-    answers = [("plain", Answer(plain)), ("half", Answer(plain, iter([none, all_of_it])))]
+    answers = [(PLAIN, Answer(plain)), (HALF, Answer(plain, iter([none, all_of_it])))]
     table = evaluate_control(answers, index, torch.tensor([1, 3, 5]), unwanted)
-    assert table["plain"]["share@10"]["mean"] == 100 and table["half"]["share@10"]["mean"] == 50
+    assert table[PLAIN]["share@10"].mean == 100 and table[HALF]["share@10"].mean == 50
 
 
 def test_a_penalty_on_the_negatives_own_side_rids_the_top_10_of_the_attribute(world):
@@ -119,9 +120,9 @@ def test_a_penalty_on_the_negatives_own_side_rids_the_top_10_of_the_attribute(wo
     unwanted, plain = lacking_drums(drums, attributes), plain_query(index)
     penalty = hinge_penalty(plain[0], torch.tensor([[0.1, 1.0, 0.0]]).expand(3, 3), index, strength=4.0)
     table = evaluate_control(
-        [("plain", Answer(plain)), ("penalty", Answer(plain, [penalty]))], index, torch.tensor([1, 3, 5]), unwanted
+        [(PLAIN, Answer(plain)), (PENALTY, Answer(plain, [penalty]))], index, torch.tensor([1, 3, 5]), unwanted
     )
-    assert table["penalty"]["share@10"]["mean"] == 0 < table["plain"]["share@10"]["mean"]
+    assert table[PENALTY]["share@10"].mean == 0 < table[PLAIN]["share@10"].mean
 
 
 def test_phrasings_are_said_once_for_each_value_and_averaged_for_each_pair():
@@ -141,7 +142,7 @@ def test_phrasings_are_said_once_for_each_value_and_averaged_for_each_pair():
     expected = torch.tensor([[0.5**0.5, 0.5**0.5], [1, 0], [0.5**0.5, 0.5**0.5]])
     torch.testing.assert_close(negatives.embeddings, expected)
     torch.testing.assert_close(negatives.of_pairs(negatives.states.embedding.expand(2, -1, -1))[1], expected)
-    assert negatives.steer(1.0, "compose").text.hidden_states.flatten(1).tolist() == [[2, 1], [1, 0], [2, 1]]
+    assert negatives.steer(1.0, "compose").negatives[0][0].hidden_states.flatten(1).tolist() == [[2, 1], [1, 0], [2, 1]]
     text = negatives.padded(negatives.positions[1:])
     assert text.hidden_states.flatten(1).tolist() == [[0, 1], [1, 0]] and text.mask.all()
 

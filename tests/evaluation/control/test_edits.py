@@ -6,7 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from pools import Captions, Latents, Oracle, evaluation
 
+from diffgar.errors import InputError
+from diffgar.evaluation.control.editor import Editor
 from diffgar.evaluation.control.edits import Edits, choose_edits, edit_metrics
 
 
@@ -35,6 +38,13 @@ def test_gained_and_kept_count_the_top_10_without_the_track_itself(attributes):
     asked = Edits(np.array([8]), [{"drums": "rock", "lead": "harp"}], [{"lead": "flute"}], ["lead"])
     start = torch.stack([(angle[8] + 0.5).cos(), (angle[8] + 0.5).sin()])[None]
     values = edit_metrics(index[8:9].unsqueeze(0), start, index, asked, attributes)
-    assert values["gained@10"]["mean"] == 40  # 4, 6, 10 and 12 have the flute; so has 8, the track itself
-    assert values["kept@10"]["mean"] == 80
-    assert values["cos_start"]["mean"] == pytest.approx(100 * math.cos(0.5))
+    assert values["gained@10"].mean == 40  # 4, 6, 10 and 12 have the flute; so has 8, the track itself
+    assert values["kept@10"].mean == 80
+    assert values["cos_start"].mean == pytest.approx(100 * math.cos(0.5))
+
+
+def test_an_editor_takes_a_diffusion_model_alone():
+    vectors = torch.randn(4, 8)
+    experiment = evaluation(Latents(vectors), Captions([0, 1]), Oracle(vectors, torch.zeros(8)))
+    with pytest.raises(InputError, match="inversion needs a diffusion model, and m .gdr. is none"):
+        Editor.of_tracks(experiment, experiment.sampler, np.array([0]))

@@ -10,34 +10,35 @@ from diffgar.evaluation.control.methods import METHODS, REFERENCES, SteeringMeth
 from diffgar.evaluation.control.negative import NegativeSteering
 from diffgar.evaluation.control.pair_bench import Generator, PairBench
 from diffgar.evaluation.control.pairs import Pairs
-from diffgar.evaluation.control.systems import SteeringSystem, labels_along
+from diffgar.evaluation.control.strengths import labels_along
+from diffgar.evaluation.metrics.summary import Summary
 from diffgar.evaluation.queries import index_of
+from diffgar.evaluation.report import PLAIN, System
 from diffgar.evaluation.reports import control
 from diffgar.evaluation.reports.results import Result
 
 WITHIN = {"guidance": 3, "negative": 1.5, "interval": [0.3, 0.9]}
 
 
-def systems(joint=True, **methods) -> dict[str, SteeringSystem]:
-    """Row → what it is, of negative steering with these methods."""
+def systems(joint=True, **methods) -> dict[str, System]:
+    """Label → system, of negative steering with these methods."""
     steering = NegativeSteering("negative", [], None, methods)
-    return {system.row: system for _, system in steering.systems(joint)}
+    return {system.label: system for _, system in steering.systems(joint)}
 
 
 def test_a_row_says_its_method_and_strength_and_has_them_as_fields():
     found = systems(compose=[{"negative": 0.5, "guidance": 2}], compose_within=[WITHIN])
     assert list(found) == ["plain", "truth_filter", "compose 2 0.5", "compose_within 3 1.5 0.3 0.9"]
     assert found["compose_within 3 1.5 0.3 0.9"].describe() == {
-        "method": "compose_within",
+        "name": "compose_within",
         "strength": {"guidance": 3.0, "negative": 1.5, "interval": [0.3, 0.9]},
-        "starts_from_plain": True,
     }
-    assert found["plain"].describe() == {"method": "plain", "strength": {}, "starts_from_plain": False}
+    assert found["plain"].describe() == {"name": "plain"}
 
 
 def test_methods_that_need_a_joint_pair_are_left_out_of_another():
     asked = {name: [method.example] for name, method in METHODS.items()}
-    of_a_joint_pair, of_another = ({system.method for system in systems(joint, **asked).values()} for joint in (1, 0))
+    of_a_joint_pair, of_another = ({system.name for system in systems(joint, **asked).values()} for joint in (1, 0))
     references = {method.name for method in REFERENCES}
     assert of_a_joint_pair == {*METHODS, *references}
     assert of_another == {name for name, method in METHODS.items() if not method.needs_joint} | references
@@ -64,24 +65,23 @@ def test_a_new_method_is_one_class_and_one_entry(monkeypatch):
 def test_a_figure_reads_methods_and_strengths_from_their_fields_and_not_from_names(monkeypatch, tmp_path):
     drawn = []
     monkeypatch.setattr(control, "tradeoff_figure", lambda path, tables, *axes: drawn.append(tables))
-    found = {
-        "plain": SteeringSystem("plain", starts_from_plain=False),
-        "one": SteeringSystem("compose", {"guidance": 3.0, "negative": 1.0}),
-        "two 9": SteeringSystem("compose", {"guidance": 3.0, "negative": 2.0}),
-        "3": SteeringSystem("teacher penalty", {"penalty": 1.0}, starts_from_plain=False),
-    }
-    metric = {"mean": 1.0, "std": 0.0, "low": 1.0, "high": 1.0}
-    rows = {name: {"share@10": metric | {"mean": x}, "R@10": metric} for x, name in enumerate(found)}
-    extra = {"systems": {name: system.describe() for name, system in found.items()}}
-    control.control_figure(tmp_path / "f", Result("control", "m", "t", 5, {"name": "unique_tracks"}, rows, extra=extra))
+    systems = [
+        PLAIN,
+        System("compose", strength={"guidance": 3.0, "negative": 1.0}),
+        System("compose", strength={"guidance": 3.0, "negative": 2.0}),
+        System("teacher 9 penalty", strength={"penalty": 1.0}),
+    ]
+    rows = {system: {"share@10": Summary.exact(x), "R@10": Summary.exact(1)} for x, system in enumerate(systems)}
+    shape, extra = {"name": "unique_tracks"}, {"from_plain": ["compose"]}
+    control.control_figure(tmp_path / "f", Result("control", "m", "t", 5, shape, rows, extra=extra))
     curves = {method: list(zip(table["label"], table["x"], strict=True)) for method, table in drawn[0].items()}
-    assert curves == {"plain": [("", 0)], "compose": [("", 0), ("1", 1), ("2", 2)], "teacher penalty": [("1", 3)]}
+    assert curves == {"plain": [("", 0)], "compose": [("", 0), ("1", 1), ("2", 2)], "teacher 9 penalty": [("1", 3)]}
 
 
 def test_what_several_methods_start_from_is_generated_once():
     vectors, made = torch.randn(20, 8, generator=torch.Generator().manual_seed(0)), []
-    setting = evaluation(Latents(vectors), Captions(list(range(20))), Oracle(vectors, torch.zeros(8)))
-    generate, index = Generator(setting, [0, 1], made.append), index_of(setting.audio, setting.task)
+    experiment = evaluation(Latents(vectors), Captions(list(range(20))), Oracle(vectors, torch.zeros(8)))
+    generate, index = Generator(experiment, [0, 1], made.append), index_of(experiment.audio, experiment.task)
     several = [Pairs(torch.tensor(captions), [], torch.zeros(2, 20, dtype=torch.bool)) for captions in ([3, 5], [7, 8])]
     first, second = (PairBench(generate, index, pairs, None) for pairs in several)
     assert torch.equal(first.plain(), first.plain()) and sum(made) == 2 * 2  # captions times seeds

@@ -15,6 +15,7 @@ from diffgar.evaluation.metrics.bootstrap import (
 )
 from diffgar.evaluation.metrics.ranks import Ranks, ranks
 from diffgar.evaluation.metrics.recall import chance_metrics, retrieval_metrics
+from diffgar.evaluation.metrics.summary import Difference
 
 
 def given(places, size=None):
@@ -103,9 +104,9 @@ def test_a_row_does_not_differ_from_itself_and_differs_from_a_better_one():
     redraws = [bootstrap_metrics([row], groups, 50) for row in (worse, better)]
     rows = [summarise([retrieval_metrics(row, 50)], draws) for row, draws in zip((worse, better), redraws, strict=True)]
     same = paired_differences(redraws[0], redraws[0], (rows[0], rows[0]))
-    assert same["R@5"] == {"difference": 0.0, "low": 0.0, "high": 0.0, "p": 1.0, "outside_noise": False}
+    assert same["R@5"] == Difference(0.0, low=0.0, high=0.0, p=1.0, outside_noise=False)
     gain = paired_differences(redraws[1], redraws[0], (rows[1], rows[0]))["R@5"]
-    assert gain["outside_noise"] and gain["difference"] == pytest.approx(40) and gain["p"] < 0.01
+    assert gain.outside_noise and gain.difference == pytest.approx(40) and gain.p < 0.01
 
 
 def test_the_interval_of_a_mean_is_that_of_the_means_of_redrawn_tracks():
@@ -116,7 +117,7 @@ def test_the_interval_of_a_mean_is_that_of_the_means_of_redrawn_tracks():
         rows = np.repeat(np.arange(12), drawn[np.unique(groups, return_inverse=True)[1]])
         means.append(values[:, rows].mean())
     found = mean_with_interval(values, groups, 50, seed=3)
-    assert (found["low"], found["high"]) == pytest.approx(tuple(np.percentile(means, (2.5, 97.5))))
-    assert found["mean"] == pytest.approx(float(values.mean())) and found["n"] == 12
-    assert found["std"] == pytest.approx(float(values.mean(dim=1).std()))
-    assert mean_with_interval(values[:1], groups, 50, seed=3)["std"] == 0
+    assert (found.low, found.high) == pytest.approx(tuple(np.percentile(means, (2.5, 97.5))))
+    assert found.mean == pytest.approx(float(values.mean())) and found.n == 12
+    assert found.std == pytest.approx(float(values.mean(dim=1).std()))
+    assert mean_with_interval(values[:1], groups, 50, seed=3).std == 0

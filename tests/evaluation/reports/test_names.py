@@ -7,12 +7,15 @@ import pytest
 from hydra import compose, initialize_config_dir
 from scripts import ROOT
 
+from diffgar.evaluation.metrics.summary import Summary
+from diffgar.evaluation.report import System
 from diffgar.evaluation.reports.names import MAX_LENGTH, differences_of
 from diffgar.evaluation.reports.results import Result, read_result, read_results, write_result
 from diffgar.jobs.results import asked_otherwise
 
 TRAINED = {"solver": "DDIMScheduler", "num_steps": 4, "num_samples": 5, "guidance_scale": 3, "interval": [0, 1]}
-METRIC = {"mean": 1.0, "std": 0.0, "low": 1.0, "high": 1.0}
+GDR = System("gdr")
+ROWS = {GDR: {"R@10": Summary.exact(1.0)}}
 
 
 def asked(*overrides: str, name: str = "eval_retrieval"):
@@ -28,7 +31,7 @@ def differences(*overrides: str, kind: str = "retrieval", **sampler) -> dict[str
 
 def result(differences=None, protocol=None, **changes) -> Result:
     shape = {"name": "unique_tracks", "split": "test", "pool": "p"} | (protocol or {})
-    plain = Result("retrieval", "m", "t", 500, shape, {"gdr": {"R@10": METRIC}}, differences=differences or {})
+    plain = Result("retrieval", "m", "t", 500, shape, ROWS, differences=differences or {})
     return replace(plain, **changes)
 
 
@@ -96,8 +99,8 @@ def test_a_sweep_over_six_scales_leaves_six_files(tmp_path):
 
 def test_the_same_evaluation_takes_its_own_place(tmp_path):
     first = write_result(tmp_path, result())
-    again = write_result(tmp_path, result(rows={"gdr": {"R@10": METRIC | {"mean": 2.0}}}))
-    assert first == again and read_result(first).rows["gdr"]["R@10"]["mean"] == 2
+    again = write_result(tmp_path, result(rows={GDR: {"R@10": Summary.exact(2.0)}}))
+    assert first == again and read_result(first).rows[GDR]["R@10"].mean == 2
     assert len(list(tmp_path.rglob("*.json"))) == 1
 
 

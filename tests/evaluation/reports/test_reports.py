@@ -13,7 +13,7 @@ from diffgar.errors import InputError
 from diffgar.evaluation.reports import show as reports
 from diffgar.evaluation.reports.results import queries_path, read_result, write_result
 from diffgar.evaluation.retrieval import RetrievalOptions, evaluate_retrieval
-from diffgar.evaluation.systems import make_rows
+from diffgar.evaluation.systems import make_systems
 from diffgar.jobs.results import make_result
 
 
@@ -24,11 +24,11 @@ def experiment():
 
 
 def evaluated(experiment, *overrides: str):
-    """The rows of an evaluation, its report, and the result that would be written."""
+    """The systems of an evaluation, its report, and the result that would be written."""
     cfg = asked("model_name=m", "evaluation.seeds=[0,1]", *overrides)
-    rows = make_rows([experiment], [0, 1])
-    report = evaluate_retrieval(rows.queries, rows.index, experiment.task, RetrievalOptions(num_resamples=5))
-    return rows, report, make_result("retrieval", cfg, experiment, report)
+    systems = make_systems([experiment], [0, 1])
+    report = evaluate_retrieval(systems.queries, systems.index, experiment.task, RetrievalOptions(num_resamples=5))
+    return systems, report, make_result("retrieval", cfg, experiment, report)
 
 
 def test_the_protocol_tells_all_that_decides_what_was_measured(experiment):
@@ -59,15 +59,15 @@ def test_a_model_name_may_be_a_number(experiment, tmp_path):
 
 
 def test_a_figure_that_fails_is_named_in_a_warning_and_the_result_stays(experiment, tmp_path, monkeypatch, caplog):
-    rows, report, made = evaluated(experiment)
-    path = write_result(tmp_path, made, report["queries"])
+    systems, report, made = evaluated(experiment)
+    path = write_result(tmp_path, made, report.queries)
 
     def fails(*arguments, **options):
         raise RuntimeError("no font")
 
     for name in ("recall_figure", "latent_maps", "worst_captions"):
         monkeypatch.setattr(reports, name, fails)
-    reports.draw(path, made, report, rows, experiment)
+    reports.draw(path, made, report.queries, systems, experiment)
     base = path.with_suffix("")
     for lost in (f"{base}.png was not drawn", f"{base}/map-pca.png was not drawn", f"{base}-worst.csv was not written"):
         assert f"{lost} (RuntimeError: no font); the result itself is kept" in caplog.text
@@ -80,20 +80,20 @@ def test_logging_that_fails_is_a_warning(tmp_path, monkeypatch, caplog, capsys):
         tmp_path,
         result(config=config(), sampler={"num_samples": 5, "solver": "S", "num_steps": 4, "guidance_scale": 3.0}),
     )
-    monkeypatch.setattr(reports, "track", lambda *arguments: 1 / 0)
-    reports.publish(path, read_result(path))
+    monkeypatch.setattr(reports, "log_result", lambda *arguments: 1 / 0)
+    reports.show_and_log(path, read_result(path))
     assert f"{path} could not be logged (ZeroDivisionError" in caplog.text
     assert "5 samples per caption, S with 4 steps, guidance 3" in capsys.readouterr().out
 
 
 def test_showing_a_result_draws_figures_that_are_gone(experiment, tmp_path, capsys):
     _, report, made = evaluated(experiment)
-    path = write_result(tmp_path, made, report["queries"])
+    path = write_result(tmp_path, made, report.queries)
     assert not path.with_suffix(".png").exists()
     reports.show(path, made)
     assert path.with_suffix(".png").is_file() and path.with_name(f"{path.stem}-ranks.png").is_file()
     assert f"figure  {path.with_suffix('.png')}" in capsys.readouterr().out
-    pd.testing.assert_frame_equal(pd.read_parquet(queries_path(path)), report["queries"])
+    pd.testing.assert_frame_equal(pd.read_parquet(queries_path(path)), report.queries)
 
 
 def test_a_curve_over_steps_has_the_name_of_what_was_asked_for(tmp_path, capsys):
@@ -103,6 +103,9 @@ def test_a_curve_over_steps_has_the_name_of_what_was_asked_for(tmp_path, capsys)
 
 
 def test_models_that_generate_nothing_are_refused_what_needs_it(experiment):
-    experiment.model = type("Heads", (), {"row": "contrastive", "embed_text": None})()
+    def embed(self, given):
+        return given
+
+    experiment.model = type("Heads", (), dict(row="contrastive", sampled=False, embed_text=embed, embed_audio=embed))()
     with pytest.raises(InputError, match="control=negative needs generated latents, and m .contrastive. projects"):
-        experiment.require_sampling("control=negative")
+        experiment.generator("control=negative")

@@ -7,11 +7,15 @@ import pytest
 from test_results import METRICS, config, metric, result
 
 from diffgar.errors import InputError
+from diffgar.evaluation.metrics.summary import Summary
+from diffgar.evaluation.report import CHANCE, PLAIN, TEACHER, System
 from diffgar.evaluation.reports.control import control_table
 from diffgar.evaluation.reports.results import Result, read_result, write_result
 from diffgar.evaluation.reports.table_files import TABLES, render_tables
 from diffgar.evaluation.reports.table_styles import Table, render
 from diffgar.evaluation.reports.tables import retrieval_table
+
+GDR = System("gdr")
 
 
 def rows_of(table: Table) -> dict[str, tuple]:
@@ -20,8 +24,8 @@ def rows_of(table: Table) -> dict[str, tuple]:
 
 def test_a_teacher_whose_numbers_are_those_of_chance_has_its_row():
     """As in a pool of one track."""
-    same = {name: {"mean": 100.0, "std": 0.0, "low": 100.0, "high": 100.0} for name in METRICS}
-    table = retrieval_table([result(rows={"chance": same, "teacher": same, "gdr": same}, config=config())])
+    same = dict.fromkeys(METRICS, Summary.exact(100.0))
+    table = retrieval_table([result(rows={CHANCE: same, TEACHER: same, GDR: same}, config=config())])
     assert list(rows_of(table)) == ["chance", "teacher", "gdr"]
 
 
@@ -31,14 +35,15 @@ def test_teachers_of_two_encoder_pairs_both_stand_also_where_their_numbers_are_e
 
 
 def test_the_median_rank_is_a_rank_with_its_share_of_the_pool():
-    rows = {"gdr": {name: metric(2.5) for name in METRICS} | {"MedR_abs": metric(15.0)}}
+    rows = {GDR: {name: metric(2.5) for name in METRICS} | {"MedR_abs": metric(15.0)}}
     assert rows_of(retrieval_table([result(rows=rows)]))["gdr"][3] == "15.0 ± 0.5 (2.5 %)"
 
 
 def test_the_table_of_an_evaluation_fits_a_line_and_the_interval_is_that_of_r_at_10():
     """With the longest numbers that there are."""
     rows = {
-        name: {key: metric(88.8, 11.1) for key in (*METRICS, "MedR_abs")} for name in ("teacher", "gdr", "contrastive")
+        system: {key: metric(88.8, 11.1) for key in (*METRICS, "MedR_abs")}
+        for system in (TEACHER, GDR, System("contrastive"))
     }
     lines = render(retrieval_table([result(rows=rows)])).splitlines()
     assert max(map(len, lines)) <= 100
@@ -57,8 +62,8 @@ def test_a_table_too_wide_goes_on_below_with_what_its_rows_are():
 def test_a_control_table_fits_too_and_keeps_the_intervals_of_what_it_is_about():
     names = ("share@10", "R@10", "overlap@10", "cos_caption", "cos_attribute")
     rows = {
-        name: {key: metric(88.8, 11.1) for key in names}
-        for name in ("plain", "compose_text_penalty 0.95 3 1.5 0.3 0.9")
+        system: {key: metric(88.8, 11.1) for key in names}
+        for system in (PLAIN, System("compose_text_penalty", strength={"all": [0.95, 3, 1.5, 0.3, 0.9]}))
     }
     shape = {"name": "unique_tracks", "num_pairs": 600, "pool_size": 600, "seeds": 3}
     text = render(control_table(Result("control", "demo", "demo", 5, shape, rows)))

@@ -10,6 +10,8 @@ import pytest
 import torch
 import yaml
 
+from diffgar.evaluation.metrics.summary import Summary
+from diffgar.evaluation.report import CHANCE, REAL, TEACHER, System
 from diffgar.evaluation.reports import figures
 from diffgar.evaluation.reports.maps import has_umap, latent_maps, project_pca, project_umap
 from diffgar.evaluation.reports.paper import PUBLISHED, grid_table, paper_table, training_seeds_table
@@ -21,8 +23,8 @@ from diffgar.evaluation.reports.tables import NO_RESULT, fidelity_table, retriev
 METRICS = ("R@1", "R@5", "R@10", "MedR", "MRR")
 
 
-def metric(mean, half=2.0):
-    return {"mean": mean, "std": 0.5, "low": mean - half, "high": mean + half}
+def metric(mean, half=2.0, n=None):
+    return Summary(mean, 0.5, mean - half, mean + half, n)
 
 
 def protocol(**changes):
@@ -34,9 +36,9 @@ def protocol(**changes):
 def result(model_name="demo", task="demo", step=100, r10=30.0, rows=None, config=None, **changes):
     if rows is None:
         rows = {
-            "chance": {name: {"mean": 2.0, "std": 0.0, "low": 2.0, "high": 2.0} for name in METRICS},
-            "teacher": {name: metric(40.0) for name in METRICS},
-            "gdr": {name: metric(r10) for name in METRICS},
+            CHANCE: dict.fromkeys(METRICS, Summary.exact(2.0)),
+            TEACHER: dict.fromkeys(METRICS, metric(40.0)),
+            System("gdr"): dict.fromkeys(METRICS, metric(r10)),
         }
     return Result("retrieval", model_name, task, step, protocol(task=task, **changes), rows, config=config or {})
 
@@ -54,7 +56,7 @@ def test_a_result_comes_back_from_json_as_it_was(tmp_path):
     again = read_result(path)
     assert (again.rows, again.protocol, again.config) == (plain.rows, plain.protocol, plain.config)
     assert {"diffgar", "commit", "python", "torch"} <= set(again.versions)
-    assert json.loads(path.read_text())["schema"] == 1
+    assert json.loads(path.read_text())["schema"] == 2
     pd.testing.assert_frame_equal(pd.read_parquet(queries_path(path)), queries)
     write_result(tmp_path, again, queries)
     assert read_results(tmp_path) == [again]
@@ -78,9 +80,15 @@ def test_numbers_that_are_none_are_not_written_and_the_old_file_stays(tmp_path):
 
 def test_what_is_no_result_is_refused_by_path(tmp_path):
     path = write_result(tmp_path, result())
-    for content, message in (("{", "not a result"), ('{"schema": 0}', "not a result of schema 1")):
+    of_this_schema = json.loads(path.read_text())
+    broken = json.dumps(of_this_schema | {"systems": {}})
+    for content, message in (
+        ("{", ""),
+        ('{"schema": 1}', " of schema 2; delete it"),
+        (broken, " .KeyError.'chance'.."),
+    ):
         path.write_text(content)
-        with pytest.raises(ValueError, match=f"{path.name}: {message}"):
+        with pytest.raises(ValueError, match=f"{path.name}: not a result{message}"):
             read_results(tmp_path)
     with pytest.raises(ValueError, match="unknown kind of result 'speed'"):
         Result("speed", "m", "t", 1, protocol(), {})
@@ -221,8 +229,8 @@ def test_training_seeds_end_in_their_mean_and_spread():
 
 
 def test_the_fidelity_table_sets_the_floor_beside_each_row():
-    rows = {name: {"pooled_frechet": metric(value, 0.1) | {"n": 250}} for name, value in (("real", 0.2), ("gdr", 0.3))}
-    rows["gdr"]["overlap@10"] = metric(70.0) | {"n": 1500}
+    rows = {REAL: {"pooled_frechet": metric(0.2, 0.1, n=250)}}
+    rows[System("gdr")] = {"pooled_frechet": metric(0.3, 0.1, n=250), "overlap@10": metric(70.0, n=1500)}
     shape = {"name": "halves", "samples": {"gdr": 3}, "num_splits": 3}
     lines = fidelity_table(Result("fidelity", "m", "demo", 5, shape, rows))
     assert lines.header == ("metric", "real (the floor)", "gdr", "n")

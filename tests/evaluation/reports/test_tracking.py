@@ -4,12 +4,14 @@ import pandas as pd
 import pytest
 import wandb
 
+from diffgar.evaluation.metrics.summary import Summary
+from diffgar.evaluation.report import System
 from diffgar.evaluation.reports.figures import recall_figure
 from diffgar.evaluation.reports.results import Result, read_result, write_result
 from diffgar.evaluation.reports.tables import retrieval_table
-from diffgar.evaluation.reports.wandb_log import track
+from diffgar.evaluation.reports.wandb_log import log_result
 
-METRIC = {"mean": 40.0, "std": 1.0, "low": 30.0, "high": 50.0}
+METRIC = Summary(40.0, std=1.0, low=30.0, high=50.0)
 
 
 def result(folder, logger: str):
@@ -18,7 +20,7 @@ def result(folder, logger: str):
     names = ("R@1", "R@5", "R@10", "MedR", "MRR")
     protocol = {"name": "unique_tracks", "task": "demo", "pool_size": 10, "num_queries": 10, "num_missing_tracks": 0}
     protocol |= {"direction": "text_to_audio", "query_set": "q", "pool": "p"}
-    rows = {"gdr": dict.fromkeys(names, METRIC)}
+    rows = {System("gdr"): dict.fromkeys(names, METRIC)}
     path = write_result(folder / "results", Result("retrieval", "m", "demo", 5, protocol, rows, config=config))
     recall_figure(path.with_suffix(""), pd.DataFrame({"row": "gdr", "seed": 0, "rank": range(1, 11)}), 10)
     return path, read_result(path)
@@ -32,7 +34,7 @@ def offline(monkeypatch):
 
 def test_numbers_table_and_figures_go_to_the_run(tmp_path, offline):
     path, read = result(tmp_path, "pytorch_lightning.loggers.WandbLogger")
-    track(path, read, retrieval_table([read]))
+    log_result(path, read, retrieval_table([read]))
     wandb.teardown()  # its own process writes the file; wait for it
     (run,) = (tmp_path / "wandb").glob("offline-run-*-m")
     logged = next(run.glob("*.wandb")).read_bytes()
@@ -43,5 +45,5 @@ def test_numbers_table_and_figures_go_to_the_run(tmp_path, offline):
 
 def test_nothing_goes_there_for_a_model_logged_elsewhere(tmp_path, offline):
     path, read = result(tmp_path, "pytorch_lightning.loggers.CSVLogger")
-    track(path, read, retrieval_table([read]))
+    log_result(path, read, retrieval_table([read]))
     assert not (tmp_path / "wandb").exists()

@@ -12,8 +12,9 @@ from safetensors.torch import load_file, save_file
 from transformers import ClapConfig, ClapFeatureExtractor, ClapModel
 
 from diffgar.models.encoders import clap
-from diffgar.models.encoders.clap import ClapAudioEncoder, ClapFrontEnd, ClapTextEncoder, to_hugging_face
-from diffgar.models.encoders.pretrained.weights import WeightsError
+from diffgar.models.encoders.clap import ClapAudioEncoder, ClapFrontEnd, ClapTextEncoder
+from diffgar.models.encoders.pretrained.clap_layouts import open_clap, to_hugging_face
+from diffgar.models.encoders.pretrained.tensor_files import WeightsError
 
 NAMES = [  # Hugging Face's, LAION's
     ("text_model.", "text_branch."),
@@ -75,10 +76,10 @@ def text_encoder(tiny, layout: str) -> ClapTextEncoder:
 
 
 def test_names_and_shapes_are_those_of_both_published_layouts():
-    config, _ = clap._open(None, {})
+    layout = open_clap(None, {})
     with torch.device("meta"):
-        audio = clap.ClapAudioModelWithProjection(config.audio_config)
-        text = clap.ClapTextModelWithProjection(config.text_config)
+        audio = clap.ClapAudioModelWithProjection(layout.audio)
+        text = clap.ClapTextModelWithProjection(layout.text)
         laion = {name: torch.empty(shape) for name, shape in published("laion_clap").items()}
     own = shapes(audio, text)
     assert own == {name: s for name, s in published("hf_clap").items() if not name.startswith("logit_scale")}

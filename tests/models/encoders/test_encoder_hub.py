@@ -16,8 +16,9 @@ from diffgar.models.encoders.mule import MuleAudioEncoder
 from diffgar.models.encoders.pretrained import hub
 from diffgar.models.encoders.pretrained.downloads import Published, remedy
 from diffgar.models.encoders.pretrained.hub import is_hub_name, open_model
+from diffgar.models.encoders.pretrained.tensor_files import WeightsError
 from diffgar.models.encoders.pretrained.tokens import load_tokenizer
-from diffgar.models.encoders.pretrained.weights import WeightsError, find_checkpoint
+from diffgar.models.encoders.pretrained.weights import find_checkpoint
 from diffgar.models.encoders.t5 import T5TextEncoder
 
 T5 = "google/flan-t5-base"

@@ -10,9 +10,10 @@ from diffgar.models.encoders.mule import MuleAudioEncoder
 from diffgar.models.encoders.mulooc import MuloocAudioEncoder
 from diffgar.models.encoders.networks import mule as mule_network
 from diffgar.models.encoders.networks import mulooc as mulooc_network
-from diffgar.models.encoders.networks.mule import GELU_GAIN, Mule, SqueezeExcite, WSConv2d, pad_same
+from diffgar.models.encoders.networks.mule import Mule
+from diffgar.models.encoders.networks.mule_layers import GELU_GAIN, SqueezeExcite, WSConv2d, pad_same
 from diffgar.models.encoders.networks.mulooc import Mulooc
-from diffgar.models.encoders.pretrained.weights import WeightsError
+from diffgar.models.encoders.pretrained.tensor_files import WeightsError
 
 
 def test_mules_names_and_shapes_are_those_of_the_published_conversion():

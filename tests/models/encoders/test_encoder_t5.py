@@ -8,7 +8,7 @@ from layouts import DAMAGES, damaged, tiny_t5
 from safetensors.torch import load_file, save_file
 from transformers import T5Config, T5EncoderModel
 
-from diffgar.models.encoders.pretrained.weights import WeightsError
+from diffgar.models.encoders.pretrained.tensor_files import WeightsError
 from diffgar.models.encoders.t5 import FLAN_T5_BASE, T5TextEncoder
 
 CAPTIONS = ["a calm piano song", "loud drums and bass", ""]

@@ -17,8 +17,9 @@ from torch import nn
 from diffgar.demo.encoder import DemoAudioEncoder
 from diffgar.models.encoders.base import EncoderPair
 from diffgar.models.encoders.muscall import MuscallAudioEncoder
+from diffgar.models.encoders.pretrained.tensor_files import WeightsError
 from diffgar.models.encoders.pretrained.tokens import load_tokenizer, tokenize
-from diffgar.models.encoders.pretrained.weights import WeightsError, find_checkpoint, load_strict
+from diffgar.models.encoders.pretrained.weights import find_checkpoint, load_strict
 
 CONFIG = Path(__file__).parents[3] / "config/encoder_pair"
 STATE = {"weight": torch.arange(6.0).reshape(2, 3), "bias": torch.ones(2)}

@@ -7,7 +7,11 @@ from torch import Tensor
 
 
 def hz_to_mel(hz: Tensor, scale: str) -> Tensor:
-    """htk: 2595 log10(1 + f/700). slaney: linear below 1 kHz (3 mel per 200 Hz), logarithmic above (27 per log 6.4)."""
+    """Frequencies (N,) in Hz to mel.
+
+    scale: "htk" is 2595 log10(1 + f/700); "slaney" is linear below 1 kHz (3 mel per 200 Hz) and logarithmic above it
+    (27 mel per factor of 6.4).
+    """
     if scale == "htk":
         return 2595 * torch.log10(1 + hz / 700)
     logarithmic = 15 + 27 * torch.log(hz.clamp(min=1000) / 1000) / math.log(6.4)
@@ -15,6 +19,7 @@ def hz_to_mel(hz: Tensor, scale: str) -> Tensor:
 
 
 def mel_to_hz(mel: Tensor, scale: str) -> Tensor:
+    """Mel (N,) to frequencies in Hz: the inverse of `hz_to_mel`."""
     if scale == "htk":
         return 700 * (10 ** (mel / 2595) - 1)
     return torch.where(mel < 15, mel * 200 / 3, 1000 * torch.exp((mel - 15) * math.log(6.4) / 27))
@@ -25,13 +30,12 @@ def mel_bank(
 ) -> Tensor:
     """Triangular filters (n_fft/2 + 1, M) float32, their edges evenly spaced on the mel scale.
 
-    scale: "htk" or "slaney". norm: None, filters of unit height; "slaney", of unit area; "l2", of unit L2 norm.
-    Bands above the Nyquist frequency are zero.
+    f_min, f_max: in Hz. scale: "htk" or "slaney". norm: None for filters of unit height, "slaney" of unit area, "l2" of
+    unit L2 norm. Bands above the Nyquist frequency are zero.
     """
-    exact = {"dtype": torch.float64, "device": "cpu"}  # built once, also where the network is on another device
-    bins = torch.linspace(0, sample_rate / 2, n_fft // 2 + 1, **exact)  # (F,)
-    limits = hz_to_mel(torch.tensor([f_min, f_max], **exact), scale).tolist()
-    edges = mel_to_hz(torch.linspace(*limits, num_mels + 2, **exact), scale)  # (M + 2,)
+    bins = evenly_spaced(0, sample_rate / 2, n_fft // 2 + 1)  # (F,)
+    lowest, highest = hz_to_mel(evenly_spaced(f_min, f_max, 2), scale).tolist()
+    edges = mel_to_hz(evenly_spaced(lowest, highest, num_mels + 2), scale)  # (M + 2,)
     rising = (bins[:, None] - edges[:-2]) / (edges[1:-1] - edges[:-2])  # (F, M)
     falling = (edges[2:] - bins[:, None]) / (edges[2:] - edges[1:-1])
     bank = torch.minimum(rising, falling).clamp(min=0)  # (F, M)
@@ -40,6 +44,11 @@ def mel_bank(
     elif norm == "l2":
         bank = bank / bank.norm(dim=0).clamp(min=torch.finfo(torch.float32).tiny)
     return bank.float()
+
+
+def evenly_spaced(first: float, last: float, count: int) -> Tensor:
+    """`count` numbers from first to last, in float64, and on the CPU even if the network is built on another device."""
+    return torch.linspace(first, last, count, dtype=torch.float64, device="cpu")
 
 
 def power_spectrogram(waveforms: Tensor, n_fft: int, hop: int, window: Tensor) -> Tensor:
@@ -61,5 +70,5 @@ def power_spectrogram(waveforms: Tensor, n_fft: int, hop: int, window: Tensor) -
 
 
 def decibels(power: Tensor) -> Tensor:
-    """10 log10, nothing below -100 dB."""
+    """Power to decibels, 10 log10, with a floor of -100 dB."""
     return 10 * torch.log10(power.clamp(min=1e-10))

@@ -1,126 +1,78 @@
-"""The slow-fast NFNet of MuLOOC and LOEV (Pliploop/MuLOVR): MULE's shape in other parts.
+"""The slow-fast NFNet of MuLOOC and LOEV (Pliploop/MuLOVR): the structure of MULE's network from other layers.
 
-Plain convolutions with batch norm in the stems, ReLU, standardised weights without gain or bias, symmetric padding, and
-fusion along time: the slow path grows from 19 to 91 positions. Every constant of a block is a 0-d parameter, read from
-the checkpoint. Neither network loads the other's weights.
+It has plain convolutions with batch norm in the stems, the blocks of `mulooc_layers.py`, and fusion along time: the
+slow path grows from 19 to 91 positions. Neither network loads the other's weights.
 
 Written from a description and the checkpoints' names, and compared with the original: ReLU stands between a block's
-convolutions and not after the last, as in MULE, after every batch norm of the stems, and after both of a fusion.
+convolutions and not after the last, as in MULE, after every batch norm of the stems, and after both convolutions of a
+fusion.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from diffgar.models.encoders.networks.mel import decibels, mel_bank, power_spectrogram
-from diffgar.models.encoders.networks.mule import ALPHA, SAMPLE_RATE, activation
+from diffgar.models.encoders.networks.mule import SAMPLE_RATE
+from diffgar.models.encoders.networks.mule_layers import ALPHA, activation
+from diffgar.models.encoders.networks.mulooc_layers import Block, WSConv
 
 
 class FrontEnd(nn.Module):
-    """16 kHz waveforms (N, S) to 96 HTK mel bands in dB (N, 1, 96, S/160 + 1), to 8 kHz."""
+    """16 kHz waveforms (N, S) to 96 HTK mel bands up to 8 kHz in dB (N, 1, 96, S/160 + 1)."""
 
-    def __init__(self):
+    bank: Tensor  # (1025, 96)
+    window: Tensor  # (400,)
+
+    def __init__(self) -> None:
         super().__init__()
         self.register_buffer("bank", mel_bank(96, 2048, SAMPLE_RATE, 0, 8000, scale="htk"), persistent=False)
         self.register_buffer("window", torch.hann_window(400), persistent=False)
 
     def forward(self, waveforms: Tensor) -> Tensor:
+        """Waveforms (N, S) to log-mel (N, 1, 96, S/160 + 1)."""
         return decibels(self.bank.T @ power_spectrogram(waveforms, 2048, 160, self.window)).unsqueeze(1)
 
 
-class WSConv(nn.Module):
-    """A convolution with standardised weights: per output channel zero mean, sample variance 1 / fan-in."""
-
-    def __init__(self, channels: int, out_channels: int, kernel: tuple[int, int], activate: bool = False, **options):
-        super().__init__()
-        self.conv = nn.Conv2d(channels, out_channels, kernel, bias=False, **options)
-        self.activate = activate
-
-    def forward(self, x: Tensor) -> Tensor:
-        weight, conv = self.conv.weight, self.conv
-        variance, mean = torch.var_mean(weight, dim=(1, 2, 3), keepdim=True)
-        weight = (weight - mean) * (variance * weight[0].numel()).clamp(min=1e-4).rsqrt()
-        x = F.conv2d(x, weight, None, conv.stride, conv.padding, groups=conv.groups)
-        return F.relu(x) if self.activate else x
-
-
-class ScalarMultiply(nn.Module):
-    def __init__(self, scalar: float):
-        super().__init__()
-        self.scalar = nn.Parameter(torch.tensor(scalar))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.scalar * x
-
-
-class SqueezeExcite(nn.Module):
-    def __init__(self, channels: int):
-        super().__init__()
-        layers = nn.Linear(channels, channels // 2), nn.ReLU(), nn.Linear(channels // 2, channels), nn.Sigmoid()
-        self.fc = nn.Sequential(*layers)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * self.fc(x.mean(dim=(2, 3)))[:, :, None, None]
-
-
-class Block(nn.Module):
-    """As in MULE. The first block of a stage activates before the two paths part, the others on the residual one."""
-
-    def __init__(self, channels: int, out_channels: int, group_size: int, beta: float, stride: int, first: bool):
-        super().__init__()
-        width = out_channels // 2
-        across = {"groups": width // group_size, "activate": True}
-        path = [
-            WSConv(channels, width, (1, 1), activate=True),
-            WSConv(width, width, (1, 3), stride=(stride, 1), padding=(0, 1), **across),
-            WSConv(width, width, (3, 1), padding=(1, 0), **across),
-            WSConv(width, out_channels, (1, 1)),
-            SqueezeExcite(out_channels),
-            ScalarMultiply(0.0),  # the skip gain
-            ScalarMultiply(ALPHA),
-        ]
-        entrance = [nn.ReLU(), ScalarMultiply(beta)]
-        self.input_layers = nn.Sequential(*(entrance if first else []))
-        self.residual_path = nn.Sequential(*([] if first else entrance), *path)
-        pool = nn.AvgPool2d((stride, 1)) if stride > 1 else nn.Identity()
-        self.skip_path = nn.Sequential(*([pool, WSConv(channels, out_channels, (1, 1))] if first else []))
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.input_layers(x)
-        return self.skip_path(x) + self.residual_path(x)
-
-
 class Stage(nn.Module):
+    """`num_blocks` residual blocks, its arguments as in MULE."""
+
     def __init__(self, index: int, channels: int, out_channels: int, group_size: int, num_blocks: int, stride: int):
         super().__init__()
         variance = 1.0 if index == 0 else 1 + ALPHA**2
         self.blocks = nn.Sequential()
         for block in range(num_blocks):
-            inner = {"stride": 1, "first": False} if block else {"stride": stride, "first": True}
-            self.blocks.append(Block(channels, out_channels, group_size, variance**-0.5, **inner))
+            first = block == 0
+            beta, block_stride = variance**-0.5, stride if first else 1
+            self.blocks.append(Block(channels, out_channels, group_size, beta, block_stride, first))
             channels, variance = out_channels, variance + ALPHA**2
 
     def forward(self, x: Tensor) -> Tensor:
+        """x (N, channels, H, W) to (N, out_channels, H / stride, W)."""
         return self.blocks(x)
 
 
 class Stem(nn.Module):
+    """Four convolutions, each with batch norm and ReLU; the first and the last subsample, the last by 2 × 2."""
+
     def __init__(self, channels: Sequence[int], kernels: Sequence[tuple[int, int]], stride: tuple[int, int]):
         super().__init__()
-        layers, strides = [], (stride, (1, 1), (1, 1), (2, 2))
+        layers: list[nn.Module] = []
+        strides = (stride, (1, 1), (1, 1), (2, 2))
         for i, o, kernel, s in zip((1, *channels), channels, kernels, strides, strict=False):
             convolution = nn.Conv2d(i, o, kernel, s, (kernel[0] // 2, kernel[1] // 2))
             layers += [convolution, nn.BatchNorm2d(o), nn.ReLU()]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Log-mel (N, 1, 96, F) to (N, channels[-1], H, W)."""
         return self.layers(x)
 
 
 class Fusion(nn.Module):
-    """The fast path in the slow path's channels, ReLU after both convolutions. Without padding 75 positions give 18."""
+    """The fast path for fusion into the slow path: its channels, and a quarter of the positions, unpadded (75 → 18)."""
 
     def __init__(self, channels: int, out_channels: int):
         super().__init__()
@@ -128,11 +80,12 @@ class Fusion(nn.Module):
         self.conv2 = WSConv(channels, out_channels, (1, 1), activate=True)
 
     def forward(self, x: Tensor) -> Tensor:
+        """x (N, channels, H, W) to (N, out_channels, H, (W - 7) // 4 + 1)."""
         return self.conv2(self.conv1(x))
 
 
 class NFNet(nn.Module):
-    """Log-mel (N, 1, 96, F) to the two paths' means, activated as in MULE (N, 1536 + 192)."""
+    """Log-mel (N, 1, 96, F) to the means of the slow and the fast path, activated as in MULE (N, 1536 + 192)."""
 
     def __init__(
         self,
@@ -155,6 +108,7 @@ class NFNet(nn.Module):
         self.dim = slow[-1] + fast[-1]
 
     def forward(self, mel: Tensor) -> Tensor:
+        """Log-mel (N, 1, 96, F) to the embedding (N, D)."""
         slow, fast = self.slow_stem(mel), self.fast_stem(mel)  # (N, 128, 24, 19), (N, 16, 24, 75)
         for fusion, slow_stage, fast_stage in zip(self.fusion_layers, self.slow_layers, self.fast_layers, strict=True):
             slow = slow_stage(torch.cat([slow, fusion(fast)], dim=3))  # 37, 55, 73, 91 positions
@@ -163,11 +117,15 @@ class NFNet(nn.Module):
 
 
 class Mulooc(nn.Module):
-    """The encoder and its projection heads. heads: of each the widths of its two layers, no bias, ReLU after both."""
+    """The encoder and its projection heads, under the names of the training checkpoint: `encoder.*` and `heads.*`.
 
-    def __init__(self, heads: Sequence[Sequence[int]] = ((512, 128),), **sizes):
+    heads: the widths of the two layers of each head; they have no bias, and ReLU follows both. sizes: as for `NFNet`.
+    """
+
+    def __init__(self, heads: Sequence[Sequence[int]] = ((512, 128),), **sizes: Any):
         super().__init__()
         self.encoder = NFNet(**sizes)
+        self.head_dims = [out for _, out in heads]
         self.heads = nn.ModuleList(
             nn.Sequential(
                 nn.Linear(self.encoder.dim, inner, bias=False), nn.ReLU(), nn.Linear(inner, out, bias=False), nn.ReLU()
@@ -176,6 +134,6 @@ class Mulooc(nn.Module):
         )
 
     def forward(self, mel: Tensor, heads: Sequence[int] = ()) -> Tensor:
-        """The embedding (N, D), or what these heads make of it, one after the other (N, sum of their widths)."""
+        """Log-mel (N, 1, 96, F) to the embedding (N, D), or to the concatenated outputs of some heads, by number."""
         embedding = self.encoder(mel)
         return torch.cat([self.heads[i](embedding) for i in heads], dim=1) if heads else embedding

@@ -1,4 +1,4 @@
-"""What a message says to type where weights or a tokenizer are absent: followed to the letter, it mends that."""
+"""The commands that download weights or a tokenizer, for the messages about absent ones."""
 
 import shlex
 from collections.abc import Iterable
@@ -14,14 +14,16 @@ ELSEWHERE = "(without network here: where there is some, with --local-dir FOLDER
 
 @dataclass(frozen=True)
 class Published:
-    """Weights that a hub has. files: their names, or patterns. A single file without a config is loaded by its path,
-    others as a folder."""
+    """Weights on the hub.
+
+    files: their names, or patterns. A single file without a config is loaded by its path, others as a folder.
+    """
 
     repo: str
     files: tuple[str, ...]
 
     def into(self, place: Path, key: str) -> str:
-        """The command that puts them where `place` names, and the setting to change where they lie elsewhere."""
+        """The command that downloads them to `place`, and the setting to change if they have to lie elsewhere."""
         is_file = place.suffix.lower() in FILE_SUFFIXES
         folder = place.parent if is_file else place
         if "config.json" in self.files:
@@ -42,7 +44,7 @@ def command(repo: str, files: Iterable[str], folder: Path | None = None) -> str:
 
 
 def remedy(weights: str | Path, *ways: Published, key: str = "encoder_pair.weights") -> str:
-    """How to get weights that are not there, by each of the ways. key: the config's value that names them."""
+    """A sentence on how to get absent weights, in each of the ways. key: the config's key that names them."""
     name = str(weights or "").strip().rstrip("/")
     place = Path(name or "weights").expanduser()
     if place.exists() or not is_hub_name(name):
@@ -53,7 +55,7 @@ def remedy(weights: str | Path, *ways: Published, key: str = "encoder_pair.weigh
 
 
 def tokenizer_remedy(name: str, repo: str) -> str:
-    """How to get a tokenizer that is not there: into its folder, or to the hub's cache where `name` is the hub's."""
+    """A sentence on how to get an absent tokenizer: to its folder, or to the hub's cache if `name` is a hub name."""
     folder = Path(name).expanduser()
     if folder.exists() or not is_hub_name(name.rstrip("/")):
         return f"Download it: {command(repo, TOKENIZER, folder)}"

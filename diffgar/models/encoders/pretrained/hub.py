@@ -1,6 +1,6 @@
-"""The files of a model hub's models: which there are is asked once, only those that are needed are downloaded.
+"""The files of a model on the hub: their list is requested once, and only files that are needed are downloaded.
 
-Where the hub cannot be asked, what its cache holds serves; no request is made twice in vain.
+If the hub does not answer, the files in its cache are used; no request is made twice in vain.
 """
 
 import os
@@ -28,13 +28,13 @@ TIMEOUT = 10  # seconds for the hub to answer which files there are
 
 
 def is_hub_name(name: str) -> bool:
-    """Whether a hub can have a model of this name, such as google/flan-t5-base.
+    """Whether the hub can have a model of this name, such as google/flan-t5-base.
 
-    Not a path that is longer or starts elsewhere, not the name of a weights file, and nothing in the folder for weights
-    (`GDR_WEIGHTS`, as config/paths/default.yaml says): what is missing there is asked of nobody.
+    It cannot for other paths, for the name of a weights file, and for anything in the folder of weights (`GDR_WEIGHTS`,
+    see config/paths/default.yaml): the hub is not asked for what is missing there.
     """
     from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # public, but not re-exported
 
     configured = Path(os.environ.get("GDR_WEIGHTS", "weights")).expanduser()
     path = Path(name)
@@ -49,9 +49,9 @@ def is_hub_name(name: str) -> bool:
 
 @dataclass
 class HubModel:
-    """A model of the hub, by name.
+    """A model on the hub.
 
-    names: of its files; None where that is not known. failure: why the hub could not be asked, empty where it could.
+    names: of its files; None if the hub has no list of them. failure: why the hub could not be asked; empty if it was.
     """
 
     repo: str
@@ -59,7 +59,10 @@ class HubModel:
     failure: str = ""
 
     def fetch(self, name: str) -> Path | None:
-        """A file by its name, from the hub or its cache; None if there is none. WeightsError if it breaks off."""
+        """The local path of a file from the hub or its cache; None if there is none.
+
+        Raises WeightsError for a download that fails.
+        """
         from huggingface_hub import hf_hub_download, try_to_load_from_cache
         from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
@@ -80,7 +83,7 @@ class HubModel:
 
 
 def open_model(repo: str) -> HubModel:
-    """Ask the hub, once, which files a model has."""
+    """The model of this name, with the list of its files, which the hub is asked for once."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -110,7 +113,7 @@ def open_model(repo: str) -> HubModel:
 
 
 def cached_model(folder: Path) -> str:
-    """What to take instead, where a folder is the hub's cache of a whole model; empty where it is not."""
+    """Advice which folder to use instead, if this one is the hub's cache of a model; else empty."""
     snapshots = sorted(str(path) for path in folder.glob("snapshots/*"))
     return f"It is the hub's cache of a model: take the snapshot in it, {' or '.join(snapshots)}" if snapshots else ""
 

@@ -1,10 +1,10 @@
-"""Whose checkpoint a table of tensors is, by its names: another network's is refused by what it looks like."""
+"""Recognising a checkpoint's network by the names of its tensors, to refuse another network's by name."""
 
 from collections.abc import Iterable
 
 from diffgar.models.encoders.pretrained.tensor_files import WeightsError
 
-LAYOUTS = {  # a name's beginning that no other layout has: whose it is, and the pairs that take it
+LAYOUTS = {  # a prefix that no other layout has: its network, and the pairs that use it
     "audio_branch.": ("CLAP", "clap or clap_t5"),
     "text_branch.": ("CLAP", "clap or clap_t5"),
     "audio_model.audio_encoder.": ("CLAP", "clap or clap_t5"),
@@ -19,7 +19,7 @@ LAYOUTS = {  # a name's beginning that no other layout has: whose it is, and the
 
 
 def refuse_others(names: Iterable[str], own: str, source: str) -> None:
-    """Raises WeightsError if the names are those of another network than `own`, or of none that is known here."""
+    """Raises WeightsError if the tensors' names are those of another network than `own`, or of none known here."""
     names = list(names)
     looks = {LAYOUTS[prefix] for prefix in LAYOUTS if any(name.startswith(prefix) for name in names)}
     if any(network == own for network, _ in looks):

@@ -1,4 +1,4 @@
-"""Files of tensors: read without running any code that they name, and hashed."""
+"""Files of tensors: hashes of them, and a reader that runs no code that they name."""
 
 import hashlib
 import pickle
@@ -6,6 +6,7 @@ import zipfile
 from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -13,15 +14,14 @@ from safetensors.torch import load_file
 
 from diffgar.errors import InputError
 
-TENSOR_PARTS = {  # what a table of tensors is built of; any other class in a pickle becomes an `_Inert`
+TENSOR_PARTS = {  # the classes that a table of tensors needs; any other class in a pickle becomes an `_Inert`
     ("collections", "OrderedDict"),
     ("torch", "Size"),
     ("torch._utils", "_rebuild_parameter"),
     ("torch._utils", "_rebuild_tensor_v2"),
 }
 
-
-UNREADABLE = (  # of torch, pickle and safetensors, for files that are cut off, empty or of another kind
+UNREADABLE = (  # errors of torch, pickle and safetensors for files that are cut off, empty or of another kind
     pickle.UnpicklingError,
     SafetensorError,
     RuntimeError,
@@ -40,24 +40,24 @@ class WeightsError(InputError):
 
 
 @lru_cache(maxsize=16)
-def digest(files: tuple[Path, ...], stats: tuple) -> str:
-    """SHA-256 of the files in hexadecimal. stats: sizes and times, so that a changed file is read again."""
-    digest = hashlib.sha256()
+def digest(files: tuple[Path, ...], stats: tuple[tuple[int, int], ...]) -> str:
+    """SHA-256 of the files in hexadecimal. stats: their sizes and times, so that a changed file is read again."""
+    sha256 = hashlib.sha256()
     for path in files:
         with path.open("rb") as file:
             while block := file.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
+                sha256.update(block)
+    return sha256.hexdigest()
 
 
 class _Inert:
-    """Stands for an object of a class that is not built: a training script's settings, an optimiser's, a callback's."""
+    """Replaces an object that is no tensor, such as the settings of a training script, an optimiser or a callback."""
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any):
         pass
 
-    def ignore(self, *args, **kwargs) -> None:
-        pass
+    def ignore(self, *args: Any, **kwargs: Any) -> None:
+        """Do nothing."""
 
     __setstate__ = __setitem__ = __call__ = append = extend = add = ignore
 
@@ -65,11 +65,12 @@ class _Inert:
 class _TensorUnpickler(pickle.Unpickler):
     """Builds tensors and plain containers; no code that a checkpoint names is run.
 
-    torch's own safe loading is no choice: users report that it refuses the published CLAP files, which hold numpy
+    torch's own safe loading will not do: users report that it refuses the published CLAP files, which hold numpy
     scalars under pickle protocol 4.
     """
 
-    def find_class(self, module: str, name: str):
+    def find_class(self, module: str, name: str) -> Any:
+        """The class or function of this name, if tensors need it; else `_Inert`."""
         return super().find_class(module, name) if (module, name) in TENSOR_PARTS else _Inert
 
 
@@ -80,8 +81,8 @@ _READER = SimpleNamespace(
 )
 
 
-def read_tensors(path: Path):
-    """What a file of safetensors or of `torch.save` holds, on the CPU. Raises WeightsError if it is damaged."""
+def read_tensors(path: Path) -> object:
+    """The content of a file of safetensors or of `torch.save`, on the CPU. Raises WeightsError if it is damaged."""
     try:
         if path.suffix == ".safetensors":
             return load_file(path)

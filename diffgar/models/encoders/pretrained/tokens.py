@@ -1,15 +1,19 @@
-"""Captions to token ids, with a tokenizer that was checked against its text encoder."""
+"""Captions to token ids, with a tokenizer that is checked against its text encoder."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from diffgar.models.encoders.pretrained.downloads import tokenizer_remedy
 from diffgar.models.encoders.pretrained.hub import cached_model, is_hub_name, open_model
-from diffgar.models.encoders.pretrained.weights import WeightsError
+from diffgar.models.encoders.pretrained.tensor_files import WeightsError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 OTHER = "Set encoder_pair.tokenizer to the one that the weights came with"
-PROBES = ("piano", "guitar", "drums")  # words that any vocabulary tells apart
+PROBES = ("piano", "guitar", "drums")  # words that every vocabulary distinguishes
 FILES = (  # of the tokenizers of any layout; most models have five of them
     "tokenizer_config.json",
     "tokenizer.json",
@@ -25,12 +29,13 @@ FILES = (  # of the tokenizers of any layout; most models have five of them
 )
 
 
-def load_tokenizer(name: str, num_rows: int, published: bool, repo: str | None = None):
+def load_tokenizer(name: str, num_rows: int, published: bool, repo: str | None = None) -> "PreTrainedTokenizerBase":
     """The tokenizer of a hub name or local folder, for an embedding of `num_rows` tokens.
 
-    published: the weights are trained ones, whose vocabulary must fill the embedding but for the padding rows that some
-    add. repo: the hub's name of one that fits, for the message. Raises WeightsError if it is absent, another model's,
-    or one that was built from no files: that is legal, and gives every word the same ids.
+    published: whether the weights are trained ones; then the vocabulary must fill the embedding, except for the padding
+    rows that some models add. repo: the hub name of one that fits, for the message. Raises WeightsError for a tokenizer
+    that is absent, another model's, or made without its files, which transformers allows: then all words have the same
+    ids.
     """
     from transformers import AutoTokenizer
 
@@ -47,15 +52,15 @@ def load_tokenizer(name: str, num_rows: int, published: bool, repo: str | None =
     return tokenizer
 
 
-def tokenize(tokenizer, captions: list[str], max_tokens: int) -> tuple[Tensor, Tensor, int]:
-    """Captions to ids (B, L) and mask (B, L) bool, padded to the longest, and how many had to be cut."""
+def tokenize(tokenizer: "PreTrainedTokenizerBase", captions: list[str], max_tokens: int) -> tuple[Tensor, Tensor, int]:
+    """Captions to ids (B, L) and mask (B, L) bool, padded to the longest, and the number of truncated captions."""
     lengths = [len(ids) for ids in tokenizer(captions, verbose=False)["input_ids"]]
     batch = tokenizer(captions, padding=True, truncation=True, max_length=max_tokens, return_tensors="pt")
     return batch["input_ids"], batch["attention_mask"].bool(), sum(length > max_tokens for length in lengths)
 
 
 def _folder(name: str, remedy: str) -> Path:
-    """The local folder of a tokenizer's files, downloaded where `name` is a hub's."""
+    """The local folder of a tokenizer's files, which are downloaded if `name` is a hub name."""
     path, bare = Path(name).expanduser(), name.rstrip("/")
     if path.is_dir():
         if advice := cached_model(path):
@@ -73,7 +78,8 @@ def _folder(name: str, remedy: str) -> Path:
     return found[0].parent
 
 
-def _fault(tokenizer, num_rows: int, published: bool, remedy: str) -> str | None:
+def _fault(tokenizer: "PreTrainedTokenizerBase", num_rows: int, published: bool, remedy: str) -> str | None:
+    """Why a tokenizer does not fit an embedding of `num_rows` tokens; None if it fits."""
     ids = [tuple(tokenizer(word, add_special_tokens=False)["input_ids"]) for word in PROBES]
     size = max(tokenizer.get_vocab().values(), default=-1) + 1
     if len(set(ids)) < len(PROBES) or any(set(word) <= {tokenizer.unk_token_id} for word in ids):

@@ -1,4 +1,4 @@
-"""Pretrained weights: find a checkpoint, and load every tensor of a network from it or refuse by name."""
+"""Pretrained weights: finding a checkpoint, and loading a network from it, every tensor or none."""
 
 import json
 import logging
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,14 +16,15 @@ from diffgar.models.encoders.pretrained.tensor_files import WeightsError, digest
 
 log = logging.getLogger(__name__)
 
+Network = TypeVar("Network", bound=nn.Module)
 RANDOM = "random"  # as `weights`: freshly initialised, the same on every machine and in every job
 FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
-WRAPPERS = {"module", "_orig_mod"}  # parts of names that torch's DataParallel and torch.compile put in
+WRAPPERS = {"module", "_orig_mod"}  # parts of names that torch's DataParallel and torch.compile add
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The file, or the shards, that hold a network's weights. repo: the hub's name that they were asked for by."""
+    """The file, or the shards, with a network's weights. repo: the hub name by which they were found, or None."""
 
     files: tuple[Path, ...]
     repo: str | None = None
@@ -32,11 +34,12 @@ class Checkpoint:
 
     @property
     def folder(self) -> Path:
+        """The folder of the weights."""
         return self.files[0].parent
 
     @property
     def origin(self) -> str:
-        """Where the rest of what was published with them is: the hub's name, or the folder."""
+        """The hub name, or the folder, that has what was published with the weights, such as a tokenizer."""
         return self.repo or str(self.folder)
 
     @property
@@ -45,16 +48,19 @@ class Checkpoint:
         stats = [path.stat() for path in self.files]
         return digest(self.files, tuple((stat.st_size, stat.st_mtime_ns) for stat in stats))
 
-    def config(self) -> dict:
-        """The `config.json` beside the weights."""
+    def config(self) -> dict[str, Any]:
+        """The `config.json` beside the weights. Raises WeightsError if it is missing or no JSON."""
         path = self.folder / "config.json"
         if not path.is_file():
-            raise WeightsError(f"{path} is missing: it tells the network's sizes; download it with the weights")
+            raise WeightsError(f"{path} is missing: it has the network's sizes; download it with the weights")
         return _json(path)
 
     def state(self) -> dict[str, Tensor]:
-        """Every tensor by name, on the CPU, without the `WRAPPERS`. Of a training checkpoint, its "state_dict"."""
-        state = {}
+        """Every tensor on the CPU, by name without the `WRAPPERS`; a training checkpoint's are in its "state_dict".
+
+        Raises WeightsError for a file that is damaged or no table of tensors.
+        """
+        state: dict[str, Tensor] = {}
         for path in self.files:
             content = read_tensors(path)
             content = content.get("state_dict", content) if isinstance(content, Mapping) else content
@@ -71,9 +77,9 @@ class Checkpoint:
 
 
 def find_checkpoint(weights: str | Path, remedy: str) -> Checkpoint | None:
-    """The checkpoint at a local file or folder, or of a model hub's name; None, with a warning, for "random".
+    """The checkpoint at a local file or folder, or of a hub name; None, with a warning, for "random".
 
-    remedy: a sentence on how to get it. Raises WeightsError that quotes it.
+    remedy: a sentence on how to get it, for the message of the WeightsError that is raised if there is none.
     """
     if str(weights) == RANDOM:
         log.warning("weights: random. These latents mean nothing; they serve to try the pipeline")
@@ -100,8 +106,13 @@ def find_checkpoint(weights: str | Path, remedy: str) -> Checkpoint | None:
     return found
 
 
-def build(make: Callable[[], nn.Module], checkpoint: Checkpoint | None, state: Mapping[str, Tensor], **allowed):
-    """`make()`, loaded with `state` as `load_strict` does, or with the same random weights every time if None."""
+def build(
+    make: Callable[[], Network], checkpoint: Checkpoint | None, state: Mapping[str, Tensor], **allowed: Iterable[str]
+) -> Network:
+    """The network that `make` makes, with a checkpoint's `state`, or without one the same random weights every time.
+
+    allowed: `may_miss` and `may_remain` of `load_strict`, which loads the state.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = make()
@@ -119,7 +130,8 @@ def load_strict(
 ) -> None:
     """Load every tensor of a network. Raises WeightsError naming the missing, unknown, reshaped and non-finite ones.
 
-    may_miss, may_remain: patterns (`*` for any text) of names that the checkpoint may lack, or have beside these.
+    may_miss: patterns (`*` for any text) of the network's names that the checkpoint may lack. may_remain: patterns of
+    the checkpoint's names that the network may lack.
     """
     own = network.state_dict()
     taken = {name: tensor for name, tensor in state.items() if name in own}
@@ -141,7 +153,7 @@ def _matches(name: str, patterns: Iterable[str]) -> bool:
 
 
 def _checkpoint(fetch: Callable[[str], Path | None], repo: str | None, remedy: str) -> Checkpoint | None:
-    """The first of `FILES` that there is, with its shards and the config.json fetched as well."""
+    """The first of `FILES` that exists; fetches its shards and the config.json as well."""
     found = next((file for file in map(fetch, FILES) if file), None)
     if found is None:
         return None
@@ -158,7 +170,7 @@ def _checkpoint(fetch: Callable[[str], Path | None], repo: str | None, remedy: s
 
 
 def _without_weights(folder: Path, remedy: str) -> str:
-    """What a folder without weights holds instead, and what to do."""
+    """The message for a folder without weights: what it holds instead, and the remedy."""
     advice = cached_model(folder)
     files = sorted(file.name for file in folder.iterdir() if file.suffix.lower() in FILE_SUFFIXES)
     if not advice and files:
@@ -166,7 +178,7 @@ def _without_weights(folder: Path, remedy: str) -> str:
     return f"no weights at {folder}: no {FILES[0]} or {FILES[2]} in this folder. {advice or remedy}"
 
 
-def _json(path: Path) -> dict:
+def _json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

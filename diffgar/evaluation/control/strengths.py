@@ -1,41 +1,17 @@
-"""A row of a steering table: a method at one strength, whose parts are fields and never read back out of its name."""
+"""Strengths of steering methods: read from the config, written as the config takes them, and labels along a curve."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from diffgar.errors import InputError
+from diffgar.evaluation.report import Numbers, in_words
 from diffgar.values import listed, number
-
-Numbers = float | list[float]
-
-
-@dataclass(frozen=True)
-class SteeringSystem:
-    """A method at one strength.
-
-    strength: name → number, or list of numbers, as in the YAML. starts_from_plain: whether the method changes the plain
-    query, so that its curve over strengths begins there.
-    """
-
-    method: str
-    strength: Mapping[str, Numbers] = field(default_factory=dict)
-    starts_from_plain: bool = True
-
-    @property
-    def row(self) -> str:
-        """The row's name in a table: "compose 2 0.5" for {guidance: 2, negative: 0.5}."""
-        return " ".join([self.method, *map(in_words, self.strength.values())])
-
-    def describe(self) -> dict[str, Any]:
-        """The fields as a result has them, under `systems` and the row's name."""
-        return asdict(self)
 
 
 def read_strength(where: str, found: Any, example: Mapping[str, Any]) -> dict[str, Numbers]:
-    """A strength as the config has it, as plain numbers: with the names of the example, and its numbers of numbers.
+    """A strength of the config as numbers; it must have the example's names, and lists as long as the example's.
 
-    Raises InputError, which calls the strength `where`.
+    where: what messages call it. Raises InputError for other names, other lengths, and what is no number.
     """
     if not isinstance(found, Mapping) or set(found) != set(example):
         raise InputError(f"{where} is {found!r}; give each strength by its names, such as {where}=[{written(example)}]")
@@ -43,6 +19,7 @@ def read_strength(where: str, found: Any, example: Mapping[str, Any]) -> dict[st
 
 
 def _read_numbers(where: str, found: Any, example: Any) -> Numbers:
+    """A number, or a list of as many numbers as the example has."""
     if not isinstance(example, Sequence):
         return float(number(where, found))
     if len(listed(where, found, str(example))) != len(example):
@@ -55,13 +32,8 @@ def written(strength: Mapping[str, Any]) -> str:
     return f"{{{', '.join(f'{name}: {value}' for name, value in strength.items())}}}"
 
 
-def in_words(value: Numbers) -> str:
-    """A number of a strength, or a list of them, with spaces between."""
-    return " ".join(f"{number:g}" for number in (value if isinstance(value, list) else [value]))
-
-
 def labels_along(strengths: Sequence[Mapping[str, Numbers]]) -> list[str]:
-    """What tells the points of a method's curve apart: the numbers that are not the same at all of them.
+    """A label for each point of a method's curve: the numbers that differ along it.
 
     [{guidance: 3, negative: 1}, {guidance: 3, negative: 2}] gives ["1", "2"]; where nothing differs, all numbers.
     """

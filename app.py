@@ -11,6 +11,7 @@ from diffgar.app import start
 
 
 def main() -> None:
+    """Serve the app until Ctrl-C."""
     start.run()
 
 

@@ -47,14 +47,17 @@ def run(words: Sequence[str] | None = None) -> None:
 
 
 def read_options(words: Sequence[str] | None) -> argparse.Namespace:
-    """The words of the command line."""
+    """The words of the command line. Ends with a sentence at one that it has not."""
     parser = argparse.ArgumentParser(prog="app.py", description="Search a collection in the browser.")
     parser.add_argument("--model", default="checkpoints/demo", help="a trained model (default: checkpoints/demo)")
     parser.add_argument(
         "--in", dest="source", help="a folder of audio, a dataset's YAML or a latent store (default: the model's own)"
     )
     parser.add_argument("--port", type=int, default=7860, help="on 127.0.0.1 (default: 7860; 0 is any that is free)")
-    return parser.parse_args(words)
+    options, unknown = parser.parse_known_args(words)
+    if unknown:
+        raise SystemExit(f"CommandError: no flag {unknown[0]}; there are --model, --in and --port (--help)")
+    return options
 
 
 def listen(port: int) -> socket.socket:

@@ -44,7 +44,7 @@ def test_the_import_rules_hold(path):
         if relative.parts[:2] != ("diffgar", room) and relative.as_posix() != "app.py":
             assert not [n for n in names if n.startswith(f"diffgar.{room}")]
     if relative.parts[:2] != ("diffgar", "app"):
-        assert not [n for n in names if n.partition(".")[0] == "gradio"]
+        assert not [n for n in names if n.partition(".")[0] in ("gradio", "fastapi", "uvicorn")]
     if relative.parts[0] != "diffgar" or relative.parts[1] not in CONFIGS:
         assert not [n for n in names if n.split(".")[0] in ("hydra", "omegaconf")]
     if path.name not in (TRAINERS if "jobs" in relative.parts else LIGHTNING):

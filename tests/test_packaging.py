@@ -53,9 +53,16 @@ def listed() -> dict[str, list[str]]:
 def test_requirements_and_the_package_ask_for_the_same_versions():
     needed, chosen, tested = listed().values()
     assert needed == PROJECT["dependencies"]
-    assert sorted(chosen) == sorted(EXTRAS["wandb"] + EXTRAS["cluster"] + EXTRAS["app"])
+    assert sorted(chosen) == sorted(EXTRAS["wandb"] + EXTRAS["cluster"])
     assert ["diffgar[cluster,wandb]", *tested] == EXTRAS["test"]
     assert all(re.fullmatch(r"[\w-]+==[\w.]+", line) for line in needed + chosen + tested)
+
+
+def test_the_app_asks_for_the_same_versions_and_is_tested_with_one_browser_driver():
+    lines = (ROOT / "requirements-app.txt").read_text(encoding="utf-8").splitlines()
+    assert [line.partition("#")[0].strip() for line in lines if not line.startswith("#")] == EXTRAS["app"]
+    itself, driver = EXTRAS["app-test"]
+    assert itself == "diffgar[app]" and driver in (ROOT / ".ci/run").read_text(encoding="utf-8")
 
 
 def test_what_a_developer_has_is_what_is_tested_and_a_little_more():

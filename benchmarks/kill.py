@@ -25,6 +25,7 @@ from diffgar import Retriever
 from diffgar.dataloading.store.reader import Store
 from diffgar.extraction.progress import Progress
 from diffgar.library import Library
+from diffgar.search.indexing import OPTIONS
 
 CHILD = "import sys; from benchmarks.kill import index; index(*sys.argv[1:])"
 QUERIES = ["a calm piano piece", "fast rock drums", "sad strings in a minor key", "a waltz", "jazz with upright bass"]
@@ -55,20 +56,23 @@ def finished(asked: argparse.Namespace, music: Path, root: Path) -> dict:
     return json.loads(said) | {"seconds": round(time.perf_counter() - begun, 1)}
 
 
-def killed(asked: argparse.Namespace, music: Path, root: Path, seconds: float) -> dict:
-    """SIGKILL for a child after so many seconds: whether it was still at work, and what was left of it."""
+def killed(asked: argparse.Namespace, music: Path, root: Path, shards: int, delay: float) -> dict:
+    """SIGKILL for a child, so many seconds after so many shards are on disk: what was left of it."""
     child = start(asked, music, root)
-    time.sleep(seconds)
+    while child.poll() is None and count_of_shards(root) < shards:
+        time.sleep(0.02)
+    time.sleep(delay)
     family = psutil.Process(child.pid).children(recursive=True) if child.poll() is None else []
     child.kill()
-    _, orphans = psutil.wait_procs(family, timeout=60 if child.wait() == -signal.SIGKILL else 0)
-    shards = len(list(root.glob("*/*/writing/*/*.npz")))
-    return {
-        "after_seconds": round(seconds, 1),
-        "was_at_work": child.returncode == -signal.SIGKILL,
-        "workers_left_after_60_s": len(orphans),
-        "shards_on_disk": shards,
-    }
+    if child.wait() != -signal.SIGKILL:
+        raise SystemExit("the indexing had ended before it was killed; take more tracks")
+    _, orphans = psutil.wait_procs(family, timeout=60)
+    return {"shards_on_disk": count_of_shards(root), "workers_left_after_60_s": len(orphans)}
+
+
+def count_of_shards(root: Path) -> int:
+    """How many shards of a library that is being made are on disk."""
+    return len(list(root.glob("*/*/writing/*/*.npz")))
 
 
 def differences(asked: argparse.Namespace, first: Path, second: Path) -> dict:
@@ -124,9 +128,9 @@ def main() -> None:
         for path in sources[: asked.tracks]:
             shutil.copyfile(path, music / path.name)
         report = {"tracks": asked.tracks, "never_killed": finished(asked, music, whole)}
-        seconds = report["never_killed"]["seconds"]
-        kills = [moments.uniform(0.15, 0.9 / asked.kills) * seconds for _ in range(asked.kills)]
-        report["kills"] = [killed(asked, music, again, moment) for moment in kills]
+        most = asked.tracks // OPTIONS.shard_size
+        shards = sorted(moments.sample(range(1, most), asked.kills))
+        report["kills"] = [killed(asked, music, again, count, moments.random()) for count in shards]
         report["then"] = finished(asked, music, again)
         stores = [Path(report[name].pop("store")) for name in ("never_killed", "then")]
         report |= differences(asked, *stores) | {"changes": changes(asked, music, again, sources[asked.tracks :])}

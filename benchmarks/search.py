@@ -107,7 +107,8 @@ def write_library(folder: Path, source: Store, num_tracks: int, num_frames: int)
     """A store of tracks cut at random out of a source's frames, in shards as an extraction writes them."""
     random, frames = np.random.default_rng(0), np.asarray(source.frames)
     ids = [f"track-{number:07d}" for number in range(num_tracks)]
-    plan = pd.DataFrame({"row_id": ids, "path": [f"{each}.flac" for each in ids], "split": "library"})
+    files = {"path": [f"{each}.flac" for each in ids], "split": "library"}
+    plan = pd.DataFrame({"row_id": ids} | files).assign(start_s=None, end_s=None, artist=None)  # as of a folder
     card = replace(source.card, dataset="bench", shard_size=1024, checksums=None, files=None)
     writer = StoreWriter(folder, card, plan)
     for shard in writer.pending():

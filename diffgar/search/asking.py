@@ -92,7 +92,7 @@ class Asking:
 
     def hit(self, rank: int, count: int, position: int, cosine: float, score: float, query: Tensor) -> Hit:
         """The hit at a rank among `count` tracks."""
-        library, track_id = self.library, self.library.tracks["row_id"].iloc[position]
+        library, track_id = self.library, self.library.tracks.at[position, "row_id"]
         percentile = 100.0 * (count - rank) / (count - 1) if count > 1 else 100.0
         path, moment = str(library.path_of(position)), library.moment(position, query)
         return Hit(rank, percentile, track_id, path, moment, library.caption_of(track_id), cosine, score, position)

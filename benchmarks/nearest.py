@@ -58,7 +58,8 @@ def timed(ask: Callable[[Tensor], Tensor], queries: Tensor) -> tuple[dict, Tenso
 
 def recall(found: Tensor, exact: Tensor) -> float:
     """The share of the exact top 10 that was found, per cent."""
-    return round(100 * sum(len(set(a) & set(b)) for a, b in zip(found.tolist(), exact.tolist())) / exact.numel(), 2)
+    both = sum(len(set(a) & set(b)) for a, b in zip(found.tolist(), exact.tolist(), strict=True))
+    return round(100 * both / exact.numel(), 2)
 
 
 def approximate(index: Tensor, queries: Tensor, exact: Tensor, num_lists: int) -> dict:

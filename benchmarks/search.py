@@ -2,7 +2,7 @@
 
     python -m benchmarks.search                                       # the demo model and its student of one call
     python -m benchmarks.search --tracks 100000 --searches 10
-    python -m benchmarks.search --models checkpoints/demo --faiss off
+    python -m benchmarks.search --models checkpoints/demo --threads 2 --cold 0
 
 The library has tracks of a minute, 60 frames of the demo's latents each, and a caption of the demo for each. Kinds of
 search take turns, so that all meet the same load. Times are in ms per search, by the wall clock and of the process's

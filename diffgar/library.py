@@ -15,6 +15,7 @@ from diffgar.dataloading.store.reader import Store
 from diffgar.search.errors import SearchError
 from diffgar.search.hits import Hit, Hits
 from diffgar.search.moments import SMOOTH_SECONDS, best_moment, timeline
+from diffgar.search.nearest import Nearest
 from diffgar.search.negatives import Phrasebook, tags_of
 from diffgar.search.places import means_of
 
@@ -76,6 +77,11 @@ class Library:
         return F.normalize(vectors, dim=-1)  # a second time, as an evaluation does: to the last digit
 
     @cached_property
+    def nearest(self) -> Nearest:
+        """What finds the nearest of `index`."""
+        return Nearest(self.index)
+
+    @cached_property
     def phrasebook(self) -> Phrasebook:
         """What the collection's captions and tags call things; without captions, what the training's did."""
         captions = [caption for several in self.captions.values() for caption in several]
@@ -111,10 +117,9 @@ class Library:
     def moment(self, position: int, query: Tensor) -> float:
         """Where in its file the best moment of a track begins, in seconds, for a query (D,)."""
         similarity = timeline(self.frames(position), query, self.retriever.to_vectors, self.frames_per_moment)
-        start = self.tracks.at[position, "start_s"] if "start_s" in self.tracks else None
-        return (0.0 if pd.isna(start) else float(start)) + best_moment(
-            similarity, self.frames_per_moment
-        ) * self.seconds_per_frame
+        moment = best_moment(similarity, self.frames_per_moment) * self.seconds_per_frame
+        start: Any = self.tracks.at[position, "start_s"] if "start_s" in self.tracks else None
+        return moment if pd.isna(start) else float(start) + moment
 
     def frames(self, position: int) -> Tensor:
         """The latents (T, D) float32 of a track."""

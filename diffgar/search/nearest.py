@@ -4,9 +4,10 @@ On one CPU thread the exact product of 128 million numbers, a million tracks of 
 2.5 ms for the same tracks (benchmarks/nearest.py, docs/scale.md). Below that nothing would be noticed.
 """
 
+from dataclasses import dataclass
 from functools import cached_property
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,7 +17,8 @@ SHORT_LIST = 100  # tracks that FAISS proposes at least, to be ranked exactly
 PROBES = 64  # lists that it looks through: 97 to 100 % of the exact top 10
 
 
-class Found(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Found:
     """The k best tracks, best first: positions, cosines and scores (k,); of how many tracks they are the best."""
 
     positions: Tensor

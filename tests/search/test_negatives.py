@@ -40,7 +40,7 @@ def test_a_word_that_is_usually_said_just_so_and_a_long_negative_stay_as_they_ar
 
 
 def test_a_word_that_captions_say_without_its_kind_stays_as_it_is():
-    """"sad song" is sad itself, while "jazz drums" are one kind of drums; one kind alone is not what was meant."""
+    """ "sad song" is sad itself, while "jazz drums" are one kind of drums; one kind alone is not what was meant."""
     sad = Phrasebook(["a sad song", "sad piece with strings", "strings in the background", "bed of strings", "sad"])
     assert sad.expand("sad") == () and sad.expand("strings") == ()
     assert sad.spelt_out("sad")[1:] == ("sad", "sad piece", "sad song")

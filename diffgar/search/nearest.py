@@ -1,7 +1,8 @@
 """The k nearest tracks to a query: the exact product, or FAISS where a library is so large that it helps.
 
 On one CPU thread the exact product of 128 million numbers, a million tracks of 128 dimensions, takes 50 ms, and FAISS
-2.5 ms for the same tracks (benchmarks/nearest.py, docs/scale.md). Below that nothing would be noticed.
+2.5 ms for the same tracks, after 4 s once per process to build its lists (benchmarks/nearest.py, docs/scale.md). Below
+that size nothing would be noticed.
 """
 
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 LARGE = 100_000_000  # numbers in an index: from here on FAISS is used, if it is installed
-SHORT_LIST = 100  # tracks that FAISS proposes at least, to be ranked exactly
+SHORT_LIST = 100  # tracks that FAISS proposes, to be ranked exactly: for at most half as many hits
 PROBES = 64  # lists that it looks through: 97 to 100 % of the exact top 10
 
 
@@ -44,7 +45,7 @@ class Nearest:
         A penalty changes the order of all tracks, so that with one all of them are compared, however many they are; an
         infinite one drops a track, which `count` then leaves out.
         """
-        if penalty is None and self.faiss is not None:
+        if penalty is None and self.faiss is not None and k <= SHORT_LIST // 2:
             return self.proposed(query, k)
         cosines = self.index @ query  # (N,)
         scores = cosines if penalty is None else cosines - penalty
@@ -54,7 +55,7 @@ class Nearest:
 
     def proposed(self, query: Tensor, k: int) -> Found:
         """The best k of the tracks that FAISS proposes, ranked exactly."""
-        found = torch.from_numpy(self.lists.search(query[None].numpy(), max(SHORT_LIST, 2 * k))[1][0])
+        found = torch.from_numpy(self.lists.search(query[None].numpy(), SHORT_LIST)[1][0])
         found = found[found >= 0]  # -1: its lists hold no more
         best = (self.index[found] @ query).topk(min(k, len(found)))
         return Found(found[best.indices], best.values, best.values, len(self.index))

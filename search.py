@@ -14,6 +14,7 @@ from diffgar.commandline import search
 
 
 def main() -> None:
+    """Search by the command line."""
     search.run(__doc__)
 
 

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from diffgar.dataloading.store.reader import Store
 from diffgar.search.errors import SearchError
 from diffgar.search.hits import Hit, Hits
 from diffgar.search.moments import SMOOTH_SECONDS, best_moment, timeline
+from diffgar.search.nearest import Nearest
 from diffgar.search.negatives import Phrasebook, count_phrases, tags_of
 from diffgar.search.places import means_of
 
@@ -73,7 +75,13 @@ class Library:
     @cached_property
     def index(self) -> Tensor:
         """The tracks as unit vectors (N, D), in the space of the model's queries."""
-        return self.retriever.to_vectors(means_of(self.store)[torch.from_numpy(self.rows)])
+        vectors = self.retriever.to_vectors(means_of(self.store)[torch.from_numpy(self.rows)])
+        return F.normalize(vectors, dim=-1)  # a second time, as an evaluation does: to the last digit
+
+    @cached_property
+    def nearest(self) -> Nearest:
+        """What finds the nearest of `index`."""
+        return Nearest(self.index)
 
     @cached_property
     def phrasebook(self) -> Phrasebook:
@@ -118,8 +126,9 @@ class Library:
     def moment(self, position: int, query: Tensor) -> float:
         """Where in its file the best moment of a track begins, in seconds, for a query (D,)."""
         similarity = timeline(self.frames(position), query, self.retriever.to_vectors, self.frames_per_moment)
-        start = float(self.tracks["start_s"].fillna(0).iloc[position]) if "start_s" in self.tracks else 0.0
-        return start + best_moment(similarity, self.frames_per_moment) * self.seconds_per_frame
+        moment = best_moment(similarity, self.frames_per_moment) * self.seconds_per_frame
+        start: Any = self.tracks.at[position, "start_s"] if "start_s" in self.tracks else None
+        return moment if pd.isna(start) else float(start) + moment
 
     def frames(self, position: int) -> Tensor:
         """The latents (T, D) float32 of a track."""
@@ -141,4 +150,4 @@ class Library:
 
     def path_of(self, position: int) -> Path:
         """The audio file of a track."""
-        return Path(self.tracks["path"].iloc[position])
+        return Path(self.tracks.at[position, "path"])

@@ -39,7 +39,7 @@ class Asking:
         bench = self.bench(like, edit, negatives)
         steering = steering_of(self.opened, self.question, isinstance(bench, CaptionBench)) if negatives else None
         answer = Answer(bench.plain()) if steering is None else steering.answer(bench)
-        penalties = torch.zeros(bench.size, 1) if answer.penalties is None else next(iter(answer.penalties))  # (P, N)
+        penalties = [None] * bench.size if answer.penalties is None else next(iter(answer.penalties))  # (P, N)
         asked, own = self.described(like, negatives, steering), None if like is None else like.position
         captions = self.captions if self.captions is not None else [None]
         return [
@@ -76,23 +76,19 @@ class Asking:
             edited = between(bench.plain()[0], target, question.edit_strength)
         return VectorBench(asker, edited, negatives, index)
 
-    def ranked(self, query: Tensor, penalty: Tensor, k: int, own: int | None, asked: dict[str, Any]) -> Hits:
-        """The best tracks for a query (D,), less a penalty (N,) or (1,). own: the position of a track to leave out."""
-        cosines = self.library.index @ F.normalize(query, dim=-1)  # (N,)
-        scores = cosines - penalty
+    def ranked(self, query: Tensor, penalty: Tensor | None, k: int, own: int | None, asked: dict[str, Any]) -> Hits:
+        """The best tracks for a query (D,), less a penalty (N,). own: the position of a track to leave out."""
         if own is not None:
-            scores[own] = -torch.inf
-        count = int(scores.isfinite().sum())
-        values, positions = scores.topk(min(k, count))
-        hits = [
-            self.hit(rank, count, position, float(cosines[position]), score, query)
-            for rank, (score, position) in enumerate(zip(values.tolist(), positions.tolist(), strict=True), start=1)
-        ]
+            penalty = torch.zeros(len(self.library)) if penalty is None else penalty.clone()
+            penalty[own] = torch.inf
+        found = self.library.nearest.search(F.normalize(query, dim=-1), k, penalty)
+        each = zip(found.positions.tolist(), found.cosines.tolist(), found.scores.tolist(), strict=True)
+        hits = [self.hit(rank, found.count, *one, query) for rank, one in enumerate(each, start=1)]
         return Hits(tuple(hits), query, asked)
 
     def hit(self, rank: int, count: int, position: int, cosine: float, score: float, query: Tensor) -> Hit:
         """The hit at a rank among `count` tracks."""
-        library, track_id = self.library, self.library.tracks["row_id"].iloc[position]
+        library, track_id = self.library, self.library.tracks.at[position, "row_id"]
         percentile = 100.0 * (count - rank) / (count - 1) if count > 1 else 100.0
         path, moment = str(library.path_of(position)), library.moment(position, query)
         return Hit(rank, percentile, track_id, path, moment, library.caption_of(track_id), cosine, score, position)

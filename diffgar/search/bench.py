@@ -72,12 +72,15 @@ class Asker:
 
 
 class SearchBench(Bench):
-    """P queries that avoid the same M negatives; index (N, D): the tracks that are ranked."""
+    """P queries that avoid the same M negatives; index (N, D): the tracks that are ranked, as unit vectors."""
 
     def __init__(self, asker: Asker, negatives: Sequence[Negative], index: Tensor | None = None):
         super().__init__()
         self.asker, self.negatives = asker, list(negatives)
         self.index = torch.empty(0) if index is None else index
+
+    def unit_index(self) -> Tensor:
+        return self.index
 
     @property
     @abstractmethod

@@ -20,6 +20,7 @@ MOST = 8  # phrasings of a word
 SHORT = 2  # words; a longer negative says what it means
 BREAKS = re.compile(r"[,.;:!?()]|\b(?:with|and|featuring|features|in|on the|over|by|for|plus)\b")
 ABSENT = re.compile(r"\b(?:no|without|lacks|lacking)\b")
+LINKS = ("a", "an", "the", "of", "on", "in", "at", "to", "from", "every")  # they say nothing of a word's kind
 ARTICLES = re.compile(r"^(?:a|an|the|this|some|its)\s+")
 
 
@@ -82,20 +83,38 @@ class Phrasebook:
         """The phrasings of a short negative, the most usual first; none where it says enough, or nothing has it.
 
         "drums" becomes ("rock drums, jazz drums, …", "rock drums", "jazz drums", …): all of them in one caption, then
-        each. A phrase that captions use as it is typed stays as it is.
+        each.
         """
-        words = typed.lower().split()
-        if not 0 < len(words) <= SHORT:
-            return ()
-        stems = [stem(word) for word in words]
-        holding = {p: n for p, n in self.phrases.items() if is_part(stems, [stem(word) for word in p.split()])}
-        own = sum(n for phrase, n in holding.items() if [stem(word) for word in phrase.split()] == stems)
-        if own > sum(holding.values()) / 2:
-            return ()  # usually said just so
-        usual = [phrase for phrase, _ in sorted(holding.items(), key=lambda item: (-item[1], item[0]))]
-        tagged = [value if stems[-1] in map(stem, value.split()) else f"{value} {typed}" for value in self._tags(stems)]
+        return self.spelt_out(typed) if self.is_general(typed) else ()
+
+    def is_general(self, typed: str) -> bool:
+        """Whether a short word stands for several kinds: a tag has its name, or captions mostly say which kind.
+
+        Of "jazz drums", "rock drums" and "drum machine" two of three say which drums. "sad song" and "strings in the
+        background" mean the word itself: spelt out they avoid no more, and the right track is lost more often.
+        """
+        stems, holding = stems_of(typed), self.holding(typed)
+        kinds = [phrase for phrase in holding if is_qualified(stems, phrase)]
+        mostly = sum(holding[phrase] for phrase in kinds) > sum(holding.values()) / 2
+        return bool(self._tags(stems)) or (len(kinds) > 1 and mostly)
+
+    def spelt_out(self, typed: str) -> tuple[str, ...]:
+        """The phrasings of a short word, whether it needs them or not: all in one caption, then each, the usual first.
+
+        None where no tag and no caption has it.
+        """
+        stems, holding = stems_of(typed), self.holding(typed)
+        usual = sorted(holding, key=lambda phrase: (-holding[phrase], phrase))
+        tagged = [value if stems[-1] in stems_of(value) else f"{value} {typed}" for value in self._tags(stems)]
         found = list(dict.fromkeys([*tagged, *usual]))[:MOST]
         return (", ".join(found), *found) if found else ()
+
+    def holding(self, typed: str) -> dict[str, int]:
+        """The phrases that hold a short negative, and how often each is said; none for a long one."""
+        stems = stems_of(typed)
+        if not 0 < len(stems) <= SHORT:
+            return {}
+        return {phrase: count for phrase, count in self.phrases.items() if is_part(stems, stems_of(phrase))}
 
     def _tags(self, stems: list[str]) -> list[str]:
         return [v for name, values in self.tags.items() if [stem(name)] == stems for v in values if v != "none"]
@@ -142,6 +161,18 @@ def stem(word: str) -> str:
     return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
 
 
+def stems_of(words: str) -> list[str]:
+    """The stem of each word."""
+    return [stem(word) for word in words.lower().split()]
+
+
 def is_part(part: list[str], whole: list[str]) -> bool:
     """Whether the words of one stand in the other, one after the other."""
     return any(whole[i : i + len(part)] == part for i in range(len(whole) - len(part) + 1))
+
+
+def is_qualified(part: list[str], phrase: str) -> bool:
+    """Whether the word before these in a phrase says of what kind they are: drums in "rock drums"."""
+    whole = stems_of(phrase)
+    starts = range(1, len(whole) - len(part) + 1)
+    return any(whole[i : i + len(part)] == part and whole[i - 1] not in LINKS for i in starts)

@@ -14,7 +14,7 @@ from diffgar.evaluation.control.measures import evaluate_control
 from diffgar.evaluation.control.negative import NegativeSteering
 from diffgar.evaluation.control.pairs import Pairs, choose_pairs
 from diffgar.evaluation.fidelity import require_tracks
-from diffgar.evaluation.metrics.ranks import top_k
+from diffgar.evaluation.metrics.ranks import top_k, unit_rows
 from diffgar.evaluation.report import CHANCE, PLAIN, System
 from diffgar.evaluation.reports.figures import rank_figure, recall_figure
 from diffgar.evaluation.reports.worst import worst_captions
@@ -44,7 +44,7 @@ def test_a_pool_of_any_size_is_ranked_listed_and_drawn(tmp_path, size):
 
 @pytest.mark.parametrize("size", [2, 3, 9])
 def test_what_steering_does_to_a_pool_below_ten_is_told_of_all_of_it(size):
-    index = torch.randn(size, 4, generator=torch.Generator().manual_seed(0))
+    index = unit_rows(torch.randn(size, 4, generator=torch.Generator().manual_seed(0)), "index")
     has = torch.arange(size) % 2 == 0
     unwanted = Pairs(torch.tensor([0]), [("drums", "rock")], has[None])
     plain = index[1][None, None]
@@ -56,7 +56,7 @@ def test_what_steering_does_to_a_pool_below_ten_is_told_of_all_of_it(size):
 
 
 def test_a_penalty_in_a_pool_of_one_or_of_equals_is_none():
-    query = torch.randn(1, 4)
+    query = unit_rows(torch.randn(1, 4), "query")
     assert hinge_penalty(query, query, query, 1.0).tolist() == [[0]]
     assert hinge_penalty(query, -query, query.expand(3, -1), 1.0).abs().max() < 1e-4
 

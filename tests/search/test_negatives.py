@@ -39,6 +39,16 @@ def test_a_word_that_is_usually_said_just_so_and_a_long_negative_stay_as_they_ar
     assert book.expand("trombone") == () and book.expand("") == ()
 
 
+def test_a_word_that_captions_say_without_its_kind_stays_as_it_is():
+    """ "sad song" is sad itself, while "jazz drums" are one kind of drums; one kind alone is not what was meant."""
+    captions = ["a sad song", "sad piece with strings", "strings in the background", "bed of strings", "sad"]
+    sad = Phrasebook(count_phrases(captions))
+    assert sad.expand("sad") == () and sad.expand("strings") == ()
+    assert sad.spelt_out("sad")[1:] == ("sad", "sad piece", "sad song")
+    assert Phrasebook(count_phrases(["latin percussion", "fast, latin percussion"])).expand("percussion") == ()
+    assert Phrasebook(count_phrases(["electric guitar solo", "melody on acoustic guitar"])).is_general("guitars")
+
+
 def test_the_values_of_a_tag_of_that_name_come_first():
     tags = {"drums": ["rock", "none", "latin"], "mood": ["calm"]}
     assert Phrasebook({}, tags).expand("drum") == ("rock drum, latin drum", "rock drum", "latin drum")

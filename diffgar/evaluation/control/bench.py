@@ -8,6 +8,7 @@ from torch import Tensor
 
 from diffgar.errors import InputError
 from diffgar.evaluation.control.answers import Avoided
+from diffgar.evaluation.metrics.ranks import unit_rows
 
 
 class Bench(ABC):
@@ -21,6 +22,10 @@ class Bench(ABC):
 
     def __init__(self) -> None:
         self._kept: dict[Hashable, Any] = {}
+
+    def unit_index(self) -> Tensor:
+        """The index as unit vectors, made once."""
+        return self.once("unit_index", lambda: unit_rows(self.index, "index"))
 
     @abstractmethod
     def plain(self) -> Tensor:

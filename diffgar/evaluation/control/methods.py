@@ -107,7 +107,7 @@ class QueryPenalty(SteeringMethod):
     name, example = "query_penalty", {"penalty": 1}
 
     def answer(self, bench: Bench, strength: Strength) -> Answer:
-        return penalised(bench.index, bench.plain(), bench.avoided(), **strength)
+        return penalised(bench.unit_index(), bench.plain(), bench.avoided(), **strength)
 
 
 @registered
@@ -118,7 +118,7 @@ class ComposePenalty(SteeringMethod):
 
     def answer(self, bench: Bench, strength: Strength) -> Answer:
         composed = bench.guided("compose", *(strength[name] for name in ComposeWithin.example))
-        return penalised(bench.index, composed, bench.avoided(), strength["penalty"])
+        return penalised(bench.unit_index(), composed, bench.avoided(), strength["penalty"])
 
 
 @registered
@@ -138,7 +138,7 @@ class TextPenalty(SteeringMethod):
     name, example, needs_joint = "text_penalty", {"penalty": 1}, True
 
     def answer(self, bench: Bench, strength: Strength) -> Answer:
-        return penalised(bench.index, bench.plain(), bench.avoided_text(), **strength)
+        return penalised(bench.unit_index(), bench.plain(), bench.avoided_text(), **strength)
 
 
 @registered
@@ -149,7 +149,7 @@ class ComposeTextPenalty(SteeringMethod):
 
     def answer(self, bench: Bench, strength: Strength) -> Answer:
         composed = bench.guided("compose", *(strength[name] for name in ComposeWithin.example))
-        return penalised(bench.index, composed, bench.avoided_text(), strength["penalty"])
+        return penalised(bench.unit_index(), composed, bench.avoided_text(), strength["penalty"])
 
 
 @registered
@@ -169,7 +169,7 @@ class TeacherPenalty(SteeringMethod):
     name, example, needs_joint, starts_from_plain = "teacher_penalty", {"penalty": 1}, True, False
 
     def answer(self, bench: Bench, strength: Strength) -> Answer:
-        return penalised(bench.index, bench.teacher(), bench.avoided_text(), **strength)
+        return penalised(bench.unit_index(), bench.teacher(), bench.avoided_text(), **strength)
 
 
 @registered

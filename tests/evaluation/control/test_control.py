@@ -95,6 +95,7 @@ def test_a_penalty_marks_down_what_is_nearer_to_the_negative_than_the_mean_and_n
     """Against a slow loop over the definition."""
     generator = torch.Generator().manual_seed(0)
     queries, negatives, index = (torch.randn(size, 5, generator=generator) for size in (3, 3, 40))
+    index = F.normalize(index, dim=-1)
     penalty = hinge_penalty(queries, negatives, index, strength=0.7)  # (3, 40)
     for pair in range(3):
         wanted = [float(F.cosine_similarity(queries[pair], track, dim=0)) for track in index]
@@ -103,7 +104,7 @@ def test_a_penalty_marks_down_what_is_nearer_to_the_negative_than_the_mean_and_n
             z = (avoided[track] - statistics.mean(avoided)) / statistics.stdev(avoided)
             expected = 0.7 * statistics.stdev(wanted) * max(0, z)
             assert float(penalty[pair, track]) == pytest.approx(expected, abs=1e-5)
-    torch.testing.assert_close(hinge_penalty(3 * queries, 5 * negatives, 2 * index, 0.7), penalty)
+    torch.testing.assert_close(hinge_penalty(3 * queries, 5 * negatives, index, 0.7), penalty)
 
 
 def test_each_seed_has_its_own_penalty(world):

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 def save_identity(
     folder: Path, audio: Store, text: TextStore, split: str = "train", teacher: Path | None = None
 ) -> None:
-    """Write what a model is trained on, when its training starts or goes on; what the folder has already is kept.
+    """Write what a model is trained on, when its training starts or resumes; what the folder has already is kept.
 
     teacher: the folder of the model that it starts from or learns from; that model's training tracks count as its own.
     """

@@ -101,7 +101,7 @@ def open_trained(folder: Path, step: int | str = "best") -> Opened:
 
 
 def stores_of(config: DictConfig) -> dict[str, Path]:
-    """Where the audio and the text store of a training lie, relative paths as seen from the working directory."""
+    """Where the audio and the text store of a training lie; relative paths start at the working directory."""
     pair, root = config.encoder_pair, Path(config.paths.latents) / str(config.data.name)
     return {"audio": root / pair.audio_name, "text": root / pair.text_name}
 

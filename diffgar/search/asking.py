@@ -79,7 +79,10 @@ class Asking:
         return VectorBench(asker, edited, negatives, index)
 
     def ranked(self, query: Tensor, penalty: Tensor, k: int, left_out: int | None, asked: dict[str, Any]) -> Hits:
-        """The best tracks for a query (D,), less a penalty (N,) or (1,). left_out: the position of a track."""
+        """The k tracks with the highest cosine to a query (D,) less a penalty (N,) or (1,).
+
+        left_out: the position of a track that is not ranked.
+        """
         cosines = self.library.index @ F.normalize(query, dim=-1)  # (N,)
         scores = cosines - penalty
         if left_out is not None:

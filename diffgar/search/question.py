@@ -1,4 +1,4 @@
-"""What can be asked of a library, in one place."""
+"""The fields of a search, and their defaults."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -52,6 +52,6 @@ class Question:
             raise SearchError("a strength is of a method; name it: method='compose'")
 
     def sampling(self) -> dict[str, Any]:
-        """The settings of the sampler that are asked for."""
+        """The settings of the sampler that the question changes."""
         names = ("guidance_scale", "num_steps", "num_samples")
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}

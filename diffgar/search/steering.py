@@ -35,7 +35,7 @@ class Steering:
 def steering_of(opened: Opened, question: Question, generated: bool) -> Steering:
     """The method that a question names, or the usual one of a search.
 
-    generated: whether the query is generated for a caption. A track's query or an edited one can only be penalised.
+    generated: whether the query is generated for a caption. A track's query, or an edited one, cannot be guided.
     """
     if question.method is not None:
         return checked(opened, question.method, question.strength)

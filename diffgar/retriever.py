@@ -122,7 +122,7 @@ class Retriever:
         return both[0] @ both[1].T
 
     def index(self, source: str | Path, root: str | Path | None = None, num_workers: int = 2) -> Library:
-        """A library of a folder of audio, of a dataset's YAML file, or of a latent store that is there.
+        """A library of a folder of audio, of a dataset's YAML file, or of an existing latent store.
 
         New and changed files are encoded, deleted ones are dropped; a kill loses the encoding of at most 64 tracks.
         Files that cannot be read are left out: `Library.skipped`. root: where the latents of a folder are kept, by
@@ -144,7 +144,7 @@ class Retriever:
         """The k tracks of a library that fit best: `Hits` of one caption, or a list of them.
 
         asked: the fields of `Question`: like, edit, negative, method, seed and more. Raises SearchError for a library
-        of another model, and for a question that cannot be asked of this one.
+        of another model, and for a question that this one cannot answer.
         """
         if library.retriever.opened is not self.opened:
             raise SearchError(

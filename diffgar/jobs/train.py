@@ -24,6 +24,7 @@ def run(cfg: DictConfig) -> None:
         if not is_finished(cfg, folder):
             train(cfg, folder)
         return
+    # The demo's tables exist only once they are prepared, so its task is checked after that.
     makes_task = cfg.get("prepare") and cfg.get("task") and cfg.task.dataset == cfg.data.name
     if cfg.get("task") and not is_finished(cfg, folder):
         build(cfg.sampler)  # refuses bad values before the training, not after it

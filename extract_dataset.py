@@ -6,8 +6,8 @@
     python extract_dataset.py data=musiccaps encoder_pair=clap num_devices=4  # on four GPUs
     python extract_dataset.py extraction.shard.index=3 extraction.shard.count=8  # one of eight jobs
 
-A killed run goes on where it stopped. Of a finished one, only what has changed in the table or
-the files is encoded again.
+A killed run resumes where it stopped. After a finished one, the same command encodes only what has
+changed in the table or the files.
 """
 
 import diffgar.interrupts  # noqa: F401  first: Ctrl-C is one line, also while the rest is imported

@@ -4,7 +4,7 @@
     python search.py "a calm piano piece" --not drums --in ~/music -k 10
     python search.py --like song.mp3 --edit "the same with strings" --in ~/music --m3u playlist.m3u
 
-A folder is encoded at the first search, and later what is new or changed in it; a killed run goes on where it stopped.
+The first search of a folder encodes it; later ones encode what is new or changed. A killed run resumes.
 """
 
 import diffgar.interrupts  # noqa: F401  first: Ctrl-C is one line, also while the rest is imported
@@ -14,7 +14,7 @@ from diffgar.commandline import search
 
 
 def main() -> None:
-    """Search by the command line."""
+    """Search, and print what was found."""
     search.run(__doc__)
 
 

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 def save_identity(
     folder: Path, audio: Store, text: TextStore, split: str = "train", teacher: Path | None = None
 ) -> None:
-    """Write what a model is trained on, when its training starts or goes on; what the folder has already is kept.
+    """Write what a model is trained on, when its training starts or resumes; what the folder has already is kept.
 
     teacher: the folder of the model that it starts from or learns from; that model's training tracks count as its own.
     """
@@ -108,7 +108,7 @@ def remedy(folder: Path, card: Card, pair: str) -> str:
 def seen_tracks(folder: Path, dataset: str, track_ids: Sequence[str], audio_hashes: Sequence[str] | None = None) -> int:
     """How many of these tracks the folder's model was trained on, by id or by audio.
 
-    track_ids: of `dataset`; those of a mix name their dataset themselves. audio_hashes: their `_audio`, where the
+    track_ids: ids in `dataset`; those of a mix name their dataset themselves. audio_hashes: the column `_audio`, if the
     store has it. Raises CheckpointError where the folder does not say.
     """
     path = Path(folder) / "tracks.npz"

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 class Library:
     """The tracks of an audio store, as one model searches them. `Retriever.index` makes it.
 
-    captions: track id → its captions, for tracks that have any; nothing is ranked by them, but they are shown, and a
-    short negative is spelt out by them. Raises SearchError for a store whose latents are not the model's.
+    captions: track id → its captions, for tracks that have any. They are shown with hits, and a short negative such as
+    "drums" becomes phrases that they contain; ranking does not use them. Raises SearchError for a store whose latents
+    are not the model's.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class Library:
     ):
         self.retriever, self.store, self.captions = retriever, store, dict(captions or {})
         retriever.refuse_other_latents(store.card, store.folder)
-        there = np.flatnonzero((store.rows["split"] != "").to_numpy())  # "": the collection has it no more
+        there = np.flatnonzero((store.rows["split"] != "").to_numpy())  # "": no longer in the collection
         self.rows = there if rows is None else rows
         self.tracks = store.rows.iloc[self.rows].reset_index(drop=True)
 
@@ -85,24 +86,24 @@ class Library:
 
     @cached_property
     def phrasebook(self) -> Phrasebook:
-        """What the collection's captions and tags call things; without captions, what the training's did."""
+        """The phrases of the collection's captions (of the training captions if it has none), and its tags."""
         own = count_phrases(caption for several in self.captions.values() for caption in several)
         return Phrasebook(own or self.retriever.opened.training_phrases, tags_of(self.tracks))
 
     @cached_property
     def positions(self) -> dict[str, int]:
-        """Track id → where it stands in `tracks` and `index`."""
+        """Track id → its position in `tracks` and `index`."""
         return {track_id: position for position, track_id in enumerate(self.tracks["row_id"])}
 
     @cached_property
     def positions_by_file(self) -> dict[str, int]:
-        """Absolute path → where its track stands, of files that are one track."""
+        """Absolute path → position of its track, for files that hold a single track."""
         paths = self.tracks["path"].map(os.path.abspath)
         alone = ~paths.duplicated(keep=False)
         return {path: int(position) for position, path in paths[alone].items()}
 
     def position_of(self, track_id: str) -> int:
-        """Where a track stands. Raises SearchError for an id that is not in the library."""
+        """The position of a track. Raises SearchError for an id that is not in the library."""
         if track_id not in self.positions:
             first = ", ".join(map(repr, list(self.positions)[:3]))
             raise SearchError(f"no track {track_id!r} among the {len(self)} of the library; they are {first}, …")
@@ -115,7 +116,7 @@ class Library:
     def timeline(self, hit: Hit | str, query: Hits | Tensor | str) -> np.ndarray:
         """The cosine (T,) of a query with each moment of a track, one every `seconds_per_frame` from its start.
 
-        hit: a hit, or a track id. query: the hits it is of, a vector (D,), or a caption.
+        hit: a hit, or a track id. query: what a search returned, a vector (D,), or a caption.
         """
         position = hit.position if isinstance(hit, Hit) else self.position_of(hit)
         if isinstance(query, str):
@@ -124,7 +125,7 @@ class Library:
         return timeline(self.frames(position), vector, self.retriever.to_vectors, self.frames_per_moment)
 
     def moment(self, position: int, query: Tensor) -> float:
-        """Where in its file the best moment of a track begins, in seconds, for a query (D,)."""
+        """The second of its file at which the moment of a track that fits a query (D,) best begins."""
         similarity = timeline(self.frames(position), query, self.retriever.to_vectors, self.frames_per_moment)
         moment = best_moment(similarity, self.frames_per_moment) * self.seconds_per_frame
         start: Any = self.tracks.at[position, "start_s"] if "start_s" in self.tracks else None

@@ -1,4 +1,4 @@
-"""The Python door: a trained model that encodes captions and audio, indexes collections and searches them."""
+"""The Python API: a trained model that encodes captions and audio, indexes collections and searches them."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,15 +27,15 @@ from diffgar.search.steering import vector_steering_of
 
 
 class Retriever:
-    """A trained model, asked in words.
+    """A trained model that searches music by text.
 
         retriever = Retriever.from_pretrained("checkpoints/demo")
         library = retriever.index("~/music")
         for hit in library.search("a calm piano piece", negative="drums", k=10):
             print(hit.rank, hit.percentile, hit.track_id, hit.path, hit.seconds)
 
-    It works with every encoder pair and every kind of model; what a kind lacks (contrastive heads and regressions are
-    not guided) is said where it is asked for.
+    It works with every encoder pair and every kind of model. An option that a kind of model does not support raises
+    SearchError; contrastive heads and regressions, for example, cannot be guided.
     """
 
     def __init__(self, opened: Opened):
@@ -53,9 +53,9 @@ class Retriever:
     ) -> "Retriever":
         """A training folder, a folder of `save_pretrained`, or the id of one on the Hugging Face hub.
 
-        step: of a training folder, a number, `best` (by validation) or `last`. revision, token: of the hub. allow:
-        packages whose classes a published model may use beside ours; they are not installed for it. Raises
-        CheckpointError for a model that is not there, damaged, of another version, or of classes that are not allowed.
+        step: a step of a training folder: a number, `best` (by validation) or `last`. revision, token: for the hub.
+        allow: further packages whose classes a published model may use; they must be installed already. Raises
+        CheckpointError for a model that is missing, damaged, of another version, or of classes that are not allowed.
         """
         return cls(open_named(name, step, allow, revision, token))
 
@@ -64,9 +64,9 @@ class Retriever:
     ) -> Path:
         """Write `config.json`, `model.safetensors`, `phrases.json` and a model card, `README.md`; returns the folder.
 
-        license: of the weights, by default MIT, or that of an encoder which asks for more. results: the folder whose
-        results the card shows, by default that of the model's config. A card that is there already is kept as it is,
-        and so is the card of a model that was loaded from such a folder. Raises CheckpointError for a training folder.
+        license: the weights' licence; by default MIT, or that of an encoder with a more restrictive one. results: the
+        folder whose results the card shows, by default that of the model's config. An existing card is kept as it is,
+        also that of a model that was loaded from such a folder. Raises CheckpointError for a training folder.
         """
         return save_published(
             self.opened, Path(folder).expanduser(), license, None if results is None else Path(results)
@@ -77,8 +77,8 @@ class Retriever:
     ) -> str:
         """Upload what `save_pretrained` writes to the Hugging Face hub, and return its URL.
 
-        A model that was loaded from a published folder keeps the card there, as you completed it. private: of a
-        repository that is new. token: by default that of `hf auth login`. Raises HubError where the hub refuses.
+        A model that was loaded from a published folder keeps that folder's card, with your changes. private: whether a
+        new repository is private. token: by default that of `hf auth login`. Raises HubError where the hub refuses.
         """
         return push(self.opened, repo_id, private, token, license)
 
@@ -90,8 +90,8 @@ class Retriever:
     ) -> Tensor:
         """Unit vectors (Q, D) of captions, or (D,) of one, on the CPU, to be compared with `encode_document`'s.
 
-        negatives: what to avoid, as in `search`; a vector alone is steered by another method than a search, which can
-        also penalise tracks (`query_arithmetic` is usual). asked: fields of `Question`, such as seed or num_steps.
+        negatives: what to avoid, as in `search`, by default with the method `query_arithmetic`; the methods that
+        penalise tracks need the whole search. asked: fields of `Question`, such as seed or num_steps.
         """
         question = Question(negative=negatives, **asked)
         several = [captions] if isinstance(captions, str) else list(captions)
@@ -122,9 +122,9 @@ class Retriever:
         return both[0] @ both[1].T
 
     def index(self, source: str | Path, root: str | Path | None = None, num_workers: int = 2) -> Library:
-        """A library of a folder of audio, of a dataset's YAML file, or of a latent store that is there.
+        """A library of a folder of audio, of a dataset's YAML file, or of an existing latent store.
 
-        New and changed files are encoded, those that are gone are dropped; a kill loses at most 64 tracks of the work.
+        New and changed files are encoded, deleted ones are dropped; a kill loses the encoding of at most 64 tracks.
         Files that cannot be read are left out: `Library.skipped`. root: where the latents of a folder are kept, by
         default in the user's cache (GDR_LIBRARIES). Raises SearchError for a store of another encoder.
         """
@@ -133,7 +133,7 @@ class Retriever:
         return Library(self, store, captions)
 
     def trained_library(self) -> Library:
-        """The collection that the model was trained on, as its latent store has it. Raises StoreError without that."""
+        """The collection that the model was trained on. Raises StoreError if its latent store is not there."""
         folder = self.opened.stores["audio"]
         store = Store(folder, f"run extract_dataset.py data={folder.parent.name}, or index a folder of audio")
         return Library(self, store, captions_beside(folder))
@@ -144,7 +144,7 @@ class Retriever:
         """The k tracks of a library that fit best: `Hits` of one caption, or a list of them.
 
         asked: the fields of `Question`: like, edit, negative, method, seed and more. Raises SearchError for a library
-        of another model, and for a question that cannot be asked of this one.
+        of another model, and for a question that this one cannot answer.
         """
         if library.retriever.opened is not self.opened:
             raise SearchError(
@@ -156,12 +156,13 @@ class Retriever:
         question = Question(**asked)
         if (caption is None) == (question.like is None):
             raise SearchError("give a caption or like=, a track to search by, and not both; edit= changes either")
-        captions = [caption] if isinstance(caption, str) else None if caption is None else list(caption)
-        found = Asking(self.opened, library, captions, question).hits(k)
-        return found if captions is not None and not isinstance(caption, str) else found[0]
+        if caption is None or isinstance(caption, str):
+            captions = None if caption is None else [caption]
+            return Asking(self.opened, library, captions, question).hits(k)[0]
+        return Asking(self.opened, library, list(caption), question).hits(k)
 
     def to_vectors(self, means: Tensor) -> Tensor:
-        """Mean latents (N, D) of tracks, or of parts of them, to unit vectors (N, D) in the space of the queries."""
+        """Unit vectors (N, D) in the space of the queries, from mean latents (N, D) of tracks or of parts of them."""
         model = self.opened.model
         if isinstance(model, ContrastiveHeads):
             with torch.inference_mode():

@@ -1,4 +1,4 @@
-"""The command line of search.py: words become a question, its answer a table, JSON, CSV or a playlist."""
+"""The command line of search.py: reads the flags, searches, and prints a table, JSON or CSV, or writes a playlist."""
 
 import gc
 import os
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def run(docstring: str) -> None:
-    """Answer the command line; what a user can mend ends it with one sentence."""
+    """Run the command line. An error that the user can mend is printed as one sentence, without a traceback."""
     forgive_letters()
     with errors_as_sentences(os.environ.get(FULL), lambda: None):
         words = read(docstring, sys.argv[1:])
@@ -30,7 +30,7 @@ def run(docstring: str) -> None:
 
 def answer(words: Words) -> tuple["Library", "Hits"]:
     """The library that is searched, and what was found there."""
-    with imports_that_stay():
+    with no_garbage_collection():
         from diffgar.retriever import Retriever
         from diffgar.search.hits import Hits
     threads.limit()
@@ -60,10 +60,10 @@ def write_playlist(path: Path, hits: "Hits") -> None:
 
 
 @contextmanager
-def imports_that_stay() -> Iterator[None]:
-    """Collect no garbage while modules are imported, and none of what they made afterwards.
+def no_garbage_collection() -> Iterator[None]:
+    """Collect no garbage during imports, and exempt the imported objects from later collections.
 
-    All of it stays, and looking through it again and again is a fifth of a search's time.
+    Modules are never freed, and scanning their objects repeatedly takes a fifth of a search's time.
     """
     gc.disable()
     try:

@@ -86,12 +86,12 @@ def add_question(group: Any) -> None:
     group.add_argument("--not", dest="negatives", metavar="WORDS", action="append", type=weighed, default=[], help=NOT)
     group.add_argument("--literal", action="store_true", help="takes a short --not as it is typed")
     group.add_argument("--method", metavar="NAME", help="another steering method, such as query_arithmetic")
-    group.add_argument("--edit", metavar="WORDS", help='what is to be other: "the same with strings, but no drums"')
+    group.add_argument("--edit", metavar="WORDS", help='what to change: "the same with strings, but no drums"')
     group.add_argument(
-        "--strength", type=share, default=0.5, help="of the edit: 0 is as it was, 1 the edit alone (0.5)"
+        "--strength", type=share, default=0.5, help="how far an edit goes: 0 changes nothing, 1 is the edit alone (0.5)"
     )
-    group.add_argument("--editing", choices=("interpolation", "inversion"), default="interpolation", help="of a query")
-    group.add_argument("--seed", type=int, default=0, help="of the sampling; the same seed gives the same hits (0)")
+    group.add_argument("--editing", choices=("interpolation", "inversion"), default="interpolation", help="how to edit")
+    group.add_argument("--seed", type=int, default=0, help="the sampling seed; the same seed gives the same hits (0)")
     group.add_argument("--samples", metavar="N", type=positive, help="per caption (as the model was trained)")
 
 
@@ -106,7 +106,7 @@ def refuse_no_question(caption: str | None, like: str | None) -> None:
 
 
 def no_such_flag(typed: str, parser: argparse.ArgumentParser) -> str:
-    """What to say of a flag that there is not, with the nearest that there is."""
+    """The message for an unknown flag, with the nearest known one."""
     name = typed.partition("=")[0]
     flags = [flag for action in parser._actions for flag in action.option_strings]
     near = difflib.get_close_matches(name, flags, n=1)

@@ -74,7 +74,7 @@ def check(cfg: DictConfig, before: DictConfig, key: str, typed: str) -> None:
 
 
 def expectation(default: object, value: object) -> str | None:
-    """What a value should have been, if it can be of no use where the default is."""
+    """What is expected in place of a value that cannot replace the default; None where it can."""
     word = isinstance(value, str) and (any(map(str.isalpha, value)) or is_blank(value))
     word = word and value not in WORDS_FOR_NUMBERS
     if word and isinstance(default, bool):

@@ -27,7 +27,7 @@ def trainer_of(datamodule: LightningDataModule) -> Trainer:
 
 
 class StepSampler(Sampler):
-    """Steps from the trainer's own to the last, so that a resumed run goes on where it stopped."""
+    """Steps from the trainer's own to the last, so that a resumed run starts where it stopped."""
 
     def __init__(self, datamodule: LightningDataModule, num_steps: int):
         self.datamodule, self.num_steps = datamodule, num_steps
@@ -91,7 +91,7 @@ class LatentDataModule(LightningDataModule):
         return longest
 
     def keep_frames(self, num_frames: int) -> None:
-        """Crop to the frames that a model whose training goes on began with, though longer tracks have come since."""
+        """Crop to as many frames as a resumed training began with, even if the store has longer tracks now."""
         if num_frames < self.num_frames:
             rank_zero_only(log.warning)(
                 "num_frames stays %d, with which the training began, though the longest track has more now", num_frames

@@ -33,7 +33,7 @@ class FidelityOptions:
     """How to compare.
 
     num_splits: random halvings of the tracks. max_frames: sampled from each side for comparisons of single frames.
-    num_resamples: of the bootstrap over tracks. seed: of the halvings, the frames and the bootstrap.
+    num_resamples: bootstrap resamples of tracks. seed: the seed of halvings, frames and bootstrap.
     """
 
     num_splits: int = 3

@@ -27,7 +27,7 @@ class LatentGenerator(Protocol):
 
     @property
     def centre(self) -> Tensor:
-        """What latents are ranked about, (D,)."""
+        """The point (D,) that is subtracted from mean latents before they are ranked."""
 
     def generate(
         self,

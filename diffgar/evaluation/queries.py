@@ -89,7 +89,7 @@ def _refuse_other_splits(name: str, audio: Store, text: TextStore, captions: pd.
 
 
 def index_of(audio: Store, task: RetrievalTask, centre: Tensor | None = None) -> Tensor:
-    """The mean over all frames of each of the task's tracks, as unit vectors (N, D) seen from `centre` (D,).
+    """The mean over all frames of each of the task's tracks, as unit vectors (N, D) relative to `centre` (D,).
 
     The centre is the model's, and the same for its queries: the origin where the pair is joint (also by default), else
     the train store's mean. Where latents share a large mean, all cosines are near 1 and small errors decide the ranks.

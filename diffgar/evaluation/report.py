@@ -17,8 +17,8 @@ class System:
     """One row of a results table: what was evaluated, as fields that are never read back out of its label.
 
     name: `chance`, `teacher`, `real`, a kind of model such as `gdr`, or a method of steering. step: the optimiser step,
-    where a second model of a kind stands under its own name. correction: of hubness. strength: name → number, or list
-    of numbers, of a method of steering or of a sweep of guidance scales.
+    where a second model of a kind stands under its own name. correction: the hubness correction, if any. strength:
+    name → number, or list of numbers, of a method of steering or of a sweep of guidance scales.
 
     System("gdr", correction="qb_norm") has the label "gdr+qb_norm", System("demo_student", step=500) has
     "demo_student@500", and System("compose", strength={"guidance": 2, "negative": 0.5}) has "compose 2 0.5".

@@ -24,9 +24,9 @@ from diffgar.values import listed, one_of, whole
 class RetrievalOptions:
     """How to evaluate.
 
-    direction: `text_to_audio` or `audio_to_text`. num_resamples, bootstrap_seed: of the bootstrap over tracks. hubness:
-    corrections, `qb_norm` or `centring`, each reported as a further system. chunk: queries ranked at once, None for as
-    many as fit.
+    direction: `text_to_audio` or `audio_to_text`. num_resamples, bootstrap_seed: size and seed of the bootstrap over
+    tracks. hubness: corrections, `qb_norm` or `centring`, each reported as a further system. chunk: how many queries
+    are ranked at once; None for as many as fit.
     """
 
     direction: str = "text_to_audio"
@@ -50,11 +50,11 @@ def evaluate_retrieval(
     options: RetrievalOptions = RetrievalOptions(),  # noqa: B008 (frozen)
     bank: Mapping[System, Tensor] | None = None,
 ) -> Report:
-    """Evaluate the queries of every system by the task's protocol, beside chance.
+    """Evaluate the queries of every system by the task's protocol; the report also has chance.
 
     queries: (S, Q, D) for S sampling seeds, or (S, Q, M, D) for sets of M vectors, in the order of `task.captions` (of
-    `task.track_ids` for audio → text). index (N, D) in the order of `task.track_ids` (of `task.captions`), for all
-    systems or for each. bank: queries (B, D) of training captions, on which `options.hubness` is estimated.
+    `task.track_ids` for audio → text). index: (N, D) in the order of `task.track_ids` (of `task.captions`), one for
+    all systems or one per system. bank: queries (B, D) of training captions, on which `options.hubness` is estimated.
 
         report = evaluate_retrieval({System("mine"): queries}, index, task)
         report.rows[System("mine")]["R@10"].mean
@@ -90,9 +90,13 @@ def make_queries(
 ) -> Tensor:
     """Queries from generated latents (Q, K, T, D), K samples per caption, and their mask (Q, K, T).
 
-    pooling `mean` over frames and samples `mean` gives (Q, D); samples `set` gives (Q, K, D), the best of which counts;
-    pooling `best_frame` gives (Q, T, D) or (Q, K · T, D), so that the best frame counts. centre (D,): where directions
-    are seen from, as for the index (see `queries.index_of`).
+        pooling       samples   queries
+        "mean"        "mean"    (Q, D)         one vector per caption
+        "mean"        "set"     (Q, K, D)      one per sample; the sample nearest to a track counts
+        "best_frame"  "mean"    (Q, T, D)      one per frame; the frame nearest to a track counts
+        "best_frame"  "set"     (Q, K · T, D)  one per frame of each sample
+
+    centre (D,): the point that is subtracted before vectors get unit length, as for the index (`queries.index_of`).
     """
     one_of("samples", samples, SAMPLES)
     one_of("pooling", pooling, POOLINGS)

@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 class ExtractionError(InputError):
-    """Extraction stopped: what failed, and how to go on."""
+    """Extraction stopped: what failed, and how to resume."""
 
 
 @dataclass

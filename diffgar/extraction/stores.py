@@ -28,7 +28,7 @@ from diffgar.models.encoders.base import AudioEncoder, TextEncoder
 log = logging.getLogger(__name__)
 
 TEXT_SHARD = 1024  # captions per shard
-MISSING = "is missing: not on disk"  # the reason that `missing: skip` forgives
+MISSING = "is missing: not on disk"  # the reason that does not count as a failure under `missing: skip`
 EMPTY = "<empty>"  # row_id of the empty caption, row 0 of every text store
 
 
@@ -37,42 +37,42 @@ def extract_audio(
 ) -> bool:
     """Bring the audio store of a dataset up to date; True when complete, False while other jobs still have shards.
 
-    Goes on where an earlier run stopped. Tracks that the store holds stay if their files and cuts are the same; new
-    and changed ones are encoded. Tracks that the table no longer has stay in the store, in no split, unless
-    `options.prune` drops them. The tracks left out, and why, are in the store's `skipped.csv`.
+    It resumes where an earlier run stopped. Tracks in the store stay if their files and cuts are the same; new and
+    changed ones are encoded. Tracks that the table no longer has stay in the store, in no split, unless
+    `options.prune` drops them. The store's `skipped.csv` lists the tracks that were left out, with the reason.
     Raises DatasetError for audio that is not on disk (unless the dataset has `missing: skip`), ExtractionError beyond
     `max_failures`, StoreError if the folder holds another encoder's store.
     """
     tracks, folder = list(dataset), Path(folder)
     keys = audio_keys(tracks)
     same = unchanged(tracks, keys, folder, audio_digest)
-    gone = {track.track_id for track in dataset.refuse_missing(same)}
+    absent = {track.track_id for track in dataset.refuse_missing(same)}  # not on disk
     plan = dataset.tracks.assign(row_id=dataset.tracks["track_id"], _key=keys)
     card = audio_card(dataset.name, audio_encoder, hop_seconds, options)
     writer = StoreWriter(folder, card, plan, same, keep_gone=not options.prune)
     shards = {s: [tracks[row] for row in writer.rows_of(s)] for s in writer.pending(*options.job)}
-    there = {s: [track for track in shard if track.track_id not in gone] for s, shard in shards.items()}
+    on_disk = {s: [track for track in shard if track.track_id not in absent] for s, shard in shards.items()}
     framing = framing_of(audio_encoder, hop_seconds)
     audio_encoder.eval().to(options.torch_device)
     batches = WindowBatches(options.forward(audio_encoder.encode), framing, options)
     progress = Progress(sum(map(len, shards.values())), options.max_failures, failures_of(writer))
-    decoder = Decoder(sum(there.values(), []), framing, options.num_workers)
+    decoder = Decoder(sum(on_disk.values(), []), framing, options.num_workers)
     with threads.beside(decoder.num_workers), decoder, progress:
         pieces = iter(decoder)
         for shard, mine in shards.items():
-            absent = [track for track in mine if track.track_id in gone]
-            progress.bar.update(len(absent))
-            results = list(encode_tracks(pieces, there[shard], batches, progress))
-            _commit(writer, shard, results + [Encoded(track, error=MISSING) for track in absent])
+            skipped = [Encoded(track, error=MISSING) for track in mine if track.track_id in absent]
+            progress.bar.update(len(skipped))
+            results = list(encode_tracks(pieces, on_disk[shard], batches, progress))
+            _commit(writer, shard, results + skipped)
     return writer.finish()
 
 
 def import_latents(
     dataset: Dataset, own: OwnLatents, folder: Path | str, hop_seconds: float | None, options: Options
 ) -> bool:
-    """Bring the audio store of a dataset up to date from latents that exist already; its audio need not be there.
+    """Bring the audio store of a dataset up to date from precomputed latents; its audio need not be there.
 
-    Returns, goes on and fails as `extract_audio`. Raises LatentsError if none of the latents has a track's name.
+    It resumes, returns and raises as `extract_audio` does, and raises LatentsError if no latents have a track's name.
     """
     names = own.names_of(dataset.tracks)
     tracks = list(zip(dataset, names, strict=True))
@@ -119,7 +119,7 @@ def _columns(result: Encoded) -> dict:
 
 
 def extract_text(dataset: Dataset, text_encoder: TextEncoder, folder: Path | str, options: Options) -> bool:
-    """Bring the text store of a dataset's captions up to date, row 0 the empty one; True when it is complete.
+    """Bring the text store of a dataset's captions up to date; row 0 is the empty caption. True when complete.
 
     Captions that the store holds stay if their text is the same. Captions longer than the encoder takes are cut,
     counted on the card and logged.
@@ -131,7 +131,7 @@ def extract_text(dataset: Dataset, text_encoder: TextEncoder, folder: Path | str
     writer = StoreWriter(folder, text_card(dataset.name, text_encoder, options), plan)
     pending = writer.pending(*options.job)
     text_encoder.eval().to(options.torch_device)
-    encode = replace(options, compile=False).forward(text_encoder.encode)  # it would compile for each caption
+    encode = replace(options, compile=False).forward(text_encoder.encode)  # it would compile anew for each length
     for shard in tqdm(pending, unit="shard", desc="captions", disable=not pending):
         rows = writer.rows_of(shard)
         frames, embeddings, truncated = {}, {}, 0

@@ -14,7 +14,7 @@ from diffgar.commandline import CONFIG_ROOT
 def composed(name: str, overrides: Sequence[str] = ()) -> DictConfig:
     """The config that a script would run with, without its command line: `composed("eval_retrieval", ["task=demo"])`.
 
-    name: of a file in config/. overrides: in Hydra's words. For programs that are no script, such as benchmarks.
+    name: a file in config/. overrides: in Hydra's words. For programs other than the scripts, such as benchmarks.
     """
     with initialize_config_dir(str(CONFIG_ROOT), version_base="1.3"):
         return compose(name, list(overrides))

@@ -1,4 +1,4 @@
-"""What can be typed when a job has ended: commands that work as they stand."""
+"""The commands that a job prints at its end; they work as they are printed."""
 
 import shlex
 from collections.abc import Iterator, Sequence

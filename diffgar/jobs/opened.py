@@ -1,4 +1,4 @@
-"""A trained model opened to be asked: from its training folder, with its sampler, its encoders and what it knows."""
+"""A trained model that is ready to search: from its training folder, with its sampler and its encoders."""
 
 import json
 from collections.abc import Mapping
@@ -25,10 +25,10 @@ from diffgar.search.negatives import count_phrases, usual
 class Opened:
     """A trained model and what it was trained with.
 
-    latents: `Card.encoding()` of the stores it was trained on, by "audio" and "text"; it is asked with no others.
+    latents: `Card.encoding()` of the stores it was trained on, by "audio" and "text"; it works with no others.
     stores: the folders where those stores lay, which need not be there any more. The encoders are built when they are
     first used: a model that searches a finished library never loads its audio encoder.
-    phrases: how often its training captions say each usual phrase, and card: its model card; both of a published model.
+    phrases: phrase → how many times the training captions have it. card: the model card. Both: of a published model.
     """
 
     name: str
@@ -101,7 +101,7 @@ def open_trained(folder: Path, step: int | str = "best") -> Opened:
 
 
 def stores_of(config: DictConfig) -> dict[str, Path]:
-    """Where the audio and the text store of a training lie, relative paths as seen from the working directory."""
+    """Where the audio and the text store of a training lie; relative paths start at the working directory."""
     pair, root = config.encoder_pair, Path(config.paths.latents) / str(config.data.name)
     return {"audio": root / pair.audio_name, "text": root / pair.text_name}
 

@@ -38,12 +38,12 @@ def show_training(cfg: DictConfig, folder: Path) -> None:
 
 
 def show_extraction(cfg: DictConfig) -> None:
-    """The plan of an extraction; none where all is there, and only what has changed since is encoded."""
+    """Print the plan of an extraction, or nothing if all stores exist and only changes are encoded."""
     show(f"extract {cfg.data.name} with {cfg.encoder_pair.name}", *extraction_parts(cfg))
 
 
 def extraction_parts(cfg: DictConfig) -> tuple[list[str], list[str]]:
-    """What is there of a dataset's collection and stores, and the steps that make the rest."""
+    """The parts of a dataset's collection and stores that exist, and the steps that make the rest."""
     there: list[str] = []
     steps: list[str] = []
     if makes_collection(cfg):

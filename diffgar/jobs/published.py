@@ -35,7 +35,7 @@ CONFIG, WEIGHTS, PHRASES, CARD = FILES
 def save_published(opened: Opened, folder: Path, license: str | None = None, results: Path | None = None) -> Path:
     """Write a model into a folder as it is published; returns the folder.
 
-    license, results: of a new card, as `Retriever.save_pretrained` has them. A card that lies there already is kept.
+    license, results: what a new card says, see `Retriever.save_pretrained`. An existing card is kept.
     Raises CheckpointError for a folder with a training.
     """
     if is_trained(folder):

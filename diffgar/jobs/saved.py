@@ -1,4 +1,4 @@
-"""A model's `config.yaml`: written when training starts, compared when it goes on, and read to load the model."""
+"""A model's `config.yaml`: written when training starts, compared when it resumes, and read to load the model."""
 
 from collections.abc import Iterator
 from pathlib import Path

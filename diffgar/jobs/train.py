@@ -1,4 +1,4 @@
-"""The job of train_ldm.py: prepare the demo where it is asked for, train what is not trained yet, evaluate."""
+"""The job of train_ldm.py: prepare the demo's data if the config says so, train unless it is trained, evaluate."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,15 +18,16 @@ from diffgar.models.precision import choose_precision
 
 
 def run(cfg: DictConfig) -> None:
-    """Prepare (the demo alone), train what is not trained yet, evaluate, and say what can be typed next."""
+    """Prepare the data (of the demo only), train unless it is trained, evaluate, and print the next commands."""
     folder = check(cfg)
-    if not checks.is_first_process():  # for one more device: it trains, no more
+    if not checks.is_first_process():  # the processes of further devices only train
         if not is_finished(cfg, folder):
             train(cfg, folder)
         return
+    # The demo's tables exist only once they are prepared, so its task is checked after that.
     makes_task = cfg.get("prepare") and cfg.get("task") and cfg.task.dataset == cfg.data.name
     if cfg.get("task") and not is_finished(cfg, folder):
-        build(cfg.sampler)  # refuses values that none can have now, and not when all is trained
+        build(cfg.sampler)  # refuses bad values before the training, not after it
         if not makes_task:
             checks.check_task(cfg)
     with checkpoints.held(folder):
@@ -67,7 +68,7 @@ def is_finished(cfg: DictConfig, folder: Path) -> bool:
 
 
 def go_over(cfg: DictConfig, folder: Path) -> None:
-    """Say that a training is finished, and score the steps that a kill left without a score."""
+    """Print that the training is finished, and validate the checkpoints that have no score because of a kill."""
     print(f"{folder} is trained; to train again choose another model_name, or delete that folder")
     unscored = cfg.validation and checkpoints.unscored(folder)
     if unscored and (retrieve := validation_retrieval(cfg, build(cfg.datamodule))):
@@ -75,7 +76,7 @@ def go_over(cfg: DictConfig, folder: Path) -> None:
 
 
 def evaluate(cfg: DictConfig, finished: bool) -> None:
-    """Evaluate on the task; where the training was finished before, show the result that is there already."""
+    """Evaluate on the task. If the training was finished before and the result is on disk, only show it."""
     if finished and (written := results.known(cfg)):
         reports.show(*written)
     else:
@@ -107,7 +108,7 @@ def train(cfg: DictConfig, folder: Path) -> None:
 
 
 def identify(cfg: DictConfig, folder: Path, datamodule: LatentDataModule) -> None:
-    """Keep what the model is trained on; refuse other latents than those that it, or its teacher, was trained on."""
+    """Save the identity of the latents; refuse others than those of the training's start and of its teacher."""
     audio, text = datamodule.audio, datamodule.text
     teacher, _ = saved.teacher_of(cfg) or (None, None)
     begun = folder if checkpoints.steps_of(folder) else None
@@ -133,7 +134,7 @@ def make_trainer(cfg: DictConfig, watch: Sequence[pl.Callback] = ()) -> pl.Train
         plugins=[WholeFiles()],
         logger=build(cfg.logger),
         enable_model_summary=cfg.trainer.get("enable_model_summary", False),
-        val_check_interval=cfg.trainer.val_check_interval * cfg.trainer.accumulate_grad_batches,  # it counts batches
+        val_check_interval=cfg.trainer.val_check_interval * cfg.trainer.accumulate_grad_batches,  # in batches
         log_every_n_steps=min(cfg.trainer.log_every_n_steps, cfg.trainer.max_steps),
-        use_distributed_sampler=False,  # batches are divided, steps are not
+        use_distributed_sampler=False,  # each process takes its part of every batch
     )

@@ -74,7 +74,7 @@ class ContrastiveHeads(LatentModule):
 
     One MLP projects a track's mean latent (D,), another the mean token state (C,) of a caption. The learned temperature
     and the symmetric loss are CLIP's (Radford et al. 2021, arXiv 2103.00020).
-    text_dim: C. width: of the MLPs' hidden layer. dim: of the joint space. parts: as for `LatentModule`.
+    text_dim: C. width: the width of the MLPs' hidden layer. dim: that of the joint space. parts: as for `LatentModule`.
     """
 
     row, sampled = "contrastive", False

@@ -20,9 +20,9 @@ MakeLRScheduler = Callable[[Optimizer], LRSchedulerTypeUnion]
 class LatentModule(ClipsGradients):
     """A model of latents (B, T, D). Its checkpoint holds the statistics of what it was trained on.
 
-    latent_mean, latent_std (D,): of the train store. null_text (L, C): the states of the empty caption. num_frames: the
-    longest training sequence. optimizer: makes the optimiser of the parameters; lr_scheduler: makes the schedule of the
-    optimiser; a model that is not trained needs neither.
+    latent_mean, latent_std (D,): those of the train store. null_text (L, C): the states of the empty caption.
+    num_frames: the longest training sequence. optimizer: makes the optimiser from the parameters. lr_scheduler: makes
+    the learning-rate schedule from the optimiser. A model that is not trained needs neither.
     """
 
     latent_mean: Tensor

@@ -25,9 +25,9 @@ from diffgar.text_states import TextStates
 class LatentDiffusion(LossParts, LatentModule):
     """Generates latents (B, T, D) from the text states of captions.
 
-    It is trained on normalised latents; `generate` returns latents in the encoder's own scale. Its loss is
-    `Objective.loss`, of which a subclass may override the methods of `LossParts`.
-    joint: whether the encoder pair is a joint one, which decides the `centre`. parts: as for `LatentModule`.
+    It is trained on normalised latents; `generate` returns latents in the encoder's own scale. The loss is
+    `Objective.loss`; a subclass changes its steps by overriding methods of `LossParts`.
+    joint: whether captions and audio share one space; see `centre`. parts: as for `LatentModule`.
     """
 
     row = "gdr"  # its name in a table
@@ -56,8 +56,8 @@ class LatentDiffusion(LossParts, LatentModule):
     def centre(self) -> Tensor:
         """The point (D,) from which directions are compared in ranking: the origin, or the train store's mean.
 
-        In a joint space it is the origin, as the encoders were trained. Elsewhere nothing ties latents to the origin:
-        what they have in common makes all of them point the same way, and about their mean the differences remain.
+        In a joint space it is the origin, as the encoders were trained. In other spaces latents share a mean that makes
+        all of them point the same way; with the mean subtracted, their differences remain.
         """
         return torch.zeros_like(self.latent_mean) if self.joint else self.latent_mean
 
@@ -76,9 +76,9 @@ class LatentDiffusion(LossParts, LatentModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Log the loss at each of `noise_levels`, without dropping captions."""
         batch, draws = self.normalised(batch), self.draws(batch)
-        kept = torch.zeros_like(draws.dropped)
+        none_dropped = torch.zeros_like(draws.dropped)
         for level in self.noise_levels:
-            at_level = Draws(draws.noise, torch.full_like(draws.timesteps, level), kept)
+            at_level = Draws(draws.noise, torch.full_like(draws.timesteps, level), none_dropped)
             losses = self.objective.loss(self.backbone, self.noise_scheduler, batch, at_level, parts=self)
             self.log(f"val/loss_{level}", losses.total.mean(), batch_size=len(batch), sync_dist=True)
 
@@ -119,9 +119,9 @@ class LatentDiffusion(LossParts, LatentModule):
     ) -> Tensor:
         """Latents (B, num_frames, D) in the encoder's scale, from one generator per sample.
 
-        text: the captions (B). num_frames: at most as many as it was trained on, which is the default. negatives:
-        captions (B) to avoid, each with its weight; form: see `guidance_terms`. Raises InputError for more frames than
-        it was trained on.
+        text: the captions (B). num_frames: by default as many as the model was trained on, which is also the most.
+        negatives: captions (B) to avoid, each with its weight; form: see `guidance_terms`. Raises InputError for more
+        frames than it was trained on.
         """
         num_frames = self.frames_of(num_frames)
         avoided = [(self.on_device(negative), weight) for negative, weight in negatives]

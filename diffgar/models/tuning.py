@@ -24,8 +24,8 @@ from diffgar.values import whole
 class Tuned(LatentDiffusion):
     """Minimises the denoising error, plus the objective's contrastive term of the latents that it generates.
 
-    num_steps, and guidance_scale, interval, rescale, parallel (see `Guidance`): of the DDIM sampler that it is tuned
-    with, best those that it will be used with. gradient_steps: gradients go through so many of the last steps.
+    num_steps, and guidance_scale, interval, rescale, parallel (see `Guidance`): the settings of the DDIM sampler in
+    tuning, best those of its later use. gradient_steps: how many of the last steps gradients go through.
     teacher: name and step of the trained model that it starts from, which the training script opens and hands to
     `learn_from`. parts: as for `LatentDiffusion`.
     """

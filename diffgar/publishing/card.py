@@ -25,11 +25,11 @@ METRICS = {"R@1": "recall_at_1", "R@10": "recall_at_10", "MRR": "mean_reciprocal
 
 @dataclass(frozen=True)
 class Facts:
-    """What a card tells of a model.
+    """What a model card says.
 
     kind: the model's `row`. dataset, num_captions: what it was trained on, None where that is not here to be counted.
     num_frames: the most that it generates, each `hop_seconds` apart, or None. sampler: as `Sampler.describe` has it.
-    audio, text: its encoders. packages: of the publisher's own, which the reader has to allow.
+    audio, text: its encoders. packages: the publisher's own, which a reader must allow.
     """
 
     name: str

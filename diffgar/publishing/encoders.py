@@ -15,7 +15,7 @@ TRAINED = "its authors publish no weights: train it with their code, or ask thos
 
 @dataclass(frozen=True)
 class Encoder:
-    """An encoder: its classes, and a pattern of its weights' last name. licence: of the weights, as the hub writes it.
+    """An encoder: its classes, and a pattern of its weights' last name. licence: the weights', as the hub writes it.
 
     whence: how a reader gets the weights. english: whether its text encoder was trained on English.
     """

@@ -16,7 +16,7 @@ class HubError(CheckpointError):
 def download(repo: str, revision: str | None = None, token: str | bool | None = None) -> Path:
     """The folder of a published model, from the hub or, where that cannot be reached, from its cache here.
 
-    revision: a branch, a tag or a commit. token: of the hub, None for that of `hf auth login`. Raises HubError.
+    revision: a branch, a tag or a commit. token: a hub token, None for that of `hf auth login`. Raises HubError.
     """
     from huggingface_hub import snapshot_download
 
@@ -27,7 +27,7 @@ def download(repo: str, revision: str | None = None, token: str | bool | None = 
 def upload(folder: Path, repo: str, private: bool | None = None, token: str | bool | None = None) -> str:
     """Put a model's folder into a repository of the hub, which is made where there is none; returns its URL.
 
-    private: of a new repository; None for the usual of its owner. Raises HubError.
+    private: whether a new repository is private; None for its owner's default. Raises HubError.
     """
     from huggingface_hub import HfApi
 

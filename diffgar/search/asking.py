@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Asking:
-    """A question by one model to one library: captions (P), or what `question.like` names (P is 1)."""
+    """One search of a library by a model: for P captions, or, if `captions` is None, for the track `question.like`."""
 
     opened: Opened
     library: "Library"
@@ -39,16 +39,19 @@ class Asking:
         bench = self.bench(like, edit, negatives)
         steering = steering_of(self.opened, self.question, isinstance(bench, CaptionBench)) if negatives else None
         answer = Answer(bench.plain()) if steering is None else steering.answer(bench)
-        penalties = [None] * bench.size if answer.penalties is None else next(iter(answer.penalties))  # (P, N)
-        asked, own = self.described(like, negatives, steering), None if like is None else like.position
+        penalties = (
+            [None] * bench.size if answer.penalties is None else next(iter(answer.penalties))
+        )  # (P, N), one seed
+        asked = self.described(like, negatives, steering)
+        left_out = None if like is None else like.position  # a track is no answer to itself
         captions = self.captions if self.captions is not None else [None]
         return [
-            self.ranked(query, penalty, k, own, {"caption": caption} | asked)
+            self.ranked(query, penalty, k, left_out, {"caption": caption} | asked)
             for query, penalty, caption in zip(answer.queries[0], penalties, captions, strict=True)
         ]
 
     def negatives(self, edit: Edit) -> list[Negative]:
-        """What is to be avoided, with what an edit takes away; short ones spelt out as the collection does."""
+        """The negatives of the question and of its edit, the short ones with phrasings from the collection."""
         found = read_negatives(self.question.negative) + [Negative(typed) for typed in edit.unwanted]
         if not self.question.expand:
             return found
@@ -59,7 +62,7 @@ class Asking:
         return self.library.phrasebook.expand(typed)
 
     def bench(self, like: Likeness | None, edit: Edit, negatives: list[Negative]) -> SearchBench:
-        """The queries to start from, edited, and what they are to be steered away from."""
+        """The queries before steering, edited if there is an edit, and the negatives to steer away from."""
         question, index = self.question, self.library.index
         asker = Asker(self.opened, replace(self.opened.sampler, **question.sampling()), question.seed)
         if like is None:
@@ -76,11 +79,16 @@ class Asking:
             edited = between(bench.plain()[0], target, question.edit_strength)
         return VectorBench(asker, edited, negatives, index)
 
-    def ranked(self, query: Tensor, penalty: Tensor | None, k: int, own: int | None, asked: dict[str, Any]) -> Hits:
-        """The best tracks for a query (D,), less a penalty (N,). own: the position of a track to leave out."""
-        if own is not None:
+    def ranked(
+        self, query: Tensor, penalty: Tensor | None, k: int, left_out: int | None, asked: dict[str, Any]
+    ) -> Hits:
+        """The k tracks with the highest cosine to a query (D,) less a penalty (N,).
+
+        left_out: the position of a track that is not ranked.
+        """
+        if left_out is not None:
             penalty = torch.zeros(len(self.library)) if penalty is None else penalty.clone()
-            penalty[own] = torch.inf
+            penalty[left_out] = torch.inf
         found = self.library.nearest.search(F.normalize(query, dim=-1), k, penalty)
         each = zip(found.positions.tolist(), found.cosines.tolist(), found.scores.tolist(), strict=True)
         hits = [self.hit(rank, found.count, *one, query) for rank, one in enumerate(each, start=1)]

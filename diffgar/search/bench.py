@@ -1,4 +1,4 @@
-"""The benches of a search: queries to start from, generated for captions or given, and what they avoid."""
+"""What the steering methods get from a search: its queries, generated for captions or given, and its negatives."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -26,10 +26,10 @@ from diffgar.text_states import TextStates
 
 
 class TypedCaptions:
-    """Captions (Q) in the place of a text store: each has a number, which its noise follows.
+    """Captions (Q) in the place of a text store. Each has a number, which seeds its noise.
 
     numbers: by default a hash of each caption, so that the same caption has the same query in any batch. Raises
-    SearchError where two captions have one number, or where there are not as many as captions.
+    SearchError where two different captions have the same number, or the numbers are not as many as the captions.
     """
 
     purpose: ClassVar[str] = "caption"
@@ -38,8 +38,8 @@ class TypedCaptions:
         self.captions, self.states = list(captions), encode_captions(opened, captions)
         self.numbers = np.array([number_of(each) for each in captions] if numbers is None else numbers)
         self.positions = {number: position for position, number in enumerate(self.numbers.tolist())}
-        told_apart = len(self.positions) == len(set(zip(self.numbers.tolist(), self.captions, strict=False)))
-        if len(self.numbers) != len(self.captions) or not told_apart:
+        pairs = set(zip(self.numbers.tolist(), self.captions, strict=False))  # a caption that is repeated counts once
+        if len(self.numbers) != len(self.captions) or len(self.positions) != len(pairs):
             raise SearchError(f"{len(self.captions)} captions have the numbers {numbers}; give each one of its own")
 
     def padded(self, rows: np.ndarray) -> TextStates:
@@ -55,7 +55,7 @@ class TypedCaptions:
 
 @dataclass(frozen=True)
 class Asker:
-    """A model with the sampler and the seed that its queries are made by."""
+    """A model that makes queries of captions, with the sampler and the seed that it uses."""
 
     opened: Opened
     sampler: Sampler
@@ -99,7 +99,7 @@ class SearchBench(Bench):
         return self._by_negative(self.phrasings().embeddings())
 
     def _by_negative(self, vectors: Tensor) -> Avoided:
-        """From the vectors of all phrasings one per negative, the mean of its own, the same for all queries."""
+        """One vector per negative, the mean of its phrasings' vectors; all queries avoid the same."""
         parts = vectors.split([len(negative.captions) for negative in self.negatives])
         means = torch.stack([F.normalize(part.mean(dim=0), dim=-1) for part in parts])  # (M, D)
         weights = torch.tensor([negative.weight for negative in self.negatives])
@@ -165,5 +165,5 @@ class VectorBench(SearchBench):
 
 
 def number_of(caption: str) -> int:
-    """A number below 2^63 that tells a caption from others."""
+    """A hash of a caption, below 2^63."""
     return int.from_bytes(blake2b(caption.encode(), digest_size=8).digest()) >> 1

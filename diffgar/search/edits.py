@@ -17,7 +17,7 @@ WITHOUT = re.compile(r"(?:\b(?:but|and)\s+)?\b(?:without|with no|no)\s+", re.IGN
 
 @dataclass(frozen=True)
 class Edit:
-    """What an edit asks for, as a caption, or None where it only takes away; and what it takes away."""
+    """wanted: what an edit adds, as a caption, None if it adds nothing. unwanted: what it removes."""
 
     wanted: str | None
     unwanted: tuple[str, ...]
@@ -26,7 +26,7 @@ class Edit:
 def read_edit(typed: str) -> Edit:
     """Take an edit apart: "the same with strings, but no drums" wants "strings" and does not want "drums".
 
-    Raises SearchError for an edit that says neither.
+    Raises SearchError for an edit that adds and removes nothing.
     """
     rest = SAME.sub("", typed.strip())
     wanted, *unwanted = WITHOUT.split(rest)

@@ -4,4 +4,4 @@ from diffgar.errors import InputError
 
 
 class SearchError(InputError):
-    """A library that cannot be opened, or a question that cannot be asked of it. The message has the remedy."""
+    """A library that cannot be opened, or a question that it cannot answer. The message has the remedy."""

@@ -42,7 +42,7 @@ def open_source(opened: Opened, source: Path, root: Path | None, options: Option
 
 
 def extracted(opened: Opened, dataset: Dataset, folder: Path, options: Options) -> Store:
-    """The audio store of a dataset, new and changed tracks encoded; goes on where a kill interrupted it."""
+    """The audio store of a dataset, new and changed tracks encoded; an interrupted run is resumed."""
     if not extract_audio(dataset, opened.audio_encoder, folder, opened.hop_seconds, options):
         raise SearchError(f"{folder} is being made by another process; run again when that has finished")
     return Store(folder)

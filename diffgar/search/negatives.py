@@ -1,7 +1,7 @@
 """What a search avoids: negatives with weights, and the phrasings that a short word stands for.
 
-A model steers by what captions say, and hardly any caption says "drums" alone: of a short word, the phrases that the
-collection's captions and tags have it in are its phrasings (`expand`).
+A model steers by what captions say, and hardly any caption says "drums" alone. `expand` replaces a short word by the
+phrases of the collection's captions and tags that contain it.
 """
 
 import re
@@ -60,7 +60,7 @@ def read_negatives(asked: Asked) -> list[Negative]:
 
 
 def checked(negative: Negative) -> Negative:
-    """A negative with its words and weight as they are used. Raises SearchError where they are none."""
+    """A negative with its words and weight as they are used. Raises SearchError for an empty or invalid one."""
     typed, weight = negative.typed, negative.weight
     if not isinstance(typed, str) or not typed.strip():
         raise SearchError(f"a negative is {typed!r}; say what to avoid: negative='drums'")
@@ -80,7 +80,7 @@ class Phrasebook:
         self.phrases, self.tags = dict(phrases), dict(tags or {})
 
     def expand(self, typed: str) -> tuple[str, ...]:
-        """The phrasings of a short negative, the most usual first; none where it says enough, or nothing has it.
+        """The phrasings of a short negative, the most usual first; none if it is long enough, or no phrase contains it.
 
         "drums" becomes ("rock drums, jazz drums, …", "rock drums", "jazz drums", …): all of them in one caption, then
         each.
@@ -126,9 +126,9 @@ def count_phrases(captions: Iterable[str]) -> Counter[str]:
 
 
 def usual(phrases: Mapping[str, int], most: int = 5000, least: int = 2) -> dict[str, int]:
-    """The phrases that are said `least` times or more, the `most` usual ones first: what is told of training captions.
+    """The `most` usual of the phrases that occur `least` times or more: those that a published model reveals.
 
-    A phrase that is said once may be a whole caption, which is not for others to read.
+    A phrase that occurs once may be a whole training caption, which others should not be able to read.
     """
     shared = [(phrase, count) for phrase, count in phrases.items() if count >= least]
     return dict(sorted(shared, key=lambda item: (-item[1], item[0]))[:most])

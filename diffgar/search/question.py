@@ -1,4 +1,4 @@
-"""What can be asked of a library, in one place."""
+"""The fields of a search, and their defaults."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,19 +16,19 @@ EDITINGS = ("interpolation", "inversion")
 
 @dataclass(frozen=True)
 class Question:
-    """A question to a library; what is None is left to the model and to what measured best for it.
+    """A question to a library. A field that is None takes the model's own setting, or the one that measured best.
 
     like: an audio file, a track id of the library, or a hit, in the place of a caption. edit: "the same with strings,
     but without drums", of the caption or of `like`; edit_strength: from 0, as it was, to 1, the edit alone. editing:
     `interpolation` between the two queries, or `inversion` of the latents (DDIM), which stays nearer to a track.
 
     negative: what to avoid, a string, several, or several with weights (see `read_negatives`). expand: spell out a
-    short one by what the collection's captions and tags call it. method, strength: another steering method of
+    short one by phrases of the collection's captions and tags. method, strength: another steering method of
     `diffgar.evaluation.control.methods` and its strength, such as "compose" and {"guidance": 2, "negative": 0.75}.
 
-    seed: of the sampling; the same seed gives the same hits. numbers: which noise each caption has, by default that of
-    its words; an evaluation numbers captions by their row in the text store. guidance_scale, num_steps, num_samples:
-    of the sampler, by default those that the model was trained with.
+    seed: the sampling seed; the same seed gives the same hits. numbers: a number per caption that seeds its noise
+    together with `seed`, by default a hash of the caption; an evaluation uses the caption's row in the text store.
+    guidance_scale, num_steps, num_samples: the sampler's, by default those that the model was trained with.
     """
 
     like: str | Path | Hit | None = None
@@ -52,6 +52,6 @@ class Question:
             raise SearchError("a strength is of a method; name it: method='compose'")
 
     def sampling(self) -> dict[str, Any]:
-        """The settings of the sampler that are asked for."""
+        """The settings of the sampler that the question changes."""
         names = ("guidance_scale", "num_steps", "num_samples")
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}

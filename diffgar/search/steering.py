@@ -1,4 +1,4 @@
-"""How a search steers unless it is told otherwise: the method that measured best for the kind of model and pair.
+"""The steering method of a search, by default the one that measured best for the kind of model and encoder pair.
 
 `docs/results.md` has the measurements, `diffgar.evaluation.control.methods` the methods.
 """
@@ -35,7 +35,7 @@ class Steering:
 def steering_of(opened: Opened, question: Question, generated: bool) -> Steering:
     """The method that a question names, or the usual one of a search.
 
-    generated: whether the query is generated for a caption; a track's or an edited one can be penalised, not guided.
+    generated: whether the query is generated for a caption. A track's query, or an edited one, cannot be guided.
     """
     if question.method is not None:
         return checked(opened, question.method, question.strength)
@@ -52,7 +52,7 @@ def vector_steering_of(opened: Opened, question: Question) -> Steering:
 
 
 def checked(opened: Opened, name: str, strength: Mapping[str, Any] | None) -> Steering:
-    """A method by its name, at a strength, by default its example's. Raises SearchError where the model has it not."""
+    """A method and its strength, by default its example. Raises SearchError where the model cannot use the method."""
     if name not in METHODS:
         raise SearchError(f"no steering method {name!r}; choose one of {', '.join(METHODS)}")
     method, model = METHODS[name], opened.model

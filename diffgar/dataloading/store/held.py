@@ -82,9 +82,9 @@ class Held:
         return held
 
     def has(self, row_id: str, key: str, other_key: str | None = None) -> bool:
-        """Whether these latents are there, or are known not to come from this very source.
+        """Whether a row needs no encoding: its latents are here, or it was left out before under the same key.
 
-        other_key: under which the joined store may hold latents of the same content, None where there is none.
+        other_key: a key under which the joined store may hold latents of the same content, or None.
         """
         joined, in_shards = self.joined.get(row_id), self.in_shards.get(row_id)
         if joined and joined[0] in (key, other_key) or in_shards and in_shards[0] == key:

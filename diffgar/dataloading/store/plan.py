@@ -1,4 +1,4 @@
-"""The table of rows that a store is to hold: what is asked for, and what it held before."""
+"""The table of rows that a store is to hold: the given ones, and those that it held before."""
 
 from hashlib import sha256
 from pathlib import Path

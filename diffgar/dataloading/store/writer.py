@@ -4,9 +4,9 @@
     <folder>/writing/<generation>/    the shards of the rows that the store lacks (generation.py)
 
 A store that a later table extends, or whose captions or files have changed, gets another generation, which encodes only
-what is new; join.py then makes one store of both. Several jobs may write shards of one generation; the one that finds
-them all there joins them, in the table's order, so that the store does not depend on who wrote what. Jobs with other
-tables may join theirs meanwhile.
+what is new; join.py then makes one store of both. Several jobs may write shards of one generation. The job that finds
+all of them written joins them in the table's order, so that the store does not depend on which job wrote what. Jobs
+with another version of the table have generations of their own, and may join them in between.
 """
 
 import os
@@ -29,13 +29,14 @@ from diffgar.dataloading.store.plan import refuse_bad_plan, table_hash, with_gon
 
 
 class StoreWriter:
-    """Brings the store that `card` describes to what `plan` says, in shards of `card.shard_size` rows.
+    """Brings the store that `card` describes up to date with `plan`, in shards of `card.shard_size` rows.
 
-    plan: one row per item, with `row_id` (unique), `split`, `_key` (what the row's latents are made of: under another
-    key it is encoded anew; without keys a row is its id), and whatever else the table of rows should keep. same: ids
-    that the store holds under another key, given here, but whose content is known to be the same. keep_gone: rows of
-    the store that the plan lacks stay in it, in no split; else they go. A folder of another encoder or dataset is
-    refused (StoreError): nothing in it is lost.
+    plan: one row per item, with `row_id` (unique), `split`, optionally `_key`, and further columns that the store's
+    table keeps. `_key` identifies the row's input, such as a hash of its caption: a row whose key differs from that in
+    the store is encoded again; without keys, a row whose id is in the store is not. same: row_id → the key in the
+    store, for rows whose key differs though their content is known to be the same. keep_gone: whether rows of the
+    store that the plan lacks stay, in no split; otherwise they are dropped. Raises StoreError for a folder of another
+    encoder or dataset, and leaves it as it is.
     """
 
     def __init__(
@@ -47,9 +48,9 @@ class StoreWriter:
         keep_gone: bool = False,
     ):
         self.folder, self.card, self.keep_gone = Path(folder), card, keep_gone
-        self.asked = self.plan = plan.assign(_key=plan.get("_key", "")).reset_index(drop=True)
+        self.given = self.plan = plan.assign(_key=plan.get("_key", "")).reset_index(drop=True)
         refuse_bad_plan(plan, self.folder, card.dataset)
-        self.ids, self.keys = self.asked["row_id"].tolist(), self.asked["_key"].tolist()
+        self.ids, self.keys = self.given["row_id"].tolist(), self.given["_key"].tolist()
         self.same, self.writing = dict(same or {}), self.folder / "writing"
         self.missing: set[int] = set()  # positions in the plan of the rows that nothing held when this job began
         self.table = key_of(card.shard_size, self.ids, self.keys)
@@ -70,7 +71,10 @@ class StoreWriter:
 
     @property
     def finished(self) -> bool:
-        """Whether the store is that of this very plan. Without its skipped.csv it is not: its rows are tried again."""
+        """Whether the store is exactly that of the plan.
+
+        A store that left rows out but has lost its skipped.csv is not finished: those rows are tried again.
+        """
         if not (self.folder / "rows.parquet").is_file() or not (self.folder / "card.json").is_file():
             return False
         card = Card.load(self.folder)
@@ -82,19 +86,18 @@ class StoreWriter:
         return FileLock(self.folder / "store.lock")
 
     def _catch_up(self) -> None:
-        """See what the folder holds now, which jobs with other tables may have changed."""
-        install(self.folder)  # where a kill has interrupted that
+        """Read the folder again, because jobs with other tables may have changed it."""
+        install(self.folder)  # completes an installation that a kill interrupted
         for place in (self.folder, self.writing):
             if (place / "card.json").is_file():
                 self.card.refuse_another(Card.load(place), self.folder)
-        self.plan = with_gone_rows(self.asked, self.folder) if self.keep_gone else self.asked
+        self.plan = with_gone_rows(self.given, self.folder) if self.keep_gone else self.given
         self.card.plan = table_hash(self.plan)
 
     def _begin(self) -> None:
-        """Find what the store holds already, and write down what this generation is to encode.
+        """Find the rows that the store lacks, and resume or begin the generation that encodes them.
 
-        A generation that was begun is gone on with if that is enough; the store that it was to extend may be another
-        by now.
+        An unfinished generation is resumed if it covers all of these rows; the store may have changed since it began.
         """
         for generation in Generation.begun(self.writing, self.table, self.card.shard_size):
             self._read_held(without=generation)
@@ -149,8 +152,8 @@ class StoreWriter:
         """Commit a shard: `frames` maps row_id to (T, D) finite latents; rows left out stand in `skipped`.
 
         skipped: `{"row_id", "path", "reason"}` each. embeddings: row_id to (P,). extra: row_id to further columns.
-        counts: name to a number whose sum over all shards the card will note.
-        Raises StoreError for a row that is neither, and for values that float16 cannot hold.
+        counts: name to a number; the card records its sum over all shards.
+        Raises StoreError for a row that is in neither, and for values that float16 cannot hold.
         """
         keys = {self.ids[i]: self.keys[i] for i in self.rows_of(shard)}
         missing = keys.keys() - frames.keys() - {item["row_id"] for item in skipped}
@@ -159,7 +162,7 @@ class StoreWriter:
         content = packed(keys, frames, skipped, embeddings, {"extra": extra or {}, "counts": counts or {}}, self.card)
         try:
             write_atomically(self.generation.path_of(shard), content)
-        except FileNotFoundError:  # a job that has joined took the empty folder for a killed one's
+        except FileNotFoundError:  # another job joined, and deleted this folder as a killed job's
             if self.finished:
                 return
             with self._lock():

@@ -56,7 +56,7 @@ class Bench(ABC):
         raise InputError("truth_filter needs the ground truth of an evaluation; choose another steering method")
 
     def once(self, key: Hashable, make: Callable[[], Any]) -> Any:
-        """What `make` makes, made the first time that it is asked for under this key."""
+        """The result of `make`, which is called once per key."""
         if key not in self._kept:
             self._kept[key] = make()
         return self._kept[key]

@@ -35,8 +35,8 @@ class InversionEditing:
 
     attributes, phrasings: as for `NegativeSteering`; the first phrasing is used. start: what is edited, the `track` or
     a `query` generated for the words of its caption. shares: which shares of the sampling steps are inverted. weights:
-    of the new prompt's query in the interpolation. away: the old value's weight as a negative. num_iterations: of the
-    exact inversion (1 is plain DDIM).
+    the weights of the new prompt's query in the interpolation. away: the old value's weight as a negative.
+    num_iterations: iterations per step of the exact inversion (1 is plain DDIM).
     """
 
     name: str

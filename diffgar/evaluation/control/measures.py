@@ -29,10 +29,10 @@ def evaluate_control(
     """Evaluate the answers of steering methods, in per cent. The first of the answers must be the plain one.
 
     share@10: the share of the top 10 that has the unwanted value, over all pairs and, as "share@10 of NAME", over the
-    pairs of each attribute, because an attribute that the encoder does not represent cannot be steered. R@10: of the
-    target track, `targets` (P,); it lacks the value, so dropping every track that has the value can only raise R@10.
-    overlap@10: with the plain top 10 of the same seed. vectors: unit caption and attribute embeddings (P, D) each, of a
-    joint pair, for cos_caption and cos_attribute.
+    pairs of each attribute, because an attribute that the encoder does not represent cannot be steered. R@10: that of
+    the target track, `targets` (P,). It lacks the value, so dropping every track with the value can only raise R@10.
+    overlap@10: the share that the plain top 10 of the same seed also has. vectors: unit caption and attribute
+    embeddings (P, D) each, of a joint pair, for cos_caption and cos_attribute.
     """
     rows: dict[System, Metrics] = {}
     plain: list[Tensor] = []

@@ -17,10 +17,10 @@ Strength = Mapping[str, Any]
 class SteeringMethod(ABC):
     """One way to suppress an attribute value in the top 10.
 
-    name: in the YAML, in tables and in results. example: one strength; all strengths of the method have its names, and
-    a number or a list of as many numbers for each. needs_joint: whether it uses embeddings of the joint space, so that
-    it is left out where the encoder pair is not joint. starts_from_plain: whether it changes the plain query, so that
-    its curve over strengths begins there.
+    name: in the YAML, in tables and in results. example: one valid strength, such as {"guidance": 2, "negative": 0.5};
+    every strength of the method has the same keys and, where the example has a list, one of the same length.
+    needs_joint: whether it uses embeddings of the joint space; it is left out where the encoder pair is not joint.
+    starts_from_plain: whether it changes the plain query, so that its curve over strengths begins there.
     """
 
     name: ClassVar[str]
@@ -30,7 +30,7 @@ class SteeringMethod(ABC):
 
     @abstractmethod
     def answer(self, bench: Bench, strength: Strength) -> Answer:
-        """The queries (S, P, D) for the bench's captions at one strength, and what each track's cosine loses."""
+        """The queries (S, P, D) for the bench's captions at one strength, and the penalties on tracks."""
 
 
 METHODS: dict[str, SteeringMethod] = {}
@@ -52,7 +52,7 @@ class Plain(SteeringMethod):
 
 
 class TruthFilter(SteeringMethod):
-    """Drops the tracks that have the value by ground truth: the ceiling of all methods."""
+    """Drops the tracks that have the value by ground truth: an upper bound for all methods."""
 
     name, starts_from_plain = "truth_filter", False
 
@@ -65,7 +65,7 @@ REFERENCES: tuple[SteeringMethod, ...] = (Plain(), TruthFilter())  # in every ta
 
 @registered
 class Replace(SteeringMethod):
-    """Guidance from the negative to the caption, in the place of the empty caption: the published form."""
+    """Guidance in which the negative takes the place of the empty caption: the published form."""
 
     name, example = "replace", {"guidance": 2}
 

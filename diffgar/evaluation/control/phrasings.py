@@ -61,9 +61,12 @@ class Negatives:
         return self.states.select(rows)
 
     def of_pairs(self, vectors: Tensor) -> Tensor:
-        """One unit vector per pair (..., P, D), the mean of its phrasings; vectors (..., M, D): of all phrasings."""
-        count, of = int(self.value_of_phrasing.max()) + 1, self.value_of_phrasing
-        means = [vectors[..., of == value, :].mean(dim=-2) for value in range(count)]
+        """One unit vector per pair (..., P, D), the mean over its phrasings.
+
+        vectors (..., M, D): one per phrasing.
+        """
+        value_of = self.value_of_phrasing  # (M,)
+        means = [vectors[..., value_of == value, :].mean(dim=-2) for value in range(int(value_of.max()) + 1)]
         return F.normalize(torch.stack(means, dim=-2), dim=-1)[..., self.value_of_pair, :]
 
     def first(self) -> Tensor:

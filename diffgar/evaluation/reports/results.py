@@ -37,8 +37,8 @@ class Result:
 
     kind: `retrieval`, `fidelity` or `control`. protocol: all that decides whether two results compare, its `name`
     first. rows: system → metric → summary. asked_step: how the step was asked for, as `best`, `last` or its number.
-    differences: what was asked for beyond the defaults; variant: the user's own word for it. config, versions: of the
-    model and the evaluation, and of the code. extra: further JSON parts, such as `paired`.
+    differences: what was asked for beyond the defaults; variant: the user's own word for it. config: that of
+    the model and the evaluation. versions: those of the code. extra: further JSON parts, such as `paired`.
     """
 
     kind: str
@@ -71,7 +71,7 @@ class Result:
         return f"{self.model_name}@{self.step}" + (f", {self.tag}" if self.tag else "")
 
     def path(self, folder: str | Path, number: int = 1) -> Path:
-        """Its path under a results folder; number: of several that share a name."""
+        """Its path under a results folder; number: counts results that share a name, from 1."""
         parts = [self.kind, str(self.step), self.protocol["name"], self.tag, str(number) if number > 1 else ""]
         return Path(folder) / self.model_name / self.task / ("-".join(filter(None, parts)) + ".json")
 

@@ -10,7 +10,7 @@ from diffgar.evaluation.reports.table_styles import Table
 def log_result(path: Path, result: Result, table: Table) -> None:
     """Log a result's numbers, its table and the figures beside it, if its model was trained with the W&B logger.
 
-    path: of its JSON. Numbers are named `<task>/<kind>/<row>/<metric>`.
+    path: the path of its JSON. Numbers are named `<task>/<kind>/<row>/<metric>`.
     """
     figures = [path.with_suffix(".png"), path.with_name(f"{path.stem}-ranks.png")]
     figures += sorted(path.with_suffix("").glob("map-*.png"))

@@ -79,7 +79,7 @@ class ModulatedBackbone(Backbone):
         """The prediction (B, T, D), T a multiple of `frames_multiple`; noisy latents are zero where masked."""
 
     def cross_attentions(self) -> list[CrossAttention]:
-        """All attentions to tokens, in the order of construction, in which `predict` gets their keys and values."""
+        """All attentions to tokens, in the order of construction; `PreparedText.keys_values` has the same order."""
         return [module for module in self.modules() if isinstance(module, CrossAttention)]
 
     def prepare_text(self, text: TextStates) -> PreparedText:

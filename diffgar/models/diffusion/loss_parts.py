@@ -30,10 +30,10 @@ class Noisy:
 
 
 class LossParts:
-    """The parts of `Objective.loss` that a model may change by overriding methods; here they are those of denoising.
+    """The steps of `Objective.loss` that a model may override; the defaults are those of denoising.
 
     Weights, masks and the contrastive loss itself belong to the objective and are the same for all models. on_clean:
-    whether the squared error is that of the clean latents, whatever the backbone predicts.
+    whether the squared error compares the clean latents, whatever the backbone predicts.
     """
 
     on_clean = False
@@ -50,13 +50,13 @@ class LossParts:
     def target(self, prediction_type: str, batch: Batch, draws: Draws, noisy: Noisy, text: TextStates) -> Tensor:
         """The target (B, T, D) of the squared error.
 
-        prediction_type: that of the error, which is the objective's, or `sample` with `on_clean`. text: the captions
-        that the backbone is conditioned on.
+        prediction_type: what the squared error compares: the objective's prediction type, or `sample` if `on_clean`.
+        text: the captions that the backbone is conditioned on.
         """
         return diffusion_target(prediction_type, batch.latents, draws.noise, *noisy.level)
 
     def ranked(self, clean: Tensor, batch: Batch, draws: Draws) -> Tensor | None:
-        """The normalised latents (B, T, D) of the contrastive term, which are to find their own track.
+        """The normalised latents (B, T, D) that the contrastive term compares with the true ones.
 
         clean (B, T, D): the clean latents that the prediction implies. None leaves the contrastive term out.
         """

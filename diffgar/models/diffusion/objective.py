@@ -1,6 +1,6 @@
 """The training objective: `Objective.loss`, the one place that forms the loss, and the functions that it uses.
 
-Notation of `formulas.py`.
+The notation is that of `formulas.py`.
 """
 
 from dataclasses import dataclass, replace
@@ -45,10 +45,11 @@ def loss_weights(
 ) -> Tensor:
     """Weights (B,) of the prediction's squared error; by default all are 1.
 
-    min_snr_gamma: min-SNR-γ of Hang et al. 2023 (arXiv 2303.09556, section 3.4): the error of the clean latents then
-    weighs min(SNR, γ), so the prediction's own error weighs that over 1 for `sample`, over SNR for `epsilon`, over
-    SNR + 1 for `v_prediction`. p2_gamma: times (1 + SNR)^−γ, towards high noise, where a caption decides most (Choi
-    et al. 2022, arXiv 2204.00227, eq. 8 with k = 1).
+    min_snr_gamma: min-SNR-γ of Hang et al. 2023 (arXiv 2303.09556, section 3.4), which weights the error of the clean
+    latents by min(SNR, γ). For the error of the prediction itself that is min(SNR, γ) with `sample`, min(SNR, γ) / SNR
+    with `epsilon` and min(SNR, γ) / (SNR + 1) with `v_prediction`.
+    p2_gamma: a factor (1 + SNR)^−γ that emphasises high noise, where the caption matters most (Choi et al. 2022,
+    arXiv 2204.00227, eq. 8 with k = 1).
     """
     snr = (signal / sigma).square().flatten()  # (B,)
     weights = (1 + snr) ** -p2_gamma
@@ -71,9 +72,9 @@ class Objective:
     """How a backbone is trained.
 
     prediction_type: that of the noise scheduler. caption_dropout: the probability of training on the empty caption.
-    min_snr_gamma (5 is usual), p2_gamma: see `loss_weights`. contrastive_weight: of the contrastive term between the
-    time means of predicted and true latents. contrastive_loss: `nt_xent` of the normalised latents, or `info_nce` of
-    the latents in the encoder's own scale about the model's centre, as retrieval ranks them.
+    min_snr_gamma (5 is usual), p2_gamma: see `loss_weights`. contrastive_weight: the weight of a contrastive term
+    between the time means of predicted and true latents. contrastive_loss: `nt_xent` on the normalised latents, or
+    `info_nce` on latents in the encoder's own scale, relative to the model's centre, as retrieval compares them.
     """
 
     prediction_type: str = "sample"
@@ -111,9 +112,9 @@ class Objective:
         noisy = parts.noisy(noise_scheduler, batch, draws)
         prediction = backbone(noisy.latents, noisy.timesteps, text, batch.mask).float()  # (B, T, D)
         clean = clean_latents(self.prediction_type, prediction, noisy.latents, *noisy.level)
-        compared, kind = (clean, "sample") if parts.on_clean else (prediction, self.prediction_type)
-        target = parts.target(kind, batch, draws, noisy, text)
-        weights = loss_weights(kind, *noisy.level, self.min_snr_gamma, self.p2_gamma)  # (B,)
+        compared, error_type = (clean, "sample") if parts.on_clean else (prediction, self.prediction_type)
+        target = parts.target(error_type, batch, draws, noisy, text)
+        weights = loss_weights(error_type, *noisy.level, self.min_snr_gamma, self.p2_gamma)  # (B,)
         mse = weights * masked_mse(compared, target, batch.mask)
         ranked = parts.ranked(clean, batch, draws) if self.contrastive_weight else None
         if ranked is None:

@@ -77,7 +77,8 @@ class EncoderPair:
     def check(self, *, latent_dim: int, text_dim: int, audio_name: str, text_name: str) -> None:
         """Raises PairError if the pair's YAML has another width or name than the encoders.
 
-        The names are those of the stores' folders, and training reads the widths, long after everything was encoded.
+        A wrong one would otherwise surface only after everything was encoded: the names are part of the stores' paths,
+        and the widths are used in training.
         """
         declared = {
             "latent_dim": (latent_dim, self.audio_encoder, "dim"),

@@ -51,7 +51,7 @@ def is_hub_name(name: str) -> bool:
 class HubModel:
     """A model on the hub.
 
-    names: of its files; None if the hub has no list of them. failure: why the hub could not be asked; empty if it was.
+    names: its files' names; None if the hub has no list. failure: why the hub could not be asked; empty if it was.
     """
 
     repo: str

@@ -39,9 +39,7 @@ class Asking:
         bench = self.bench(like, edit, negatives)
         steering = steering_of(self.opened, self.question, isinstance(bench, CaptionBench)) if negatives else None
         answer = Answer(bench.plain()) if steering is None else steering.answer(bench)
-        penalties = (
-            [None] * bench.size if answer.penalties is None else next(iter(answer.penalties))
-        )  # (P, N), one seed
+        penalties = [None] * bench.size if answer.penalties is None else next(iter(answer.penalties))  # (P, N)
         asked = self.described(like, negatives, steering)
         left_out = None if like is None else like.position  # a track is no answer to itself
         captions = self.captions if self.captions is not None else [None]

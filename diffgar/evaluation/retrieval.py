@@ -17,6 +17,7 @@ from diffgar.evaluation.metrics.summary import Summary
 from diffgar.evaluation.report import CHANCE, Report, System
 from diffgar.evaluation.tasks import DIRECTIONS, ResolvedTask, RetrievalTask, resolve_task
 from diffgar.models.encoders.base import pool
+from diffgar.models.encoders.segments import segment_means, side_by_side
 from diffgar.values import listed, one_of, whole
 
 
@@ -87,12 +88,14 @@ def make_queries(
     samples: str = "mean",
     pooling: str = "mean",
     centre: Tensor | None = None,
+    segments: int = 2,
 ) -> Tensor:
     """Queries from generated latents (Q, K, T, D), K samples per caption, and their mask (Q, K, T).
 
     pooling `mean` over frames and samples `mean` gives (Q, D); samples `set` gives (Q, K, D), the best of which counts;
-    pooling `best_frame` gives (Q, T, D) or (Q, K · T, D), so that the best frame counts. centre (D,): where directions
-    are seen from, as for the index (see `queries.index_of`).
+    pooling `best_frame` gives (Q, T, D) or (Q, K · T, D), so that the best frame counts; `segments` gives P · D in the
+    place of D, P being `segments` (see `side_by_side`). centre (D,): where directions are seen from, as for the index
+    (see `queries.index_of`).
     """
     one_of("samples", samples, SAMPLES)
     one_of("pooling", pooling, POOLINGS)
@@ -101,7 +104,10 @@ def make_queries(
             raise ValueError("best_frame needs queries without padding frames: generate all with one num_frames")
         frames = pool(latents.unsqueeze(-2), centre=centre)  # (Q, K, T, D), each frame by itself
         return frames.mean(dim=1) if samples == "mean" else frames.flatten(1, 2)
-    vectors = pool(latents, mask, centre)  # (Q, K, D)
+    if pooling == "segments":
+        vectors = side_by_side(segment_means(latents, segments, mask), centre)  # (Q, K, P · D)
+    else:
+        vectors = pool(latents, mask, centre)  # (Q, K, D)
     return torch.nn.functional.normalize(vectors.mean(dim=1), dim=-1) if samples == "mean" else vectors
 
 

@@ -25,6 +25,7 @@ CAPTIONS = [
     "A fast song with jazz drums.",
     "A piece with rock drums.",
     "A piece in a cave.",
+    "Rock drums.",
 ]
 
 

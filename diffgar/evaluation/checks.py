@@ -5,7 +5,7 @@ from diffgar.values import listed, number, one_of, switch, whole
 
 LONGEST_VARIANT = 60  # letters: it is part of a file's name
 SAMPLES = ("mean", "set")
-POOLINGS = ("mean", "best_frame")
+POOLINGS = ("mean", "best_frame", "segments")
 
 
 def check_evaluation(
@@ -20,7 +20,7 @@ def check_evaluation(
     """Refuse (InputError) values that no evaluation can use.
 
     The arguments are named as in the config's `evaluation`. with_fidelity: None for a script that does not have it.
-    how: seeds, samples, pooling and allow_missing, see `check_queries`.
+    how: seeds, samples, pooling, segments and allow_missing, see `check_queries`.
     """
     check_queries(**how)
     if not isinstance(variant, str | int | float | None) or len(str(variant)) > LONGEST_VARIANT:
@@ -35,7 +35,7 @@ def check_evaluation(
         switch("with_fidelity", with_fidelity)
 
 
-def check_queries(seeds: object, samples: object, pooling: object, allow_missing: object) -> None:
+def check_queries(seeds: object, samples: object, pooling: object, segments: object, allow_missing: object) -> None:
     """Refuse (InputError) values that no queries can be made with."""
     seeds = listed("evaluation.seeds", seeds, "[0,1,2]")
     for seed in seeds:
@@ -44,4 +44,5 @@ def check_queries(seeds: object, samples: object, pooling: object, allow_missing
         raise InputError(f"evaluation.seeds is {seeds}; give it one seed or more, each once: evaluation.seeds=[0,1,2]")
     one_of("evaluation.samples", samples, SAMPLES)
     one_of("evaluation.pooling", pooling, POOLINGS)
+    whole("evaluation.segments", segments, least=1)
     switch("evaluation.allow_missing", allow_missing)

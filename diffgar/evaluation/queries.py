@@ -14,12 +14,13 @@ from diffgar.dataloading.datasets.columns import keep
 from diffgar.dataloading.store.card import StoreError
 from diffgar.dataloading.store.reader import Store, TextStore
 from diffgar.errors import InputError
-from diffgar.evaluation.models import CaptionProjector, CaptionSource, LatentGenerator
+from diffgar.evaluation.models import CaptionSource, LatentGenerator
 from diffgar.evaluation.tasks import RetrievalTask
 from diffgar.models.diffusion.guidance import Negative
 from diffgar.models.diffusion.noise_keys import seed_of
 from diffgar.models.diffusion.sampling import Sampler
 from diffgar.models.encoders.base import pool
+from diffgar.models.encoders.segments import segment_means, side_by_side
 
 Progress = Callable[[int], object]  # called with the number of captions that are finished since the last call
 
@@ -88,14 +89,23 @@ def _refuse_other_splits(name: str, audio: Store, text: TextStore, captions: pd.
             )
 
 
-def index_of(audio: Store, task: RetrievalTask, centre: Tensor | None = None) -> Tensor:
+def index_of(audio: Store, task: RetrievalTask, centre: Tensor | None = None, segments: int = 1) -> Tensor:
     """The mean over all frames of each of the task's tracks, as unit vectors (N, D) relative to `centre` (D,).
 
     The centre is the model's, and the same for its queries: the origin where the pair is joint (also by default), else
     the train store's mean. Where latents share a large mean, all cosines are near 1 and small errors decide the ranks.
+    segments: with more than one part, the parts' means side by side, (N, P · D); see `side_by_side`.
     """
+    if segments > 1:
+        return side_by_side(part_means(audio, task, segments), centre)
     means = audio.means(track_positions(audio, task))  # (N, D)
     return pool(means.unsqueeze(1), centre=centre)
+
+
+def part_means(audio: Store, task: RetrievalTask, segments: int) -> Tensor:
+    """The mean latents of the parts of each of the task's tracks, whole and not cropped, (N, P, D)."""
+    tracks = (audio.row(position).astype(np.float32) for position in track_positions(audio, task).tolist())
+    return torch.stack([segment_means(torch.from_numpy(frames), segments) for frames in tracks])
 
 
 def track_positions(audio: Store, task: RetrievalTask) -> np.ndarray:
@@ -167,16 +177,3 @@ def generated_queries(
     """Queries (S, Q, ...) of S sampling seeds; `to_queries` pools latents (Q, K, T, D)."""
     make = partial(generated_latents, model, sampler, text, positions, steer=steer, progress=progress)
     return torch.stack([to_queries(make(seed=seed)) for seed in seeds])
-
-
-def projected_queries(model: CaptionProjector, text: CaptionSource, positions: np.ndarray) -> Tensor:
-    """Queries (1, Q, P) of a model that projects captions instead of generating."""
-    parts = [positions[start : start + 1024] for start in range(0, len(positions), 1024)]
-    with torch.inference_mode():
-        return torch.cat([model.embed_text(text.padded(part)).cpu() for part in parts]).unsqueeze(0)
-
-
-def projected_index(model: CaptionProjector, audio: Store, task: RetrievalTask) -> Tensor:
-    """The tracks (N, P) in the space of such a model."""
-    with torch.inference_mode():
-        return model.embed_audio(audio.means(track_positions(audio, task))).cpu()

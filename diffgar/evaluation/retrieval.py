@@ -17,6 +17,7 @@ from diffgar.evaluation.metrics.summary import Summary
 from diffgar.evaluation.report import CHANCE, Report, System
 from diffgar.evaluation.tasks import DIRECTIONS, ResolvedTask, RetrievalTask, resolve_task
 from diffgar.models.encoders.base import pool
+from diffgar.models.encoders.segments import segment_means, side_by_side
 from diffgar.values import listed, one_of, whole
 
 
@@ -87,6 +88,7 @@ def make_queries(
     samples: str = "mean",
     pooling: str = "mean",
     centre: Tensor | None = None,
+    segments: int = 2,
 ) -> Tensor:
     """Queries from generated latents (Q, K, T, D), K samples per caption, and their mask (Q, K, T).
 
@@ -95,6 +97,8 @@ def make_queries(
         "mean"        "set"     (Q, K, D)      one per sample; the sample nearest to a track counts
         "best_frame"  "mean"    (Q, T, D)      one per frame; the frame nearest to a track counts
         "best_frame"  "set"     (Q, K · T, D)  one per frame of each sample
+        "segments"    "mean"    (Q, P · D)     the means of P = `segments` parts side by side: order counts
+        "segments"    "set"     (Q, K, P · D)  the same per sample
 
     centre (D,): the point that is subtracted before vectors get unit length, as for the index (`queries.index_of`).
     """
@@ -105,7 +109,10 @@ def make_queries(
             raise ValueError("best_frame needs queries without padding frames: generate all with one num_frames")
         frames = pool(latents.unsqueeze(-2), centre=centre)  # (Q, K, T, D), each frame by itself
         return frames.mean(dim=1) if samples == "mean" else frames.flatten(1, 2)
-    vectors = pool(latents, mask, centre)  # (Q, K, D)
+    if pooling == "segments":
+        vectors = side_by_side(segment_means(latents, segments, mask), centre)  # (Q, K, P · D)
+    else:
+        vectors = pool(latents, mask, centre)  # (Q, K, D)
     return torch.nn.functional.normalize(vectors.mean(dim=1), dim=-1) if samples == "mean" else vectors
 
 

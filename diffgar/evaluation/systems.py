@@ -1,7 +1,7 @@
 """The systems of a retrieval table: the queries of each, and the index they search, for one task."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
@@ -14,19 +14,27 @@ from diffgar.errors import InputError
 from diffgar.evaluation.experiment import Experiment
 from diffgar.evaluation.metrics.attributes import attribute_codes, chance_of_attributes, summarise_attributes
 from diffgar.evaluation.models import CaptionProjector
-from diffgar.evaluation.queries import (
-    Progress,
-    generated_queries,
-    index_of,
-    no_progress,
-    projected_index,
-    projected_queries,
-)
+from diffgar.evaluation.projected import projected_index, projected_queries, repeated
+from diffgar.evaluation.queries import Progress, generated_queries, index_of, no_progress
 from diffgar.evaluation.report import CHANCE, TEACHER, Metrics, System
 from diffgar.evaluation.retrieval import make_queries
 from diffgar.evaluation.tasks import RetrievalTask
 
 BANK = 1000  # training captions that a hubness correction is estimated on
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """How samples and frames become queries, and tracks an index; see `make_queries`."""
+
+    samples: str = "mean"
+    pooling: str = "mean"
+    segments: int = 2
+
+    @property
+    def parts(self) -> int:
+        """How many parts of a track the index has side by side."""
+        return self.segments if self.pooling == "segments" else 1
 
 
 @dataclass
@@ -48,28 +56,27 @@ class Systems:
 def make_systems(
     experiments: Sequence[Experiment],
     seeds: Sequence[int],
-    samples: str = "mean",
-    pooling: str = "mean",
+    pooling: Pooling = Pooling(),  # noqa: B008 (frozen)
     with_bank: bool = False,
     progress: Progress = no_progress,
 ) -> Systems:
     """The teacher where the pair is joint, then the model of each experiment on the same task.
 
-    samples, pooling: see `make_queries`. A second model of a kind is named by its own name and step.
+    A second model of a kind is named by its own name and step.
     """
     systems, first = Systems(), experiments[0]
     bank = bank_positions(first) if with_bank else np.zeros(0, dtype=np.int64)
     if first.joint:
-        systems.queries[TEACHER] = first.caption_embeddings(first.caption_positions)[None]
-        systems.index[TEACHER] = index_of(first.audio, first.task)
-        systems.bank[TEACHER] = first.caption_embeddings(bank)
+        systems.queries[TEACHER] = repeated(first.caption_embeddings(first.caption_positions), pooling.parts)[None]
+        systems.index[TEACHER] = index_of(first.audio, first.task, segments=pooling.parts)
+        systems.bank[TEACHER] = repeated(first.caption_embeddings(bank), pooling.parts)
     for experiment in experiments:
         system = System(experiment.model.row)
         if system in systems.queries:
             system = System(experiment.name, step=experiment.step)
-        ask = partial(queries_of, experiment, samples=samples, pooling=pooling, progress=progress)
+        ask = partial(queries_of, experiment, pooling=pooling, progress=progress)
         systems.queries[system] = ask(experiment.caption_positions, seeds)
-        systems.index[system] = index_for(experiment)
+        systems.index[system] = index_for(experiment, pooling.parts)
         systems.seen[system] = experiment.seen
         if experiment.model.sampled:
             systems.samplers[system] = experiment.sampler.describe()
@@ -78,27 +85,26 @@ def make_systems(
     return systems
 
 
-def index_for(experiment: Experiment) -> Tensor:
-    """The tracks (N, D) in the space of the model's queries."""
+def index_for(experiment: Experiment, segments: int = 1) -> Tensor:
+    """The tracks (N, D), or their parts side by side, in the space of the model's queries."""
     model = experiment.model
     if isinstance(model, CaptionProjector):
-        return projected_index(model, experiment.audio, experiment.task)
-    return index_of(experiment.audio, experiment.task, model.centre)
+        return projected_index(model, experiment.audio, experiment.task, segments)
+    return index_of(experiment.audio, experiment.task, model.centre, segments)
 
 
 def queries_of(
     experiment: Experiment,
     positions: np.ndarray,
     seeds: Sequence[int],
-    samples: str = "mean",
-    pooling: str = "mean",
+    pooling: Pooling = Pooling(),  # noqa: B008 (frozen)
     progress: Progress = no_progress,
 ) -> Tensor:
-    """The model's queries (S, Q, D) for captions of the text store; samples, pooling: see `make_queries`."""
+    """The model's queries (S, Q, D) for captions of the text store."""
     model, text = experiment.model, experiment.text
     if isinstance(model, CaptionProjector):
-        return projected_queries(model, text, positions)
-    to_queries = partial(make_queries, samples=samples, pooling=pooling, centre=model.centre)
+        return projected_queries(model, text, positions, pooling.parts)
+    to_queries = partial(make_queries, centre=model.centre, **asdict(pooling))
     return generated_queries(model, experiment.sampler, text, positions, seeds, to_queries, progress=progress)
 
 

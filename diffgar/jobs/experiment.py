@@ -25,6 +25,7 @@ def check(cfg: DictConfig) -> None:
         seeds=plain(asked.seeds),
         samples=plain(asked.samples),
         pooling=plain(asked.pooling),
+        segments=plain(asked.segments),
         allow_missing=plain(asked.allow_missing),
         variant=plain(asked.variant),
         guidance=plain(asked.guidance),

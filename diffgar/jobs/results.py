@@ -20,8 +20,8 @@ from diffgar.jobs.saved import read_config
 
 ELSEWHERE = {  # what an evaluation of this kind does not read, or what its name has anyway
     "retrieval": ("variant", "guidance", "fidelity"),
-    "fidelity": ("variant", "baselines", "samples", "pooling", "retrieval"),
-    "control": ("variant", "baselines", "samples", "pooling", "guidance", "fidelity", "retrieval"),
+    "fidelity": ("variant", "baselines", "samples", "pooling", "segments", "retrieval"),
+    "control": ("variant", "baselines", "samples", "pooling", "segments", "guidance", "fidelity", "retrieval"),
 }
 
 
@@ -34,7 +34,9 @@ def make_result(kind: str, cfg: DictConfig, experiment: Experiment, report: Repo
     protocol |= {"seen_tracks": {experiment.model.row: experiment.seen}} | report.protocol
     protocol |= {"centre": "none" if experiment.joint else "train mean", "sampler": sampler, "where": where}
     if kind == "retrieval":
-        protocol |= {"samples": cfg.evaluation.samples, "pooling": cfg.evaluation.pooling}
+        pooling = cfg.evaluation.pooling
+        protocol |= {"samples": cfg.evaluation.samples, "pooling": pooling}
+        protocol |= {"segments": cfg.evaluation.segments} if pooling == "segments" else {}
     if kind == "control":
         protocol |= {"control": cfg.control.name}
     variant = cfg.evaluation.variant

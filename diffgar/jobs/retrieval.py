@@ -11,7 +11,14 @@ from diffgar.evaluation.reports.json_form import paired_as_json
 from diffgar.evaluation.reports.results import Result, write_result
 from diffgar.evaluation.reports.table_files import render_tables
 from diffgar.evaluation.retrieval import RetrievalOptions, evaluate_retrieval
-from diffgar.evaluation.systems import Systems, attribute_metrics, audio_to_text, make_systems, named_attributes
+from diffgar.evaluation.systems import (
+    Pooling,
+    Systems,
+    attribute_metrics,
+    audio_to_text,
+    make_systems,
+    named_attributes,
+)
 from diffgar.jobs import fidelity
 from diffgar.jobs.building import plain
 from diffgar.jobs.experiment import check, open_experiment, steps_to_evaluate
@@ -60,7 +67,8 @@ def open_systems(cfg: DictConfig, experiments: list[Experiment], with_bank: bool
     """The systems of the table: the teacher where the pair is joint, and the model of each experiment."""
     asked = cfg.evaluation
     with tqdm(desc="queries", unit=" captions") as bar:
-        return make_systems(experiments, plain(asked.seeds), asked.samples, asked.pooling, with_bank, bar.update)
+        pooling = Pooling(asked.samples, asked.pooling, asked.segments)
+        return make_systems(experiments, plain(asked.seeds), pooling, with_bank, bar.update)
 
 
 def tables(cfg: DictConfig) -> None:

@@ -48,7 +48,7 @@ def test_the_card_of_a_demo_model_says_what_it_is_and_is_not(model, tmp_path):
         ["demo"],
         "en",
     )
-    assert "the training split of `demo`, 4 captions. It is a collection composed and rendered by a program" in text
+    assert "the training split of `demo`, 5 captions. It is a collection composed and rendered by a program" in text
     assert "at most 4 frames, 4 seconds of music" in text
     assert "Of recorded music it knows nothing." in text
     assert "It was not evaluated at this step" in text

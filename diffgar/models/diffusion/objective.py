@@ -15,7 +15,8 @@ from diffgar.models.diffusion.formulas import PREDICTION_TYPES, NoiseScheduler, 
 from diffgar.models.diffusion.loss_parts import Draws, LossParts
 from diffgar.models.distributed import gather_rows
 from diffgar.models.encoders.base import pool
-from diffgar.values import number
+from diffgar.models.encoders.segments import segment_means, side_by_side
+from diffgar.values import number, whole
 
 CONTRASTIVE_LOSSES = {"nt_xent": nt_xent, "info_nce": info_nce}
 
@@ -73,8 +74,9 @@ class Objective:
 
     prediction_type: that of the noise scheduler. caption_dropout: the probability of training on the empty caption.
     min_snr_gamma (5 is usual), p2_gamma: see `loss_weights`. contrastive_weight: the weight of a contrastive term
-    between the time means of predicted and true latents. contrastive_loss: `nt_xent` on the normalised latents, or
-    `info_nce` on latents in the encoder's own scale, relative to the model's centre, as retrieval compares them.
+    between the time means of predicted and true latents, or with contrastive_segments P above 1 between the means of P
+    parts, side by side (`segments.side_by_side`). contrastive_loss: `nt_xent` on the normalised latents, or `info_nce`
+    on latents in the encoder's own scale, relative to the model's centre, as retrieval compares them.
     """
 
     prediction_type: str = "sample"
@@ -84,6 +86,7 @@ class Objective:
     contrastive_weight: float = 0.0
     contrastive_temperature: float = 0.1
     contrastive_loss: str = "nt_xent"
+    contrastive_segments: int = 1
 
     def __post_init__(self) -> None:
         for name, choices in (("prediction_type", PREDICTION_TYPES), ("contrastive_loss", CONTRASTIVE_LOSSES)):
@@ -92,6 +95,7 @@ class Objective:
         number("caption_dropout", self.caption_dropout, 0, 1)
         number("p2_gamma", self.p2_gamma)
         number("contrastive_weight", self.contrastive_weight, 0)
+        whole("contrastive_segments", self.contrastive_segments, 1)
         number("contrastive_temperature", self.contrastive_temperature, 1e-6)
         if self.min_snr_gamma is not None:
             number("min_snr_gamma", self.min_snr_gamma, 1e-6)
@@ -127,7 +131,11 @@ class Objective:
         views = [ranked.float(), batch.latents.float()]
         if self.contrastive_loss == "info_nce":
             views = [parts.as_ranked(view) for view in views]
-        query, index = (pool(view, batch.mask) for view in views)  # (B, D)
+        if self.contrastive_segments > 1:
+            means = [segment_means(view, self.contrastive_segments, batch.mask) for view in views]  # (B, P, D)
+            query, index = (side_by_side(each) for each in means)  # (B, P · D)
+        else:
+            query, index = (pool(view, batch.mask) for view in views)  # (B, D)
         loss = CONTRASTIVE_LOSSES[self.contrastive_loss]
         return loss(query, index, self.contrastive_temperature, gather_rows, batch.track)
 

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from diffgar.dataloading.store.card import Card, StoreError
+from diffgar.dataloading.store.card import Card, StoreError, refuse_absent
 from diffgar.dataloading.store.memory import available_memory
 from diffgar.errors import InputError
 from diffgar.text_states import TextStates
@@ -35,11 +35,7 @@ class Store:
 
     def __init__(self, folder: Path | str, remedy: str = "run extract_dataset.py"):
         self.folder = Path(folder)
-        if not (self.folder / "rows.parquet").is_file():
-            begun = any((self.folder / name).exists() for name in ("card.json", "writing"))
-            raise StoreError(
-                f"the latent store {self.folder} {'is unfinished' if begun else 'does not exist'}; {remedy}"
-            )
+        refuse_absent(self.folder, remedy)
         if (self.folder / "ready").is_dir():
             raise StoreError(f"the latent store {self.folder} was being replaced when its run was killed; {remedy}")
         self.card = Card.load(self.folder)

@@ -21,7 +21,7 @@ def main(cfg) -> None:
     """Evaluate the fidelity of what a model generates."""
     from diffgar.jobs import fidelity  # here: --help and a mistyped word need no torch
 
-    fidelity.evaluate(cfg)
+    fidelity.run(cfg)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ A text store also has `embeddings.npy` (N, P) float32 where its encoder shares a
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -157,7 +157,12 @@ class Store:
 
 
 class TextStore(Store):
-    """Token states of captions; row 0 is the empty caption. `embeddings` (N, P) float32, or None if not joint."""
+    """Token states of captions; row 0 is the empty caption. `embeddings` (N, P) float32, or None if not joint.
+
+    purpose: what the noise that is drawn for a caption is for; other texts than a store's have another purpose.
+    """
+
+    purpose: ClassVar[str] = "caption"
 
     def __init__(self, folder: Path | str, remedy: str = "run extract_dataset.py"):
         super().__init__(folder, remedy)

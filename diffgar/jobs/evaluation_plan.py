@@ -49,17 +49,17 @@ def show(kind: str, cfg: DictConfig, experiment: Experiment, factors: Factors, t
     total = prod(number for number, _ in factors)
     if not experiment.model.sampled or total * experiment.sampler.num_steps < LONG:
         return
-    step = experiment.step
+    step, folder = experiment.step, Path(cfg.paths.results) / str(cfg.model_name) / str(cfg.task.name)
+    counted = " × ".join(amount(*factor) for factor in factors if factor[0] > 1)
+    steps = amount(experiment.sampler.num_steps, "denoising step")
     where = "all steps" if cfg.model_step == "all" else f"step {step}"
-    results = Path(cfg.paths.results) / str(cfg.model_name) / str(cfg.task.name)
-    found = len(list(results.glob(f"{kind}-{step}-*.json")))
+    found = len(list(folder.glob(f"{kind}-{step}-*.json")))
     plan.show(
         f"{kind} of {cfg.model_name} at {where} on {cfg.task.name}",
-        [f"{amount(found, f'{kind} result')} of step {step} in {results}"] if found else [],
+        [f"{amount(found, f'{kind} result')} of step {step} in {folder}"] if found else [],
         [
-            f"generate {' × '.join(amount(*factor) for factor in factors if factor[0] > 1)} = {total:,}, each in "
-            f"{amount(experiment.sampler.num_steps, 'step')}",
-            f"{then}: {results}",
+            f"generate latents: {counted} = {total:,}, each in {steps}",
+            f"{then}: {folder}",
         ],
         BEGINS_ANEW,
     )

@@ -54,13 +54,14 @@ def of_evaluation(cfg: DictConfig) -> None:
     if OmegaConf.select(cfg, "tables.which"):
         return
     of_queries(cfg)
-    for name in (cfg.model_name, *cfg.evaluation.baselines):
-        folder = folder_of(cfg.paths.checkpoints, str(name))
+    models = [cfg.model_name, *cfg.evaluation.baselines]
+    folders = [folder_of(cfg.paths.checkpoints, str(name)) for name in models]
+    if cfg.model_step not in ("best", "last", "all"):
+        choose_step(folders[0], cfg.model_step)
+    for folder in folders:
         pair = read_config(folder / "config.yaml").encoder_pair
         stores = [Path(cfg.paths.latents) / cfg.task.dataset / store for store in (pair.audio_name, pair.text_name)]
         refuse_absent_stores(stores, f"run extract_dataset.py data={cfg.task.dataset} encoder_pair={pair.name}")
-    if cfg.model_step not in ("best", "last", "all"):
-        choose_step(folder_of(cfg.paths.checkpoints, str(cfg.model_name)), cfg.model_step)
 
 
 def of_queries(cfg: DictConfig) -> None:
@@ -116,7 +117,7 @@ def check_number_of_devices(number: object) -> None:
     """Raises ConfigError for a number of devices that no machine has."""
     if not isinstance(number, bool) and isinstance(number, int) and (number > 0 or (number == -1 and has_gpu())):
         return
-    ways = "num_devices=1" + ", or -1 for all GPUs" * has_gpu()
+    ways = "num_devices=1, or -1 for all GPUs where there are any"
     raise ConfigError(f"num_devices is {number!r}; it must be a whole number from 1 on: {ways}")
 
 

@@ -8,7 +8,6 @@ from omegaconf import DictConfig
 
 from diffgar.checkpoints import steps_of
 from diffgar.dataloading.datasets.tracks import Dataset
-from diffgar.extraction.stores import EMPTY
 from diffgar.jobs.building import build
 
 GOES_ON = "the same command goes on from there"
@@ -57,52 +56,56 @@ def show_extraction(cfg: DictConfig, dataset: Dataset | None = None) -> None:
 
 def extraction_parts(cfg: DictConfig, dataset: Dataset | None = None) -> tuple[list[str], list[str]]:
     """What is there of a dataset's collection and stores, and the steps that make the rest."""
-    there: list[str] = []
-    steps: list[str] = []
-    new = 0
-    if makes_collection(cfg):
-        folder, asked, new = cfg.prepare.folder, tracks_asked(cfg.prepare), tracks_to_render(cfg.prepare)
-        if new < asked:
-            there.append(f"{asked - new:,} of {asked:,} tracks in {folder}" if new else f"{asked:,} tracks in {folder}")
-        if new:
-            steps.append(f"compose and render {new:,} tracks: {folder}")
-        elif (Path(folder) / "captions.csv").is_file():
-            dataset = dataset or build(cfg.data)
-    ids = {
-        "tracks": None if dataset is None else dataset.tracks["track_id"],
-        "captions": None if dataset is None else dataset.captions["caption_id"],
-    }
-    names = (cfg.encoder_pair.audio_name, cfg.encoder_pair.text_name)
-    for name, (what, wanted) in zip(names, ids.items(), strict=True):
+    there, steps = collection_parts(cfg.prepare) if makes_collection(cfg) else ([], [])
+    grows = bool(steps)  # the table does not have all of its tracks yet
+    if makes_collection(cfg) and not grows and (Path(cfg.prepare.folder) / "captions.csv").is_file():
+        dataset = dataset or build(cfg.data)
+    for name, kind in ((cfg.encoder_pair.audio_name, "track"), (cfg.encoder_pair.text_name, "caption")):
         store = Path(cfg.paths.latents) / cfg.data.name / name
-        held = ids_in(store)
+        held, count = held_in(store)
+        new = "new " if held else ""
         if held:
-            there.append(f"{len(held):,} {what} in {store}")
-        absent = None if wanted is None else int((~wanted.isin(held)).sum())
-        if absent or (wanted is None and (new or not held)):
-            number = f" {absent:,}" if absent else ""
-            steps.append(f"encode{number or ' the'}{' new' if held else ''} {what}: {store}")
+            there.append(f"{count:,} {kind}s in {store}")
+        if dataset is not None:
+            table = getattr(dataset, f"{kind}s")
+            absent = table[~table[f"{kind}_id"].isin(held)]
+            if len(absent):
+                steps.append(f"encode {len(absent):,} {new}{kind}s{hours_of(absent)}: {store}")
+        elif grows or not held:
+            steps.append(f"encode the {new}{kind}s: {store}")
     return there, steps
 
 
-def ids_in(store: Path) -> set[str]:
-    """The ids that a finished store holds, or has left out for a reason (skipped.csv); none where there is no store."""
+def collection_parts(made: DictConfig) -> tuple[list[str], list[str]]:
+    """What is there of the demo's collection, and the step that renders the tracks without an audio file."""
+    asked = {split: made[f"num_{split}"] for split in SPLITS}
+    found = {split: len(list(Path(made.folder).glob(f"audio/{split}-*.flac"))) for split in SPLITS}
+    total, missing = sum(asked.values()), sum(max(0, asked[split] - found[split]) for split in SPLITS)
+    if not missing:
+        return [f"{total:,} tracks in {made.folder}"], []
+    there = [f"{total - missing:,} of {total:,} tracks in {made.folder}"] if missing < total else []
+    return there, [f"compose and render {missing:,} tracks: {made.folder}"]
+
+
+def hours_of(table: pd.DataFrame) -> str:
+    """The length of tracks, such as ", 15.3 h", where the table says of all of them where they begin and end."""
+    if not {"start_s", "end_s"} <= set(table.columns):
+        return ""
+    seconds = (table["end_s"] - table["start_s"]).sum(skipna=False)
+    return f", {seconds / 3600:,.1f} h" if pd.notna(seconds) else ""
+
+
+def held_in(store: Path) -> tuple[set[str], int]:
+    """The ids that a finished store holds or has left out for a reason (skipped.csv), and how many are in a split.
+
+    Without a split are the empty caption, and tracks that are kept though the table has them no more.
+    """
     if not (store / "rows.parquet").is_file():
-        return set()
-    held = set(pd.read_parquet(store / "rows.parquet", columns=["row_id"])["row_id"]) - {EMPTY}
+        return set(), 0
+    rows = pd.read_parquet(store / "rows.parquet", columns=["row_id", "split"])
     skipped = store / "skipped.csv"
-    return held | set(pd.read_csv(skipped, dtype=str)["row_id"]) if skipped.is_file() else held
-
-
-def tracks_asked(made: DictConfig) -> int:
-    """How many tracks the demo's collection is to have."""
-    return sum(made[f"num_{split}"] for split in SPLITS)
-
-
-def tracks_to_render(made: DictConfig) -> int:
-    """How many of these have no audio file yet."""
-    there = {split: len(list(Path(made.folder).glob(f"audio/{split}-*.flac"))) for split in SPLITS}
-    return sum(max(0, made[f"num_{split}"] - there[split]) for split in SPLITS)
+    left_out = set(pd.read_csv(skipped, dtype=str, keep_default_na=False)["row_id"]) if skipped.is_file() else set()
+    return set(rows["row_id"]) | left_out, int((rows["split"] != "").sum())
 
 
 def makes_collection(cfg: DictConfig) -> bool:

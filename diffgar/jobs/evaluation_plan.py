@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from diffgar.evaluation.experiment import Experiment
 from diffgar.jobs import plan
 
-LONG = 100_000  # denoising steps, of all samples together: the demo's U-Net takes a minute for them on two cores
+LONG = 100_000  # denoising steps, of all samples together: the demo's U-Net takes about a minute for them
 BEGINS_ANEW = "the same command begins anew"
 Factors = Sequence[tuple[int, str]]  # (5, "sample") is 5 samples
 

@@ -13,14 +13,15 @@ import diffgar.interrupts  # noqa: F401  first: Ctrl-C is one line, also while t
 
 # isort: split
 from diffgar import cli
+from diffgar.jobs import first_checks
 
 
-@cli.main("eval_fidelity", flags=("task", "model_name", "model_step"))
+@cli.main("eval_fidelity", flags=("task", "model_name", "model_step"), check=first_checks.of_evaluation)
 def main(cfg) -> None:
     """Evaluate the fidelity of what a model generates."""
     from diffgar.jobs import fidelity  # here: --help and a mistyped word need no torch
 
-    fidelity.evaluate(cfg)
+    fidelity.run(cfg)
 
 
 if __name__ == "__main__":

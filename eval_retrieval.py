@@ -13,9 +13,10 @@ import diffgar.interrupts  # noqa: F401  first: Ctrl-C is one line, also while t
 
 # isort: split
 from diffgar import cli
+from diffgar.jobs import first_checks
 
 
-@cli.main("eval_retrieval", flags=("task", "model_name", "model_step"))
+@cli.main("eval_retrieval", flags=("task", "model_name", "model_step"), check=first_checks.of_evaluation)
 def main(cfg) -> None:
     """Evaluate retrieval or steering, or make a table of results."""
     from diffgar.jobs import control, retrieval  # here: --help and a mistyped word need no torch

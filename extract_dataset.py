@@ -14,9 +14,10 @@ import diffgar.interrupts  # noqa: F401  first: Ctrl-C is one line, also while t
 
 # isort: split
 from diffgar import cli
+from diffgar.jobs import first_checks
 
 
-@cli.main("extract_features/demo/extract_demo")
+@cli.main("extract_features/demo/extract_demo", check=first_checks.of_extraction)
 def main(cfg) -> None:
     """Extract the dataset of a config."""
     from diffgar.jobs import extract  # here: --help and a mistyped word need no torch

@@ -14,9 +14,14 @@ import diffgar.interrupts  # noqa: F401  first: Ctrl-C is one line, also while t
 
 # isort: split
 from diffgar import cli
+from diffgar.jobs import first_checks
 
 
-@cli.main("train_ldm/model/encoder_pair/demo/unet/train_ldm_sample_pred_small", flags=("task", "model_name"))
+@cli.main(
+    "train_ldm/model/encoder_pair/demo/unet/train_ldm_sample_pred_small",
+    flags=("task", "model_name"),
+    check=first_checks.of_training,
+)
 def main(cfg) -> None:
     """Train the model of a config, and evaluate it."""
     from diffgar.jobs import train  # here: --help and a mistyped word need no torch

@@ -9,12 +9,15 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
 from filelock import FileLock, Timeout
 
 from diffgar.errors import InputError
 from diffgar.scores import scores_of
+
+if TYPE_CHECKING:
+    import torch
 
 KEEP = ("all", "best", "last")
 OTHER_VERSION = (
@@ -127,8 +130,10 @@ def intact(folder: Path, step: int) -> Path:
     return path
 
 
-def read_weights(path: Path) -> dict[str, torch.Tensor]:
+def read_weights(path: Path) -> "dict[str, torch.Tensor]":
     """The tensors of a checkpoint, averaged (EMA) weights. Raises CheckpointError where the file is not one."""
+    import torch  # here: a command line that is refused needs none of it
+
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except (RuntimeError, pickle.UnpicklingError) as error:

@@ -27,8 +27,14 @@ FULL = "HYDRA_FULL_ERROR"  # 1: errors with all of their traceback, also Hydra's
 STOPPED = 130  # the exit code of Ctrl-C
 
 
-def main(config_name: str, flags: tuple[str, ...] = ()) -> Callable:
-    """Decorate a script's entry point, as `hydra.main` does; `flags` may be given as `--flag value`."""
+Check = Callable[[DictConfig], None]
+
+
+def main(config_name: str, flags: tuple[str, ...] = (), check: Check | None = None) -> Callable:
+    """Decorate a script's entry point, as `hydra.main` does; `flags` may be given as `--flag value`.
+
+    check: refuses (InputError) what the job could not do with a config, before torch is imported.
+    """
 
     def decorate(run: Callable) -> Callable:
         @functools.wraps(run)
@@ -49,7 +55,7 @@ def main(config_name: str, flags: tuple[str, ...] = ()) -> Callable:
                 def job(cfg: DictConfig) -> object:
                     sys.argv[1:] = typed.words  # what Lightning starts its further processes with
                     leave_out(cfg, nulls)
-                    return checked(run, cfg, asked, known)
+                    return checked(run, cfg, check, asked, known)
 
                 with variable(FULL, "1"):  # Hydra hands its errors on, instead of printing them
                     script(job)()
@@ -66,11 +72,19 @@ def forgive_letters() -> None:
             stream.reconfigure(errors="replace")
 
 
-def checked(run: Callable, cfg: DictConfig, asked: str | None, known: Callable[[], DictConfig | None]) -> object:
+def checked(
+    run: Callable,
+    cfg: DictConfig,
+    check: Check | None,
+    asked: str | None,
+    known: Callable[[], DictConfig | None],
+) -> object:
     """Run a job on checked values. A sweep's errors stay errors: the launcher and a cluster have to see them."""
     sweep = HydraConfig.get().mode == RunMode.MULTIRUN
     with variable(FULL, asked), contextlib.nullcontext() if sweep else errors_as_sentences(asked, known):
         check_values(cfg, HydraConfig.get())
+        if check:
+            check(cfg)
         threads.limit()
         return run(cfg)
 

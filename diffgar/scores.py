@@ -1,11 +1,13 @@
 """`scores.csv` beside a model's checkpoints: the validation metrics of each step, which choose the best one."""
 
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from diffgar.dataloading.store.card import write_atomically
 from diffgar.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SCORES = ("R@10", "MedR", "MRR")  # per cent; a step is chosen by the first, ties by the next
 
@@ -14,8 +16,10 @@ class ScoresError(InputError):
     """A scores.csv that cannot be read. The message has the remedy."""
 
 
-def scores_of(folder: Path) -> pd.DataFrame:
+def scores_of(folder: Path) -> "pd.DataFrame":
     """Validation metrics (%) by step, as training wrote them; an older file has R@10 alone. Raises ScoresError."""
+    import pandas as pd  # here: a command line that is refused needs none of it
+
     path = Path(folder) / "scores.csv"
     if not path.is_file() or not path.stat().st_size:
         return pd.DataFrame(columns=SCORES, index=pd.Index([], name="step"), dtype=float)

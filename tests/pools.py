@@ -28,7 +28,7 @@ class Latents:
 class Captions:
     """The text store's part: rows, whose token state is the number of the row. tracks: which of the ids each is of."""
 
-    folder, embeddings = "text", None
+    folder, embeddings, purpose = "text", None, "caption"
 
     def __init__(self, tracks: list[int], **columns):
         ids = [f"c{n}" for n in range(len(tracks))]

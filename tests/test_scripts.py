@@ -14,6 +14,7 @@ from scripts import COLLECTION, TINY, composed, invoke, kill, places, run, start
 
 from diffgar import checkpoints
 from diffgar.commandline import ConfigError
+from diffgar.dataloading.store.card import StoreError
 from diffgar.demo.collection import ATTRIBUTES
 from diffgar.evaluation.control.methods import METHODS
 from diffgar.jobs import train
@@ -48,8 +49,9 @@ def test_the_main_job_says_what_it_will_do_then_what_it_did_then_what_to_type_an
     assert [line.split()[0] for line in lines[7:11]] == ["audio", "text", "WARNING:", "checkpoints"], output
     table = [line for line in lines if line.startswith(("row ", "chance ", "teacher ", "gdr "))]
     assert len(table) == 4 and all(len(line) <= 100 for line in table)
-    *_, what, command = lines
+    *_, what, command, also, search = lines
     assert what.startswith("next    steer it") and "--model_name demo control=negative" in command
+    assert also.startswith("next    search with it") and f"--model {folder}/checkpoints/demo" in search
     assert f"paths.results={folder}/results" in command
     for word in ("GPU", "TPU", "Tip", "litlogger", "Warning", "Params", "max_steps"):
         assert word not in output, output
@@ -253,8 +255,10 @@ def training(*overrides: str) -> None:
 
 def test_a_start_that_fails_leaves_the_name_free_and_a_model_goes_on_with_its_own_latents_alone(demo):
     names = [*SHORT, "batch_size=16", "model_name=second_try", "~task", *places(demo[0])]
-    with pytest.raises(InstantiationException, match="toy_audio does not exist"):
+    with pytest.raises(StoreError, match="toy_audio does not exist"):
         training(*names, "~prepare", "encoder_pair.audio_name=toy_audio")
+    with pytest.raises(InstantiationException, match="unexpected keyword argument 'speed'"):
+        training(*names, *COLLECTION, "+datamodule.speed=fast")
     training(*names, *COLLECTION)
     folder = demo[0] / "checkpoints/second_try"
     known = json.loads((folder / "latents.json").read_text())

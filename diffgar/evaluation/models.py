@@ -1,7 +1,7 @@
 """What evaluation asks of a trained model: to generate latents, or to project captions into a space of its own."""
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -62,7 +62,12 @@ Model = LatentGenerator | CaptionProjector
 
 
 class CaptionSource(Protocol):
-    """A text store, or what stands for one: the token states of captions by their positions."""
+    """A text store, or what stands for one: the token states of captions by their positions.
+
+    purpose: what the noise of its captions is for, so that no other captions have the same (see `seed_of`).
+    """
+
+    purpose: ClassVar[str]
 
     def padded(self, rows: np.ndarray) -> TextStates:
         """The captions at these positions (B), padded to the longest of them."""

@@ -140,14 +140,16 @@ def generated_latents(
     """Latents (Q, K, T, D) on the CPU, K = sampler.num_samples for each caption (Q,) of `text`.
 
     Every sample has a seed of its own, made of `seed`, its caption's position and its number, so a caption's latents do
-    not depend on the batch it is in. A source that is no text store names in `purpose` what its captions' noise is for.
+    not depend on the batch it is in.
     """
-    num_samples, batches, purpose = sampler.num_samples, [], getattr(text, "purpose", "caption")
+    num_samples, batches = sampler.num_samples, []
     size = max(1, sampler.batch_size // num_samples)
     for start in range(0, len(positions), size):
         part = positions[start : start + size]
         captions = text.padded(np.repeat(part, num_samples))
-        generators = [sample_generator(purpose, seed, position, k) for position in part for k in range(num_samples)]
+        generators = [
+            sample_generator(text.purpose, seed, position, k) for position in part for k in range(num_samples)
+        ]
         avoided: dict[str, Any] = {}
         if steer is not None:
             chosen = np.repeat(np.arange(start, start + len(part)), num_samples)

@@ -85,6 +85,13 @@ def make_systems(
     return systems
 
 
+def num_queries(experiments: Sequence[Experiment], num_seeds: int, with_bank: bool = False) -> int:
+    """How many captions `make_systems` reports as finished, with every sampling seed and model."""
+    bank = len(bank_positions(experiments[0])) if with_bank else 0
+    generating = [each for each in experiments if not isinstance(each.model, CaptionProjector)]
+    return sum(len(each.caption_positions) * num_seeds + bank for each in generating)
+
+
 def index_for(experiment: Experiment, segments: int = 1) -> Tensor:
     """The tracks (N, D), or their parts side by side, in the space of the model's queries."""
     model = experiment.model

@@ -1,13 +1,16 @@
 """From configs to objects and plain values: what is built or called holds no config."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from diffgar.checkpoints import CheckpointError
 from diffgar.commandline import CONFIG_ROOT
 
 
@@ -18,6 +21,18 @@ def composed(name: str, overrides: Sequence[str] = ()) -> DictConfig:
     """
     with initialize_config_dir(str(CONFIG_ROOT), version_base="1.3"):
         return compose(name, list(overrides))
+
+
+def read_config(path: Path) -> DictConfig:
+    """The config of a trained model. Raises CheckpointError where it is missing, empty or damaged."""
+    config, reason = None, "it has no module"
+    try:
+        config = OmegaConf.load(path)
+    except (OSError, yaml.YAMLError) as error:
+        reason = str(error).splitlines()[0]
+    if not isinstance(config, DictConfig) or "module" not in config:
+        raise CheckpointError(f"{path} cannot be read ({reason}); copy the model's folder again, or delete it")
+    return config
 
 
 def build(config: Any, **options: Any) -> Any:

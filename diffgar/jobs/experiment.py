@@ -8,30 +8,13 @@ from diffgar import checkpoints
 from diffgar.dataloading.store.card import StoreError
 from diffgar.dataloading.store.reader import Store, TextStore
 from diffgar.errors import InputError
-from diffgar.evaluation.checks import check_evaluation
 from diffgar.evaluation.experiment import Experiment
 from diffgar.evaluation.queries import task_of, track_positions
 from diffgar.evaluation.tasks import RetrievalTask
 from diffgar.identity import refuse_changed_tracks, refuse_other_latents, seen_tracks
-from diffgar.jobs.building import as_it_resolves, build, plain
-from diffgar.jobs.saved import load_model, read_config
-
-
-def check(cfg: DictConfig) -> None:
-    """Refuse (InputError) what a config asks of an evaluation and no evaluation can do, before anything is opened."""
-    asked = cfg.evaluation
-    check_evaluation(
-        str(cfg.model_name),
-        seeds=plain(asked.seeds),
-        samples=plain(asked.samples),
-        pooling=plain(asked.pooling),
-        segments=plain(asked.segments),
-        allow_missing=plain(asked.allow_missing),
-        variant=plain(asked.variant),
-        guidance=plain(asked.guidance),
-        baselines=plain(asked.baselines),
-        with_fidelity=plain(cfg.get("with_fidelity")),
-    )
+from diffgar.jobs import first_checks
+from diffgar.jobs.building import as_it_resolves, build, plain, read_config
+from diffgar.jobs.saved import load_model
 
 
 def open_experiment(cfg: DictConfig, model_name: str) -> Experiment:
@@ -39,7 +22,7 @@ def open_experiment(cfg: DictConfig, model_name: str) -> Experiment:
 
     A baseline beside the model is taken at its best step, with the sampler that it was trained with.
     """
-    check(cfg)
+    first_checks.of_queries(cfg)
     model_name = str(model_name)
     folder, asked = checkpoints.folder_of(cfg.paths.checkpoints, model_name), model_name == str(cfg.model_name)
     step = checkpoints.choose_step(folder, cfg.model_step if asked else "best")

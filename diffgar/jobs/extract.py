@@ -13,7 +13,7 @@ from diffgar.extraction.batches import Options
 from diffgar.extraction.given_latents import OwnLatents
 from diffgar.extraction.pair_check import self_test, warn_of_common_mean
 from diffgar.extraction.stores import extract_audio, extract_text, import_latents
-from diffgar.jobs import checks, next_commands, plan
+from diffgar.jobs import checks, first_checks, next_commands, plan
 from diffgar.jobs.building import build, plain
 from diffgar.jobs.quiet import quiet_lightning
 from diffgar.models.encoders.base import EncoderPair
@@ -25,8 +25,7 @@ PATIENCE = timedelta(days=30)  # a process that has finished waits for the other
 
 def run(cfg: DictConfig) -> None:
     """Make the collection where it is the demo's, then extract it, on `num_devices` devices of this host."""
-    checks.check_number_of_devices(cfg.num_devices)
-    checks.check_folders(cfg)
+    first_checks.of_extraction(cfg)
     announce = checks.is_first_process()
     if announce and plan.makes_collection(cfg):
         plan.show_extraction(cfg)
@@ -62,11 +61,11 @@ def extract(cfg: DictConfig, options: Options | None = None, announce: bool = Fa
 
     options: by default those of `cfg.extraction`. announce: print the plan once the dataset and the encoders are open.
     """
-    checks.check_folders(cfg)
+    first_checks.check_folders(cfg)
     dataset, options = build(cfg.data), options or options_of(cfg)
     pair, hop = open_pair(cfg), cfg.encoder_pair.hop_seconds
     if announce:
-        plan.show_extraction(cfg)
+        plan.show_extraction(cfg, dataset)
     folder, encoder = Path(cfg.paths.latents) / dataset.name, pair.audio_encoder
     stores = {"audio": folder / cfg.encoder_pair.audio_name, "text": folder / cfg.encoder_pair.text_name}
     if isinstance(encoder, OwnLatents):
@@ -95,9 +94,12 @@ def what_it_holds(folder: Path) -> str:
     """The size of a finished store, and what of it the table lacks, as it is printed."""
     card = Card.load(folder)
     if card.kind == "text":
-        return f"{card.num_rows - 1} captions"
-    gone = int((pd.read_parquet(folder / "rows.parquet", columns=["split"])["split"] == "").sum())
-    parts = [f"{card.num_rows - gone} tracks"]
+        return f"{card.num_rows - 1:,} captions"
+    rows = pd.read_parquet(folder / "rows.parquet")
+    gone = int((rows["split"] == "").sum())
+    parts = [f"{card.num_rows - gone:,} tracks"]
+    if "_seconds" in rows:  # not of latents that were given
+        parts.append(f"{rows['_seconds'][rows['split'] != ''].sum() / 3600:,.1f} h")
     if card.num_skipped:
         parts.append(f"{card.num_skipped} left out (skipped.csv says why; without that file they are tried again)")
     if gone:

@@ -17,10 +17,17 @@ from diffgar.evaluation.queries import generated_latents
 from diffgar.evaluation.report import System
 from diffgar.evaluation.reports import show as reports
 from diffgar.evaluation.reports.results import write_result
+from diffgar.jobs import evaluation_plan, next_commands
 from diffgar.jobs.building import plain
 from diffgar.jobs.experiment import open_experiment
 from diffgar.jobs.results import make_result
 from diffgar.models.diffusion.sampling import Sampler
+
+
+def run(cfg: DictConfig) -> None:
+    """Evaluate the fidelity of a model's latents, and say what can be typed next."""
+    evaluate(cfg)
+    next_commands.show(next_commands.after_fidelity(cfg))
 
 
 def evaluate(cfg: DictConfig) -> Path:
@@ -31,6 +38,7 @@ def evaluate(cfg: DictConfig) -> Path:
     require_tracks(experiment.task.targets)
     seeds = plain(cfg.evaluation.seeds)
     samplers = make_samplers(experiment, plain(cfg.evaluation.guidance), len(seeds))
+    evaluation_plan.show_fidelity(cfg, experiment, len(samplers))
     report = evaluate_fidelity(
         make_samples(experiment, samplers, seeds),
         [torch.from_numpy(experiment.audio.row(position)).float() for position in tracks],

@@ -32,17 +32,54 @@ def after_training(cfg: DictConfig) -> list[Command]:
         return [(typed("eval_retrieval.py", *name), "evaluate it")]
     if not getattr(get_class(cfg.module._target_), "sampled", False):
         return [(typed("eval_retrieval.py", *name, "--model_step", "all"), "evaluate each of its steps")]
-    if task.attributes:
-        return [(typed("eval_retrieval.py", *name, "control=negative"), "steer it, asking for less of an attribute")]
-    return [(typed("eval_fidelity.py", *name), "compare what it generates with real music")]
+    return [steering(name) if task.attributes else fidelity(name)]
 
 
 def searching(cfg: DictConfig) -> list[Command]:
     """A search of the training's collection by the model that was trained; none of an encoder."""
-    if "encoder_pair" not in cfg:
-        return []
-    folder = Path(cfg.paths.checkpoints) / cfg.model_name
-    return [(shlex.join(["python", "search.py", "a slow piano piece", "--model", str(folder)]), "search with it")]
+    return [search(cfg)] if "encoder_pair" in cfg else []
+
+
+def after_retrieval(cfg: DictConfig, sampled: bool) -> list[Command]:
+    """Steering where the task has ground truth, else fidelity; both need a model that samples. Then a search."""
+    if not sampled:
+        return [search(cfg)]
+    return [steering(evaluated(cfg)) if cfg.task.attributes else fidelity(evaluated(cfg)), search(cfg)]
+
+
+def after_fidelity(cfg: DictConfig) -> list[Command]:
+    """Fidelity at several guidance scales, where it was at one; else retrieval."""
+    if cfg.evaluation.guidance or len(cfg.evaluation.seeds) < 2:
+        return [(typed("eval_retrieval.py", *evaluated(cfg)), "see how it retrieves")]
+    words = [*evaluated(cfg), "evaluation.guidance=[1,2,3,5]"]
+    return [(typed("eval_fidelity.py", *words), "compare quality with diversity at several guidance scales")]
+
+
+def after_control(cfg: DictConfig) -> list[Command]:
+    """A search that is steered."""
+    return [search(cfg, "--not", "drums")]
+
+
+def evaluated(cfg: DictConfig) -> list[str]:
+    """The flags that name the task, model and step of an evaluation."""
+    step = [] if cfg.model_step in ("best", "all") else ["--model_step", cfg.model_step]
+    return ["--task", choice("task") or cfg.task.name, "--model_name", cfg.model_name, *step]
+
+
+def steering(name: Sequence[str]) -> Command:
+    """The evaluation of steering."""
+    return typed("eval_retrieval.py", *name, "control=negative"), "steer it, asking for less of an attribute"
+
+
+def fidelity(name: Sequence[str]) -> Command:
+    """The evaluation of fidelity."""
+    return typed("eval_fidelity.py", *name), "compare what it generates with real music"
+
+
+def search(cfg: DictConfig, *words: str) -> Command:
+    """A search of the collection that a model was trained on."""
+    folder = str(Path(cfg.paths.checkpoints) / str(cfg.model_name))
+    return shlex.join(["python", "search.py", "a slow piano piece", *words, "--model", folder]), "search with it"
 
 
 def after_extraction(cfg: DictConfig) -> list[Command]:

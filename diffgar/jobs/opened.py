@@ -12,8 +12,8 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from diffgar.checkpoints import CheckpointError, choose_step
-from diffgar.jobs.building import build, composed, plain
-from diffgar.jobs.saved import load_model, read_config
+from diffgar.jobs.building import build, composed, plain, read_config
+from diffgar.jobs.saved import load_model
 from diffgar.models.baselines import ContrastiveHeads
 from diffgar.models.diffusion.sampling import Sampler
 from diffgar.models.encoders.base import AudioEncoder, TextEncoder

@@ -3,13 +3,22 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
 from omegaconf import DictConfig
 
 from diffgar.checkpoints import steps_of
+from diffgar.dataloading.datasets.tracks import Dataset
+from diffgar.jobs.building import build
+
+GOES_ON = "the same command goes on from there"
+SPLITS = ("train", "validation", "test")
 
 
-def show(title: str, there: Sequence[str], steps: Sequence[str]) -> None:
-    """Print a plan: what is there already, and the steps to come, numbered. Prints nothing where there are none."""
+def show(title: str, there: Sequence[str], steps: Sequence[str], stopped: str = GOES_ON) -> None:
+    """Print a plan: what is there already, and the steps to come, numbered. Prints nothing where there are none.
+
+    stopped: what the same command does once Ctrl-C has stopped it.
+    """
     if not steps:
         return
     print(f"plan    {title}")
@@ -17,7 +26,7 @@ def show(title: str, there: Sequence[str], steps: Sequence[str]) -> None:
         print(f"        there already: {part}")
     for number, step in enumerate(steps, 1):
         print(f"     {number}. {step}")
-    print("        Ctrl-C stops it; the same command goes on from there.", flush=True)
+    print(f"        Ctrl-C stops it; {stopped}.", flush=True)
 
 
 def show_training(cfg: DictConfig, folder: Path) -> None:
@@ -37,29 +46,66 @@ def show_training(cfg: DictConfig, folder: Path) -> None:
     show(f"train {cfg.model_name}", there, steps)
 
 
-def show_extraction(cfg: DictConfig) -> None:
-    """Print the plan of an extraction, or nothing if all stores exist and only changes are encoded."""
-    show(f"extract {cfg.data.name} with {cfg.encoder_pair.name}", *extraction_parts(cfg))
+def show_extraction(cfg: DictConfig, dataset: Dataset | None = None) -> None:
+    """The plan of an extraction; none where all is there, and only what has changed since is encoded.
+
+    dataset: that of `cfg.data`, where it is open already.
+    """
+    show(f"extract {cfg.data.name} with {cfg.encoder_pair.name}", *extraction_parts(cfg, dataset))
 
 
-def extraction_parts(cfg: DictConfig) -> tuple[list[str], list[str]]:
-    """The parts of a dataset's collection and stores that exist, and the steps that make the rest."""
-    there: list[str] = []
-    steps: list[str] = []
-    if makes_collection(cfg):
-        made = cfg.prepare
-        if (Path(made.folder) / "captions.csv").is_file():
-            there.append(made.folder)
-        else:
-            number = made.num_train + made.num_validation + made.num_test
-            steps.append(f"compose and render {number:,} tracks: {made.folder}")
-    for name, what in ((cfg.encoder_pair.audio_name, "tracks"), (cfg.encoder_pair.text_name, "captions")):
+def extraction_parts(cfg: DictConfig, dataset: Dataset | None = None) -> tuple[list[str], list[str]]:
+    """What is there of a dataset's collection and stores, and the steps that make the rest."""
+    there, steps = collection_parts(cfg.prepare) if makes_collection(cfg) else ([], [])
+    grows = bool(steps)  # the table does not have all of its tracks yet
+    if makes_collection(cfg) and not grows and (Path(cfg.prepare.folder) / "captions.csv").is_file():
+        dataset = dataset or build(cfg.data)
+    for name, kind in ((cfg.encoder_pair.audio_name, "track"), (cfg.encoder_pair.text_name, "caption")):
         store = Path(cfg.paths.latents) / cfg.data.name / name
-        if (store / "rows.parquet").is_file():
-            there.append(str(store))
-        else:
-            steps.append(f"encode the {what}: {store}")
+        held, count = held_in(store)
+        new = "new " if held else ""
+        if held:
+            there.append(f"{count:,} {kind}s in {store}")
+        if dataset is not None:
+            table = getattr(dataset, f"{kind}s")
+            absent = table[~table[f"{kind}_id"].isin(held)]
+            if len(absent):
+                steps.append(f"encode {len(absent):,} {new}{kind}s{hours_of(absent)}: {store}")
+        elif grows or not held:
+            steps.append(f"encode the {new}{kind}s: {store}")
     return there, steps
+
+
+def collection_parts(made: DictConfig) -> tuple[list[str], list[str]]:
+    """What is there of the demo's collection, and the step that renders the tracks without an audio file."""
+    asked = {split: made[f"num_{split}"] for split in SPLITS}
+    found = {split: len(list(Path(made.folder).glob(f"audio/{split}-*.flac"))) for split in SPLITS}
+    total, missing = sum(asked.values()), sum(max(0, asked[split] - found[split]) for split in SPLITS)
+    if not missing:
+        return [f"{total:,} tracks in {made.folder}"], []
+    there = [f"{total - missing:,} of {total:,} tracks in {made.folder}"] if missing < total else []
+    return there, [f"compose and render {missing:,} tracks: {made.folder}"]
+
+
+def hours_of(table: pd.DataFrame) -> str:
+    """The length of tracks, such as ", 15.3 h", where the table says of all of them where they begin and end."""
+    if not {"start_s", "end_s"} <= set(table.columns):
+        return ""
+    seconds = (table["end_s"] - table["start_s"]).sum(skipna=False)
+    return f", {seconds / 3600:,.1f} h" if pd.notna(seconds) else ""
+
+
+def held_in(store: Path) -> tuple[set[str], int]:
+    """The ids that a finished store holds or has left out for a reason (skipped.csv), and how many are in a split.
+
+    Without a split are the empty caption, and tracks that are kept though the table has them no more.
+    """
+    if not (store / "rows.parquet").is_file():
+        return set(), 0
+    rows = pd.read_parquet(store / "rows.parquet", columns=["row_id", "split"])
+    skipped = store / "skipped.csv"
+    left_out = set(pd.read_csv(skipped, dtype=str, keep_default_na=False)["row_id"]) if skipped.is_file() else set()
+    return set(rows["row_id"]) | left_out, int((rows["split"] != "").sum())
 
 
 def makes_collection(cfg: DictConfig) -> bool:

@@ -14,9 +14,8 @@ from diffgar.evaluation.experiment import Experiment
 from diffgar.evaluation.report import Report
 from diffgar.evaluation.reports.names import differences_of, dotted
 from diffgar.evaluation.reports.results import Result, read_result
-from diffgar.jobs.building import as_it_resolves, plain
+from diffgar.jobs.building import as_it_resolves, plain, read_config
 from diffgar.jobs.experiment import open_stores, open_task
-from diffgar.jobs.saved import read_config
 
 ELSEWHERE = {  # what an evaluation of this kind does not read, or what its name has anyway
     "retrieval": ("variant", "guidance", "fidelity"),

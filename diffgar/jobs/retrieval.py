@@ -18,33 +18,40 @@ from diffgar.evaluation.systems import (
     audio_to_text,
     make_systems,
     named_attributes,
+    num_queries,
 )
-from diffgar.jobs import fidelity
+from diffgar.jobs import evaluation_plan, fidelity, first_checks, next_commands
 from diffgar.jobs.building import plain
-from diffgar.jobs.experiment import check, open_experiment, steps_to_evaluate
+from diffgar.jobs.experiment import open_experiment, steps_to_evaluate
 from diffgar.jobs.results import make_result
 
 
 def run(cfg: DictConfig) -> None:
     """Evaluate the steps that `model_step` names; with `with_fidelity`, their latents as well."""
     steps = steps_to_evaluate(cfg)
-    written = [evaluate(step) for step in steps]
+    written = [evaluate(step, planned=0 if position else len(steps)) for position, step in enumerate(steps)]
     if len(written) > 1:
         reports.draw_steps(written[0][0].parent, [result for _, result in written])
     if cfg.with_fidelity:
         for step in steps:
             fidelity.evaluate(step)
+    next_commands.show(next_commands.after_retrieval(cfg, sampled=bool(written[0][1].extra["samplers"])))
 
 
-def evaluate(cfg: DictConfig) -> tuple[Path, Result]:
-    """Evaluate one step of a model, and its baselines beside it, on one task; returns the JSON's path and result."""
-    check(cfg)
+def evaluate(cfg: DictConfig, planned: int = 0) -> tuple[Path, Result]:
+    """Evaluate one step of a model, and its baselines beside it, on one task; returns the JSON's path and result.
+
+    planned: of how many steps a plan is printed before; of none where another plan has told of it.
+    """
+    first_checks.of_queries(cfg)
     options = RetrievalOptions(**plain(cfg.evaluation.retrieval))
     experiments = [open_experiment(cfg, name) for name in (cfg.model_name, *cfg.evaluation.baselines)]
     first = experiments[0]
     attributes = plain(cfg.task.attributes) if options.direction == "text_to_audio" else None
     if attributes:
         named_attributes(first, attributes)  # refused now where the stores do not have them, not after sampling
+    if planned:
+        evaluation_plan.show_retrieval(cfg, experiments, planned)
     if options.direction == "audio_to_text":
         systems = audio_to_text(first)
     else:
@@ -65,10 +72,10 @@ def evaluate(cfg: DictConfig) -> tuple[Path, Result]:
 
 def open_systems(cfg: DictConfig, experiments: list[Experiment], with_bank: bool) -> Systems:
     """The systems of the table: the teacher where the pair is joint, and the model of each experiment."""
-    asked = cfg.evaluation
-    with tqdm(desc="queries", unit=" captions") as bar:
-        pooling = Pooling(asked.samples, asked.pooling, asked.segments)
-        return make_systems(experiments, plain(asked.seeds), pooling, with_bank, bar.update)
+    asked, seeds = cfg.evaluation, plain(cfg.evaluation.seeds)
+    pooling = Pooling(asked.samples, asked.pooling, asked.segments)
+    with tqdm(desc="queries", unit=" captions", total=num_queries(experiments, len(seeds), with_bank)) as bar:
+        return make_systems(experiments, seeds, pooling, with_bank, bar.update)
 
 
 def tables(cfg: DictConfig) -> None:

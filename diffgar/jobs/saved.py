@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from diffgar.checkpoints import (
@@ -19,7 +18,7 @@ from diffgar.checkpoints import (
     steps_of,
 )
 from diffgar.dataloading.store.card import write_atomically
-from diffgar.jobs.building import build
+from diffgar.jobs.building import build, read_config
 from diffgar.models.baselines import ContrastiveHeads
 from diffgar.models.ldm import LatentDiffusion
 
@@ -29,18 +28,6 @@ NOT_THE_MODEL = {  # may change on resume: a group, or a value of one
     *(f"trainer.{name}" for name in ("accelerator", "devices", "num_nodes", "strategy")),
     *(f"trainer.{name}" for name in ("enable_progress_bar", "enable_model_summary", "log_every_n_steps")),
 }
-
-
-def read_config(path: Path) -> DictConfig:
-    """The config of a trained model. Raises CheckpointError where it is missing, empty or damaged."""
-    config, reason = None, "it has no module"
-    try:
-        config = OmegaConf.load(path)
-    except (OSError, yaml.YAMLError) as error:
-        reason = str(error).splitlines()[0]
-    if not isinstance(config, DictConfig) or "module" not in config:
-        raise CheckpointError(f"{path} cannot be read ({reason}); copy the model's folder again, or delete it")
-    return config
 
 
 def save_config(folder: Path, cfg: DictConfig) -> None:

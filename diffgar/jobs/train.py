@@ -9,8 +9,8 @@ from omegaconf import DictConfig
 from diffgar import checkpoints, identity
 from diffgar.dataloading.datamodule import LatentDataModule
 from diffgar.evaluation.reports import show as reports
-from diffgar.jobs import checks, experiment, extract, next_commands, plan, results, retrieval, saved
-from diffgar.jobs.building import build
+from diffgar.jobs import checks, extract, first_checks, next_commands, plan, results, retrieval, saved
+from diffgar.jobs.building import build, read_config
 from diffgar.jobs.quiet import quiet_lightning
 from diffgar.jobs.validation import ValidationScores, score_the_rest, validation_retrieval
 from diffgar.models.callbacks import StepBar, WholeFiles
@@ -21,18 +21,18 @@ def run(cfg: DictConfig) -> None:
     """Prepare the data (of the demo only), train unless it is trained, evaluate, and print the next commands."""
     folder = check(cfg)
     if not checks.is_first_process():  # the processes of further devices only train
-        if not is_finished(cfg, folder):
+        if not first_checks.is_finished(cfg, folder):
             train(cfg, folder)
         return
     # The demo's tables exist only once they are prepared, so its task is checked after that.
     makes_task = cfg.get("prepare") and cfg.get("task") and cfg.task.dataset == cfg.data.name
-    if cfg.get("task") and not is_finished(cfg, folder):
+    if cfg.get("task") and not first_checks.is_finished(cfg, folder):
         build(cfg.sampler)  # refuses bad values before the training, not after it
         if not makes_task:
             checks.check_task(cfg)
     with checkpoints.held(folder):
         saved.save_config(folder, cfg)
-        finished = is_finished(cfg, folder)
+        finished = first_checks.is_finished(cfg, folder)
         if not finished:
             plan.show_training(cfg, folder)
         if cfg.get("prepare"):
@@ -52,19 +52,11 @@ def run(cfg: DictConfig) -> None:
 
 def check(cfg: DictConfig) -> Path:
     """The model's folder. Raises InputError for values of the config with which no training can run or end."""
-    cfg.model_name = checks.check_name(cfg.model_name)
-    checks.check_values(cfg)
+    first_checks.of_training(cfg)
     checks.check_publish(cfg)
-    if cfg.get("task"):
-        experiment.check(cfg)
     folder = Path(cfg.paths.checkpoints) / cfg.model_name
     saved.pin_teacher(folder, cfg)
     return folder
-
-
-def is_finished(cfg: DictConfig, folder: Path) -> bool:
-    """Whether the last step of a training has its checkpoint."""
-    return bool(done := checkpoints.steps_of(folder)) and done[-1] >= cfg.trainer.max_steps
 
 
 def go_over(cfg: DictConfig, folder: Path) -> None:
@@ -113,7 +105,7 @@ def identify(cfg: DictConfig, folder: Path, datamodule: LatentDataModule) -> Non
     teacher, _ = saved.teacher_of(cfg) or (None, None)
     begun = folder if checkpoints.steps_of(folder) else None
     for trained in filter(None, (begun, teacher)):
-        pair = saved.read_config(trained / "config.yaml").encoder_pair.name
+        pair = read_config(trained / "config.yaml").encoder_pair.name
         identity.refuse_other_latents(trained, audio.card, text.card, pair)
         identity.refuse_changed_tracks(trained, audio)
     identity.save_identity(folder, audio, text, teacher=teacher)

@@ -10,6 +10,8 @@ from typing import Any, overload
 import pandas as pd
 from torch import Tensor
 
+from diffgar.search.errors import SearchError
+
 
 @dataclass(frozen=True)
 class Hit:
@@ -66,9 +68,17 @@ class Hits(Sequence[Hit]):
         return json.dumps({"asked": self.asked, "hits": hits}, indent=2, ensure_ascii=False)
 
     def to_m3u(self) -> str:
-        """The hits as a playlist in extended M3U, with absolute paths: it can be written anywhere, in UTF-8."""
+        """The hits as a playlist in extended M3U, with absolute paths: it can be written anywhere, in UTF-8.
+
+        Raises SearchError for a file with a line break in its path, of which the playlist would make two.
+        """
         lines = ["#EXTM3U"]
         for hit in self.hits:
-            title = (hit.caption or Path(hit.path).stem).replace("\n", " ")
-            lines += [f"#EXTINF:-1,{title}", os.path.abspath(hit.path)]
+            path = os.path.abspath(hit.path)
+            if "\n" in path or "\r" in path:
+                raise SearchError(
+                    f"the path {path!r} has a line break, and a playlist has one path per line; rename the file or its "
+                    "folder, and search again"
+                )
+            lines += [f"#EXTINF:-1,{' '.join((hit.caption or Path(path).stem).split())}", path]
         return "\n".join(lines) + "\n"

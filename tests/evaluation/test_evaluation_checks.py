@@ -8,7 +8,7 @@ from diffgar.evaluation.control.inversion import InversionEditing
 from diffgar.evaluation.control.negative import NegativeSteering
 from diffgar.evaluation.fidelity import FidelityOptions
 from diffgar.evaluation.retrieval import RetrievalOptions
-from diffgar.jobs.experiment import check
+from diffgar.jobs.first_checks import of_queries
 
 
 @pytest.mark.parametrize(
@@ -38,12 +38,12 @@ from diffgar.jobs.experiment import check
 )
 def test_a_value_of_an_evaluation_is_refused_with_the_remedy(override, message):
     with pytest.raises(InputError, match=message):
-        check(asked(override))
+        of_queries(asked(override))
 
 
 @pytest.mark.parametrize("override", ["evaluation.variant=2", "evaluation.variant=1.5", "model_name=20240101"])
 def test_numbers_may_be_names(override):
-    check(asked(override))
+    of_queries(asked(override))
 
 
 def steering(**methods):

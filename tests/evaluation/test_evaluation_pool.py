@@ -91,7 +91,7 @@ def test_queries_subtract_and_penalise_what_differs_not_what_all_latents_share()
     class Avoided:
         """The negative of each pair: the latents of caption 7."""
 
-        positions = torch.tensor([7]).numpy()
+        positions, purpose = torch.tensor([7]).numpy(), "phrasing"
 
         def padded(self, rows):
             return TextStates(torch.full((len(rows), 1, 1), 7.0), torch.ones(len(rows), 1, dtype=torch.bool))

@@ -8,20 +8,20 @@ from test_datamodule import make_stores
 from diffgar.checkpoints import CheckpointError
 from diffgar.commandline import ConfigError
 from diffgar.dataloading.store.card import StoreError
-from diffgar.jobs import checks
+from diffgar.jobs import checks, first_checks
 
 LEAF = "train_ldm/model/encoder_pair/demo/mlp/train_ldm_sample_pred_small"
 
 
 @pytest.mark.parametrize("name", ["demo", "a.b-c_1", "20240101", "1st", 20240101])
 def test_plain_names_and_numbers_are_names(name):
-    assert checks.check_name(name) == str(name)
+    assert first_checks.check_name(name) == str(name)
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "a=b", "a b", "(a)", "..", ".a", "-a", "é", "a\n", None, 1.5, True, ["a"]])
 def test_names_that_would_break_paths_lists_or_the_command_line_are_refused(name):
     with pytest.raises(ConfigError, match="model_name is .*model_name=my_model"):
-        checks.check_name(name)
+        first_checks.check_name(name)
 
 
 @pytest.mark.parametrize(
@@ -59,17 +59,17 @@ def test_names_that_would_break_paths_lists_or_the_command_line_are_refused(name
 )
 def test_a_value_that_cannot_be_trained_with_is_named_with_one_that_can(override, message):
     with pytest.raises(ConfigError, match=message):
-        checks.check_values(composed(LEAF, override))
+        first_checks.check_values(composed(LEAF, override))
 
 
 @pytest.mark.parametrize("override", ["keep=best", "model_step=200", "trainer.devices=4", "trainer.devices=auto"])
 def test_values_that_can_be_trained_with_pass(override):
-    checks.check_values(composed(LEAF, override))
+    first_checks.check_values(composed(LEAF, override))
 
 
 @pytest.mark.parametrize("leaf", [LEAF, "train_ldm/model/encoder_pair/demo/train_demo_encoder"])
 def test_the_leaves_pass(leaf):
-    checks.check_values(composed(leaf))
+    first_checks.check_values(composed(leaf))
 
 
 def test_a_training_that_publishes_nothing_is_asked_for_no_file():
@@ -83,23 +83,23 @@ def test_a_training_that_publishes_nothing_is_asked_for_no_file():
 @pytest.mark.parametrize("key", ["data.name", "encoder_pair.audio_name"])
 def test_a_name_that_is_no_folder_of_latents_is_refused(key, name):
     cfg = composed("extract_dataset")
-    checks.check_folders(cfg)
+    first_checks.check_folders(cfg)
     OmegaConf.update(cfg, key, name)
     with pytest.raises(ConfigError, match=f"{key} is .*; it names a folder of latents"):
-        checks.check_folders(cfg)
+        first_checks.check_folders(cfg)
 
 
 def test_a_number_as_a_name_of_a_dataset_is_a_text():
     cfg = composed("extract_dataset", "data.name=12")
-    checks.check_folders(cfg)
+    first_checks.check_folders(cfg)
     assert cfg.data.name == "12"
 
 
 @pytest.mark.parametrize("number", [0, -7, True, "two", None])
 def test_a_number_of_devices_that_no_machine_has_is_refused(number):
-    checks.check_number_of_devices(2)
+    first_checks.check_number_of_devices(2)
     with pytest.raises(ConfigError, match="num_devices is .*; it must be a whole number from 1 on"):
-        checks.check_number_of_devices(number)
+        first_checks.check_number_of_devices(number)
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,13 @@ class Card:
             raise StoreError(f"{path}: not a store's card ({error}); delete {folder} and extract again") from error
 
 
+def refuse_absent(folder: Path, remedy: str) -> None:
+    """Raises StoreError, with the remedy, where a folder holds no finished store."""
+    if not (folder / "rows.parquet").is_file():
+        begun = any((folder / name).exists() for name in ("card.json", "writing"))
+        raise StoreError(f"the latent store {folder} {'is unfinished' if begun else 'does not exist'}; {remedy}")
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write so that a kill leaves either the old file or the new one."""
     partial = path.with_name(f"{path.name}.{uuid4().hex}.part")  # jobs of several hosts may write it at once

@@ -12,13 +12,13 @@ A text store also has `embeddings.npy` (N, P) float32 where its encoder shares a
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
 import torch
 
-from diffgar.dataloading.store.card import Card, StoreError
+from diffgar.dataloading.store.card import Card, StoreError, refuse_absent
 from diffgar.dataloading.store.memory import available_memory
 from diffgar.errors import InputError
 from diffgar.text_states import TextStates
@@ -35,11 +35,7 @@ class Store:
 
     def __init__(self, folder: Path | str, remedy: str = "run extract_dataset.py"):
         self.folder = Path(folder)
-        if not (self.folder / "rows.parquet").is_file():
-            begun = any((self.folder / name).exists() for name in ("card.json", "writing"))
-            raise StoreError(
-                f"the latent store {self.folder} {'is unfinished' if begun else 'does not exist'}; {remedy}"
-            )
+        refuse_absent(self.folder, remedy)
         if (self.folder / "ready").is_dir():
             raise StoreError(f"the latent store {self.folder} was being replaced when its run was killed; {remedy}")
         self.card = Card.load(self.folder)
@@ -161,7 +157,12 @@ class Store:
 
 
 class TextStore(Store):
-    """Token states of captions; row 0 is the empty caption. `embeddings` (N, P) float32, or None if not joint."""
+    """Token states of captions; row 0 is the empty caption. `embeddings` (N, P) float32, or None if not joint.
+
+    purpose: what the noise that is drawn for a caption is for; other texts than a store's have another purpose.
+    """
+
+    purpose: ClassVar[str] = "caption"
 
     def __init__(self, folder: Path | str, remedy: str = "run extract_dataset.py"):
         super().__init__(folder, remedy)

@@ -18,7 +18,7 @@ from diffgar.evaluation.control.editor import Editor
 from diffgar.evaluation.control.edits import choose_edits, edit_metrics
 from diffgar.evaluation.control.phrasings import Phrasings, as_written
 from diffgar.evaluation.experiment import Experiment
-from diffgar.evaluation.queries import Progress, index_of
+from diffgar.evaluation.queries import Progress, index_of, no_progress
 from diffgar.evaluation.report import PLAIN, Report, System
 from diffgar.evaluation.systems import named_attributes
 from diffgar.models.encoders.base import TextEncoder
@@ -60,15 +60,26 @@ class InversionEditing:
             number("control.weights", weight)
         number("control.away", self.away)
 
+    def size(self, experiment: Experiment) -> tuple[int, int]:
+        """The most tracks that are edited, and in how many ways each is: at every share, with guidance away or not."""
+        return min(self.max_pairs, len(experiment.task.captions)), len(WAYS) * len(self.shares)
+
     def __call__(
-        self, experiment: Experiment, text_encoder: TextEncoder, seeds: Sequence[int], progress: Progress
+        self,
+        experiment: Experiment,
+        text_encoder: TextEncoder,
+        seeds: Sequence[int],
+        progress: Progress = no_progress,
+        expect: Progress = no_progress,
     ) -> Report:
         """Evaluate every way to edit at every strength; `extra` has the round trips and the captions of the edits.
 
-        Raises InputError where no edit can be asked for, and for a model that is no diffusion model.
+        expect: called with how many more captions `progress` will be told of. Raises InputError where no edit can be
+        asked for, and for a model that is no diffusion model.
         """
         named, attributes = named_attributes(experiment, self.attributes)
         edits = choose_edits(named, experiment.task.targets, attributes, self.max_pairs)
+        expect(len(self.shares) * len(edits.tracks))
         captions = [self.captions_of(side) for side in (edits.source, edits.target, edits.replaced())]
         with torch.inference_mode():
             source, target, replaced = (text_encoder.encode(side) for side in captions)

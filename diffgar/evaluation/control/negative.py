@@ -13,9 +13,10 @@ from diffgar.evaluation.control.pair_bench import Generator, PairBench
 from diffgar.evaluation.control.pairs import Pairs, choose_pairs
 from diffgar.evaluation.control.phrasings import Negatives, Phrasings
 from diffgar.evaluation.control.strengths import read_strength, written
+from diffgar.evaluation.control.tally import Tally
 from diffgar.evaluation.experiment import Experiment
 from diffgar.evaluation.metrics.ranks import top_k
-from diffgar.evaluation.queries import Progress, index_of
+from diffgar.evaluation.queries import Progress, index_of, no_progress
 from diffgar.evaluation.report import Report, System
 from diffgar.evaluation.systems import named_attributes
 from diffgar.models.encoders.base import TextEncoder
@@ -53,20 +54,32 @@ class NegativeSteering:
                 if joint or not method.needs_joint:
                     yield method, System(name, strength=strength)
 
+    def size(self, experiment: Experiment) -> tuple[int, int]:
+        """The most captions that are steered, and in how many ways the queries of each are generated."""
+        tally = Tally(self.systems(experiment.joint))
+        return min(self.max_captions, len(experiment.task.captions)), len(tally.ways)
+
     def __call__(
-        self, experiment: Experiment, text_encoder: TextEncoder, seeds: Sequence[int], progress: Progress
+        self,
+        experiment: Experiment,
+        text_encoder: TextEncoder,
+        seeds: Sequence[int],
+        progress: Progress = no_progress,
+        expect: Progress = no_progress,
     ) -> Report:
         """Evaluate every method at every strength; `extra` has the pairs, and the methods whose curves begin at plain.
 
-        Raises InputError where no pair of a caption and an over-represented value is found.
+        expect: called with how many more captions `progress` will be told of. Raises InputError where no pair of a
+        caption and an over-represented value is found.
         """
         named, attributes = named_attributes(experiment, self.attributes)
         index = index_of(experiment.audio, experiment.task, experiment.generator("steering").centre)
         generate = Generator(experiment, seeds, progress)
+        expect(min(self.max_captions, len(named)))
         pairs = choose(generate, index, named, attributes, self.max_captions)
         negatives = Negatives.of(pairs.values, self.phrasings, text_encoder)
-        bench = PairBench(generate, index, pairs, negatives)
-        systems = list(self.systems(experiment.joint))
+        systems, bench = list(self.systems(experiment.joint)), PairBench(generate, index, pairs, negatives)
+        expect(Tally(systems).num_queries(len(pairs.values), len(negatives.captions), len(seeds)))
         answers = ((system, method.answer(bench, system.strength)) for method, system in systems)  # one at a time
         vectors = (bench.teacher()[0], negatives.embeddings) if experiment.joint else None
         targets = experiment.task.targets[pairs.caption_index]

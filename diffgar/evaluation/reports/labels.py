@@ -13,7 +13,8 @@ from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 from matplotlib.typing import ColorType
 
-from diffgar.evaluation.reports.layout import wrapped
+from diffgar.evaluation.reports.layout import NAME_WIDTH
+from diffgar.evaluation.reports.wrapping import wrapped
 
 DARKER = 0.7  # of its line's colour, so that a small word is read
 LEADER, GAP = 11, 5  # points: from the axes to a name's marker, and from there to the name
@@ -37,7 +38,7 @@ def label_ends(figure: Figure, axes: Axes, lines: Sequence[Line2D]) -> None:
 
     A dotted line leads from the end to the name, so that ends that lie on each other can be told apart.
     """
-    texts = [_beside(axes, wrapped(str(line.get_label()))) for line in lines]
+    texts = [_beside(axes, wrapped(str(line.get_label()), NAME_WIDTH)) for line in lines]
     _settle(figure)
     box = axes.get_window_extent()
     ends = axes.transData.transform([np.asarray(line.get_xydata())[-1] for line in lines])  # (lines, 2) in pixels

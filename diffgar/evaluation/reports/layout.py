@@ -1,6 +1,5 @@
 """What the figures share: their sizes, their axes, and words that fit beside, below and above them."""
 
-import re
 import textwrap
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -11,6 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter, StrMethodFormatter
+
+from diffgar.evaluation.reports.wrapping import wrapped
 
 STYLE = Path(__file__).with_name("style.mplstyle")  # of every figure: with rc_context(fname=STYLE)
 PAGE_WIDTH = 6.77  # inches: both columns of an ISMIR page (17.2 cm); the style's width is one column's
@@ -29,7 +30,7 @@ def new_figure(names: Collection[str], xlabel: str, ylabel: str, crowded: bool =
     width, height = rcParams["figure.figsize"]
     if crowded or len(names) > MOST_IN_COLUMN or any(len(name) > SHORT for name in names):
         width, height = PAGE_WIDTH, height * (CROWDED_HEIGHT if crowded else PAGE_HEIGHT)
-    num_lines = sum(1 + wrapped(name).count("\n") for name in names)
+    num_lines = sum(1 + wrapped(name, NAME_WIDTH).count("\n") for name in names)
     figure = Figure(figsize=(width, max(height, LINE_HEIGHT * num_lines + BELOW)))
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
@@ -54,7 +55,7 @@ def short_numbers(axes: Axes) -> None:
 
 def legend_beside(axes: Axes, handles: Sequence[Artist]) -> None:
     """The rows' names right of the axes, where they hide nothing."""
-    names = [wrapped(str(handle.get_label())) for handle in handles]
+    names = [wrapped(str(handle.get_label()), NAME_WIDTH) for handle in handles]
     axes.legend(handles, names, loc="upper left", bbox_to_anchor=(1.02, 1.0))
 
 
@@ -66,12 +67,3 @@ def fit_title(figure: Figure, title: str) -> None:
         if text.get_window_extent().width <= 0.98 * figure.bbox.width:
             break
     figure.set_figheight(figure.get_figheight() + LINE_HEIGHT * text.get_text().count("\n"))
-
-
-def wrapped(name: str) -> str:
-    """A row's name in lines of at most `NAME_WIDTH` letters, which end after a word, a hyphen or an underscore."""
-    return _Names(NAME_WIDTH).fill(name)
-
-
-class _Names(textwrap.TextWrapper):
-    wordsep_re = re.compile(r"(\s+)|(?<=[-_])")

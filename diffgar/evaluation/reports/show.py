@@ -4,6 +4,7 @@ A result is on disk before any of this: what cannot be drawn or logged is named 
 """
 
 import logging
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from diffgar.evaluation.reports.control import control_figure, control_table
 from diffgar.evaluation.reports.figures import curve_figure, rank_figure, recall_figure, tradeoff_figure
 from diffgar.evaluation.reports.maps import latent_maps
 from diffgar.evaluation.reports.results import Result, queries_path
-from diffgar.evaluation.reports.table_styles import Table, render
+from diffgar.evaluation.reports.table_styles import WIDTH, Table, render
 from diffgar.evaluation.reports.tables import fidelity_table, retrieval_table
 from diffgar.evaluation.reports.wandb_log import log, log_result
 from diffgar.evaluation.reports.worst import worst_captions
@@ -30,10 +31,11 @@ def show(path: Path, result: Result) -> None:
     print("\n" + render(table_of(result)))
     for name, sampler in result.extra.get("samplers", {"": result.protocol["sampler"]}).items():
         count = sampler["num_samples"]
-        print(
+        how = (
             f"{name + ': ' if name else ''}{count} sample{'s' * (count > 1)} per caption, {sampler['solver']} with "
             f"{sampler['num_steps']} steps, guidance {sampler['guidance_scale']:g}"
         )
+        print(textwrap.fill(how, WIDTH))
     print(f"JSON    {path}")
     if queries_path(path).is_file() and not path.with_suffix(".png").is_file():
         draw_ranks(path, result, lambda: pd.read_parquet(queries_path(path)))

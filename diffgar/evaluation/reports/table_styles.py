@@ -5,11 +5,14 @@ import io
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from diffgar.errors import InputError
 from diffgar.evaluation.metrics.summary import Summary
+from diffgar.evaluation.reports.wrapping import wrapped
 
-WIDTH = 120  # letters in a line of a text table
+WIDTH = 100  # letters in a line of a text table
+NAME_WIDTH, HEAD_WIDTH = 30, 10  # letters in a line of what a row is, and of a head, where all is too wide
 LATEX = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
@@ -60,20 +63,51 @@ def format_cell(metric: Summary, num_seeds: int = 1, digits: int = 1, interval: 
 
 
 def _text(table: Table) -> str:
-    columns = list(zip(table.header, *table.rows, strict=True))
-    widths = [max(map(len, column)) for column in columns]
-    lines = [table.title]
+    rows = _fitted(table)
+    widths, lines = _widths(rows), textwrap.wrap(table.title, WIDTH)
     for block in _blocks(widths, table.keys):
-        header, *rows = (_padded(cells, widths, block) for cells in (table.header, *table.rows))
-        rule = "-" * (sum(widths[column] for column in block) + 2 * (len(block) - 1))
-        lines += [rule, header, rule, *rows]
+        header, *body = (_padded(row, widths, block) for row in rows)
+        rule = "-" * _width([widths[column] for column in block])
+        lines += [rule, *header, rule, *(line for row in body for line in row)]
     notes = [part for note in table.notes for part in textwrap.wrap(note, WIDTH)]
     return "\n".join([*lines, rule, *notes]) + "\n"
 
 
-def _padded(cells: Sequence[str], widths: Sequence[int], columns: Sequence[int]) -> str:
-    """Some of a row's cells as a line of text, each as wide as its column."""
-    return "  ".join(cells[column].ljust(widths[column]) for column in columns).rstrip()
+def _fitted(table: Table) -> list[tuple[str, ...]]:
+    """The header and the rows; where they are too wide, with line breaks in names, in heads, then before intervals.
+
+    An interval then stands below its number: first in the longest cells, in others only while all is still too wide.
+    """
+    rows, keys = [table.header, *table.rows], table.keys
+    if _width(_widths(rows)) <= WIDTH:
+        return rows
+    names = [tuple(wrapped(cell, NAME_WIDTH, indent="  ") for cell in row[:keys]) for row in rows]
+    heads, *numbers = (row[keys:] for row in rows)
+    for most in range(max((len(cell) for row in numbers for cell in row), default=0), -1, -1):
+        broken = [tuple(cell.replace(" [", "\n[") if len(cell) > most else cell for cell in row) for row in numbers]
+        room = _widths([("",) * len(heads), *broken])
+        wrapped_heads = tuple(wrapped(head, max(width, HEAD_WIDTH)) for head, width in zip(heads, room, strict=True))
+        rows = [name + row for name, row in zip(names, [wrapped_heads, *broken], strict=True)]
+        if _width(_widths(rows)) <= WIDTH:
+            break
+    return rows
+
+
+def _widths(rows: Sequence[Sequence[str]]) -> list[int]:
+    """The width of each column: that of its longest line."""
+    return [max(len(line) for cell in column for line in cell.split("\n")) for column in zip(*rows, strict=True)]
+
+
+def _width(widths: Sequence[int]) -> int:
+    """The width of a line of columns, with two spaces between them."""
+    return sum(widths) + 2 * (len(widths) - 1)
+
+
+def _padded(cells: Sequence[str], widths: Sequence[int], columns: Sequence[int]) -> list[str]:
+    """Some of a row's cells as lines of text, each cell as wide as its column."""
+    lines = zip_longest(*(cells[column].split("\n") for column in columns), fillvalue="")
+    chosen = [widths[column] for column in columns]
+    return ["  ".join(map(str.ljust, parts, chosen)).rstrip() for parts in lines]
 
 
 def _blocks(widths: Sequence[int], keys: int) -> list[list[int]]:
@@ -82,7 +116,7 @@ def _blocks(widths: Sequence[int], keys: int) -> list[list[int]]:
     blocks = [[*first]]
     for column in range(keys, len(widths)):
         block = [*blocks[-1], column]
-        if sum(widths[each] for each in block) + 2 * (len(block) - 1) > WIDTH and len(blocks[-1]) > keys:
+        if _width([widths[each] for each in block]) > WIDTH and len(blocks[-1]) > keys:
             blocks.append([*first, column])
         else:
             blocks[-1] = block

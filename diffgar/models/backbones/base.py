@@ -32,6 +32,9 @@ class PreparedText:
         return PreparedText(self.features[:count], keys_values, self.mask[:count])
 
 
+Text = TextStates | PreparedText
+
+
 class Backbone(nn.Module, ABC):
     """The contract: noisy latents, timesteps and captions go in; the noise scheduler's prediction type comes out.
 
@@ -43,13 +46,7 @@ class Backbone(nn.Module, ABC):
         """Captions (B) in the form that `forward` needs; computed once for all denoising steps."""
 
     @abstractmethod
-    def forward(
-        self,
-        noisy_latents: Tensor,
-        timesteps: Tensor,
-        text: TextStates | PreparedText,
-        mask: Tensor | None = None,
-    ) -> Tensor:
+    def forward(self, noisy_latents: Tensor, timesteps: Tensor, text: Text, mask: Tensor | None = None) -> Tensor:
         """The prediction (B, T, D) from noisy latents (B, T, D) at timesteps (B,); mask (B, T): True at valid frames.
 
         text: the captions (B), or what `prepare_text` made of them.
@@ -88,13 +85,7 @@ class ModulatedBackbone(Backbone):
         keys_values = tuple(layer.keys_values(normed) for layer in self.cross_attentions())
         return PreparedText(self.text_pooling(normed, text.mask), keys_values, text.mask)
 
-    def forward(
-        self,
-        noisy_latents: Tensor,
-        timesteps: Tensor,
-        text: TextStates | PreparedText,
-        mask: Tensor | None = None,
-    ) -> Tensor:
+    def forward(self, noisy_latents: Tensor, timesteps: Tensor, text: Text, mask: Tensor | None = None) -> Tensor:
         """See `Backbone.forward`. Pads the frames, sums the features, and cuts the prediction (B, T, D) to length."""
         if not isinstance(text, PreparedText):
             text = self.prepare_text(text)

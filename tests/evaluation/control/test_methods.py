@@ -1,5 +1,7 @@
 """Steering methods: the registry, their strengths as fields, and what a new one takes."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from pools import Captions, Latents, Oracle, evaluation
@@ -10,12 +12,15 @@ from diffgar.evaluation.control.methods import METHODS, REFERENCES, SteeringMeth
 from diffgar.evaluation.control.negative import NegativeSteering
 from diffgar.evaluation.control.pair_bench import Generator, PairBench
 from diffgar.evaluation.control.pairs import Pairs
+from diffgar.evaluation.control.phrasings import Negatives
 from diffgar.evaluation.control.strengths import labels_along
+from diffgar.evaluation.control.tally import Tally
 from diffgar.evaluation.metrics.summary import Summary
 from diffgar.evaluation.queries import index_of
 from diffgar.evaluation.report import PLAIN, System
 from diffgar.evaluation.reports import control
 from diffgar.evaluation.reports.results import Result
+from diffgar.text_states import TextStates
 
 WITHIN = {"guidance": 3, "negative": 1.5, "interval": [0.3, 0.9]}
 
@@ -43,6 +48,25 @@ def test_methods_that_need_a_joint_pair_are_left_out_of_another():
     assert of_a_joint_pair == {*METHODS, *references}
     assert of_another == {name for name, method in METHODS.items() if not method.needs_joint} | references
     assert {name for name in METHODS if name.startswith("teacher") or "text" in name} == of_a_joint_pair - of_another
+
+
+def test_a_tally_counts_what_will_be_generated():
+    told: list[int] = []
+    vectors = torch.eye(20)
+    experiment = evaluation(Latents(vectors), Captions(list(range(20))), Oracle(vectors, torch.zeros(20)))
+    phrasings = TextStates(torch.tensor([[[3.0]], [[4.0]], [[5.0]]]), torch.ones(3, 1, dtype=torch.bool))
+    negatives = Negatives(["a", "b", "c"], phrasings, torch.tensor([0, 0, 1]), torch.tensor([0, 1, 0, 1]))
+    pairs = Pairs(torch.arange(4), [], torch.zeros(4, 20, dtype=torch.bool))
+    bench = PairBench(Generator(experiment, [0, 1], told.append), vectors, pairs, negatives)
+    for methods in ({}, {"query_penalty": [{"penalty": 1}]}, {n: [m.example] for n, m in METHODS.items()}):
+        told.clear()
+        bench._kept.clear()
+        asked = list(NegativeSteering("negative", [], None, methods).systems(joint=False))
+        for method, system in asked:
+            method.answer(bench, system.strength)
+        assert Tally(asked).num_queries(len(pairs.caption_index), 3, num_seeds=2) == sum(told)
+    joint = NegativeSteering("negative", [], None, {n: [m.example] for n, m in METHODS.items()})
+    assert joint.size(SimpleNamespace(joint=True, task=experiment.task)) == (20, 4)
 
 
 def test_a_new_method_is_one_class_and_one_entry(monkeypatch):

@@ -24,6 +24,7 @@ from diffgar.search.indexing import OPTIONS, captions_beside, check_latents, ope
 from diffgar.search.negatives import Asked, read_negatives
 from diffgar.search.question import Question
 from diffgar.search.steering import vector_steering_of
+from diffgar.values import whole
 
 
 class Retriever:
@@ -93,6 +94,8 @@ class Retriever:
         negatives: what to avoid, as in `search`, by default with the method `query_arithmetic`; the methods that
         penalise tracks need the whole search. asked: fields of `Question`, such as seed or num_steps.
         """
+        if unfit := {"like", "edit"} & asked.keys():
+            raise SearchError(f"a query is of captions, and {unfit.pop()}= is of a search: library.search(…)")
         question = Question(negative=negatives, **asked)
         several = [captions] if isinstance(captions, str) else list(captions)
         asker = Asker(self.opened, replace(self.opened.sampler, **question.sampling()), question.seed)
@@ -128,6 +131,8 @@ class Retriever:
         Files that cannot be read are left out: `Library.skipped`. root: where the latents of a folder are kept, by
         default in the user's cache (GDR_LIBRARIES). Raises SearchError for a store of another encoder.
         """
+        if not str(source):
+            raise SearchError("the place to index is empty; name a folder of audio, a dataset's YAML or a latent store")
         options = replace(OPTIONS, num_workers=num_workers, device=str(self.opened.device))
         store, captions = open_source(self.opened, Path(source), None if root is None else Path(root), options)
         return Library(self, store, captions)
@@ -148,11 +153,10 @@ class Retriever:
         """
         if library.retriever.opened is not self.opened:
             raise SearchError(
-                f"the library was indexed by {library.retriever.opened.name}, and {self.opened.name} asks; index it "
-                "with this model: retriever.index(…)"
+                f"the library was indexed by another retriever, of {library.retriever.opened.name}, and this one is of "
+                f"{self.opened.name}; index it with this one: retriever.index(…)"
             )
-        if k < 1:
-            raise SearchError(f"k is {k}; ask for at least one track")
+        whole("k", k, least=1)
         question = Question(**asked)
         if (caption is None) == (question.like is None):
             raise SearchError("give a caption or like=, a track to search by, and not both; edit= changes either")

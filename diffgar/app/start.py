@@ -1,7 +1,9 @@
 """`python app.py`: serves the page at once and opens the model beside it."""
 
 import argparse
+import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -39,6 +41,7 @@ def run(words: Sequence[str] | None = None) -> None:
     def leave() -> None:
         server.should_exit = True
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that dropped files are deleted
     threading.Thread(target=fulfil, args=(opening, lambda: open_engine(options, uploads), leave), daemon=True).start()
     print(f"http://{HOST}:{place.getsockname()[1]} is up; opening {options.model} …", flush=True)
     server.run(sockets=[place])

@@ -23,15 +23,15 @@ class Uploads:
         """Write a file and return its token. Raises SearchError for one that is too large, of which nothing is kept."""
         token, size = secrets.token_urlsafe(16), 0
         path = self._path(token)
-        with path.open("wb") as file:
-            async for chunk in chunks:
-                size += len(chunk)
-                if size > LARGEST:
-                    break
-                file.write(chunk)
-        if size > LARGEST:
-            path.unlink()
-            raise SearchError(TOO_LARGE)
+        try:
+            with path.open("wb") as file:
+                async for chunk in chunks:
+                    if (size := size + len(chunk)) > LARGEST:
+                        raise SearchError(TOO_LARGE)
+                    file.write(chunk)
+        except BaseException:  # too large, or the browser has gone: nothing of it is kept
+            path.unlink(missing_ok=True)
+            raise
         self._names[token] = Path(name).name or "a file"
         while len(self._names) > MOST:
             self._drop(next(iter(self._names)))

@@ -23,7 +23,7 @@ from diffgar.jobs.trusted import foreign_packages, refuse_references, refuse_unt
 from diffgar.models.encoders.pretrained.hub import is_hub_name
 from diffgar.publishing.card import PLACE, Facts, card_of
 from diffgar.publishing.encoders import Encoder, encoder_of, licence_of
-from diffgar.publishing.files import AGAIN, as_json, as_safetensors, read_json, read_tensors, sha256
+from diffgar.publishing.files import AGAIN, as_json, as_safetensors, read_counts, read_json, read_tensors, sha256
 from diffgar.publishing.hub import FILES, HubError, download, upload
 from diffgar.publishing.results import results_of
 
@@ -82,7 +82,7 @@ def open_published(folder: Path, allow: Sequence[str] = (), step: int | str = "b
     config = OmegaConf.create(content["config"])
     config.paths = plain(composed("extract_dataset").paths)  # the reader's own, whatever they refer to
     refuse_untrusted(config, (allow,) if isinstance(allow, str) else allow, path)
-    weights, phrases = read_tensors(folder / WEIGHTS, content["sha256"]), read_json(folder / PHRASES)
+    weights, phrases = read_tensors(folder / WEIGHTS, content["sha256"]), read_counts(folder / PHRASES)
     model = model_of(config, weights, folder / WEIGHTS)
     card = (folder / CARD).read_text(encoding="utf-8") if (folder / CARD).is_file() else None
     name, sampler, stores = str(content["model_name"]), build(config.sampler), stores_of(config)
@@ -101,12 +101,17 @@ def open_named(
     if (folder / CONFIG).is_file():
         return open_published(folder, allow, step)
     where = "on the hub under this name" if downloaded else "in this folder"
-    raise CheckpointError(f"{name}: no trained model {where}; train one with train_ldm.py, or name another")
+    seen = "" if downloaded or folder.is_absolute() else f" (seen from {Path.cwd()})"
+    raise CheckpointError(f"{name}: no trained model {where}; train one with train_ldm.py, or name another{seen}")
 
 
 def may_be_the_hubs(name: str) -> bool:
     """Whether a name is one that the hub may have, such as user/model: not that of a folder here, or in one."""
     folder = Path(name).expanduser()
+    if folder.parts[:1] == (
+        "checkpoints",
+    ):  # where this project keeps models: seen from another folder, it is not here
+        return False
     return "/" in name and is_hub_name(name) and not folder.exists() and not folder.parent.is_dir()
 
 

@@ -25,6 +25,15 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
+def read_counts(path: Path) -> dict[str, int]:
+    """A JSON object of whole numbers. Raises CheckpointError for any other."""
+    content = read_json(path)
+    for name, count in content.items():
+        if not isinstance(count, int):
+            raise CheckpointError(f"{path}: {name!r} is {count!r}, not a number of times; {AGAIN}")
+    return content
+
+
 def as_json(content: object) -> bytes:
     """A value as the bytes of a JSON file."""
     return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()

@@ -12,6 +12,7 @@ from diffgar.evaluation.control.answers import Answer
 from diffgar.jobs.opened import Opened
 from diffgar.search.bench import Asker, CaptionBench, SearchBench, TypedCaptions, VectorBench
 from diffgar.search.edits import Edit, between, read_edit
+from diffgar.search.errors import SearchError
 from diffgar.search.hits import Hit, Hits
 from diffgar.search.likeness import Likeness, inverted
 from diffgar.search.negatives import Negative, read_negatives
@@ -36,6 +37,10 @@ class Asking:
         like = None if self.question.like is None else Likeness.of(self.library, self.question.like)
         edit = Edit(None, ()) if self.question.edit is None else read_edit(self.question.edit)
         negatives = self.negatives(edit)
+        if self.question.method is not None and not negatives:
+            raise SearchError(
+                f"method={self.question.method!r} steers away from a negative; give one: negative='drums'"
+            )
         bench = self.bench(like, edit, negatives)
         steering = steering_of(self.opened, self.question, isinstance(bench, CaptionBench)) if negatives else None
         answer = Answer(bench.plain()) if steering is None else steering.answer(bench)
@@ -84,6 +89,8 @@ class Asking:
 
         left_out: the position of a track that is not ranked.
         """
+        if not query.isfinite().all():
+            raise SearchError("the query is not finite; take a lower guidance_scale, and lower weights of negatives")
         if left_out is not None:
             penalty = torch.zeros(len(self.library)) if penalty is None else penalty.clone()
             penalty[left_out] = torch.inf

@@ -23,6 +23,8 @@ def encode_captions(opened: Opened, captions: Sequence[str]) -> TextStates:
 
     Raises SearchError for a caption that is empty or beyond all length.
     """
+    if not captions:
+        raise SearchError("no caption is given; say what the music is like: 'a calm piano piece'")
     for caption in captions:
         refuse_no_caption(caption)
     parts = []
@@ -55,6 +57,8 @@ def encode_audio(opened: Opened, paths: Sequence[str | Path], num_workers: int =
 
     num_workers: processes that decode ahead. Raises SearchError naming the first file that cannot be read, and why.
     """
+    if not paths:
+        raise SearchError("no audio file is given; name one or more")
     tracks = [Track(str(path), str(Path(path).expanduser()), "") for path in paths]
     options = Options(batch_size=min(64, 8 * len(tracks)), num_workers=num_workers, device=str(opened.device))
     framing = framing_of(opened.audio_encoder, opened.hop_seconds)

@@ -1,5 +1,6 @@
 """A folder of audio files as a dataset: every file is a track, and no caption is needed."""
 
+import logging
 import os
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import pandas as pd
 from diffgar.dataloading.datasets.tracks import Dataset
 from diffgar.search.errors import SearchError
 
+log = logging.getLogger(__name__)
+
 AUDIO = (  # suffixes; which of them are read depends on what is installed: without PyAV no m4a, aac or wma
     *(".wav", ".wave", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".mp4", ".aac", ".wma"),
     *(".aif", ".aiff", ".aifc", ".au", ".caf", ".w64", ".rf64", ".mka", ".webm"),
@@ -15,29 +18,54 @@ AUDIO = (  # suffixes; which of them are read depends on what is installed: with
 CAPTIONS = ("caption_id", "track_id", "caption", "split")
 
 
-def read_folder(folder: Path) -> Dataset:
-    """The audio files under a folder, by name; the id of each is its path in the folder, with slashes.
+def read_folder(folder: Path) -> tuple[Dataset, bool]:
+    """The audio files under a folder, by name, and whether every folder below it could be opened.
 
-    Files whose names begin with a dot are left out, and whether a file can be read is only seen when it is encoded.
-    Raises SearchError for a folder that is not there or has no audio.
+    The id of each is its path in the folder, with slashes. Files whose names begin with a dot are left out, and, with
+    a warning, those whose names are not UTF-8. A file that is not there, such as a dead link, is left out when it is
+    encoded. Raises SearchError for a folder that is not there or has no audio.
     """
     if not folder.is_dir():
-        raise SearchError(f"{folder}: no such folder; name a folder of audio, a dataset's YAML file or a latent store")
-    names = sorted(path.relative_to(folder).as_posix() for path in audio_files(folder))
+        found = "is a file" if folder.exists() else "is not there"
+        raise SearchError(f"{folder} {found}; name a folder of audio, a dataset's YAML file or a latent store")
+    files, closed = audio_files(folder)
+    for error in closed:
+        log.warning("a folder cannot be opened, and its tracks are not searched: %s", error)
+    names = sorted(path.relative_to(folder).as_posix() for path in files)
     if not names:
         raise SearchError(f"{folder}: no audio file in this folder or below it; files that end so are read: {listed()}")
     tracks = pd.DataFrame({"track_id": names, "path": [str(folder / name) for name in names], "split": "library"})
     tracks = tracks.assign(start_s=None, end_s=None, artist=None)
-    return Dataset(folder.name or "library", tracks, pd.DataFrame(columns=list(CAPTIONS)), source=str(folder))
+    captions = pd.DataFrame(columns=list(CAPTIONS))
+    return Dataset(folder.name or "library", tracks, captions, missing="skip", source=str(folder)), not closed
 
 
-def audio_files(folder: Path) -> list[Path]:
-    """The files under a folder whose suffix is one of `AUDIO`, hidden files and folders left out."""
-    found = []
-    for root, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(root, name) for name in files if is_audio(name)]
-    return found
+def audio_files(folder: Path) -> tuple[list[Path], list[OSError]]:
+    """The files under a folder that `is_audio` says are audio, and the folders that cannot be opened.
+
+    Links to folders are followed, each folder once; hidden ones are left out.
+    """
+    found: list[Path] = []
+    closed: list[OSError] = []
+    seen: set[str] = set()
+    for root, folders, files in os.walk(folder, onerror=closed.append, followlinks=True):
+        if (real := os.path.realpath(root)) in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [Path(root, name) for name in files if is_audio(name) and is_utf8(Path(root, name))]
+    return found, closed
+
+
+def is_utf8(path: Path) -> bool:
+    """Whether a path can be written down; warns of one that cannot."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        log.warning("left out: %r, whose name is not UTF-8; rename it", os.fsencode(path))
+        return False
+    return True
 
 
 def is_audio(name: str) -> bool:

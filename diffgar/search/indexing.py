@@ -17,6 +17,7 @@ from diffgar.search.folder import read_folder
 from diffgar.search.places import store_of
 
 Captions = dict[str, list[str]]
+MAY_CHANGE = ("permission denied", "PyAV")  # in the reason of a file that was left out
 ANY = 2**31  # files that may be unreadable: they are left out, listed and counted
 OPTIONS = Options(shard_size=64, max_failures=ANY)  # a kill loses at most 64 tracks
 
@@ -34,11 +35,22 @@ def open_source(opened: Opened, source: Path, root: Path | None, options: Option
         dataset, stores = open_dataset(source)
         folder = stores / opened.config.encoder_pair.audio_name
         return extracted(opened, dataset, folder, options), captions_of(dataset.captions)
-    dataset = read_folder(source)
+    dataset, whole = read_folder(source)
     name = opened.audio_encoder.name
     wanted = encoding_of(opened, dataset.name, options)
     folder = store_of(source, name, wanted, root)
-    return extracted(opened, dataset, folder, replace(options, prune=True)), {}
+    forget_mendable_failures(folder)
+    return extracted(opened, dataset, folder, replace(options, prune=whole)), {}  # a closed folder's latents are kept
+
+
+def forget_mendable_failures(folder: Path) -> None:
+    """Have the files tried again that were left out for what may have changed since: a permission, or a decoder.
+
+    A store without its list of failures tries all of them again.
+    """
+    path = folder / "skipped.csv"
+    if path.is_file() and any(reason in path.read_text(encoding="utf-8") for reason in MAY_CHANGE):
+        path.unlink()
 
 
 def extracted(opened: Opened, dataset: Dataset, folder: Path, options: Options) -> Store:

@@ -16,6 +16,7 @@ from diffgar.search.errors import SearchError
 from diffgar.values import is_number
 
 OURS = ("row_id", "track_id", "path", "split", "artist", "start_s", "end_s")  # columns of a store that are no tags
+HEAVIEST = 100  # the most that a negative may weigh
 MOST = 8  # phrasings of a word
 SHORT = 2  # words; a longer negative says what it means
 BREAKS = re.compile(r"[,.;:!?()]|\b(?:with|and|featuring|features|in|on the|over|by|for|plus)\b")
@@ -64,8 +65,10 @@ def checked(negative: Negative) -> Negative:
     typed, weight = negative.typed, negative.weight
     if not isinstance(typed, str) or not typed.strip():
         raise SearchError(f"a negative is {typed!r}; say what to avoid: negative='drums'")
-    if not is_number(weight) or weight <= 0:
-        raise SearchError(f"negative {typed!r} weighs {weight!r}; give it a number above 0, 1 being usual")
+    if not is_number(weight) or not 0 < weight <= HEAVIEST:
+        raise SearchError(
+            f"negative {typed!r} weighs {weight!r}; give it a number above 0, 1 being usual and {HEAVIEST} the most"
+        )
     return replace(negative, typed=typed.strip(), weight=float(weight))
 
 

@@ -9,7 +9,7 @@ from diffgar.search.edits import checked_strength
 from diffgar.search.errors import SearchError
 from diffgar.search.hits import Hit
 from diffgar.search.negatives import Asked
-from diffgar.values import one_of
+from diffgar.values import one_of, whole
 
 EDITINGS = ("interpolation", "inversion")
 
@@ -50,6 +50,9 @@ class Question:
         checked_strength(self.edit_strength)
         if self.strength is not None and self.method is None:
             raise SearchError("a strength is of a method; name it: method='compose'")
+        if self.editing != "interpolation" and self.edit is None:
+            raise SearchError(f"editing={self.editing!r} is how to edit; say what is to be other: edit='with strings'")
+        whole("seed", self.seed)
 
     def sampling(self) -> dict[str, Any]:
         """The settings of the sampler that the question changes."""

@@ -40,6 +40,6 @@ def test_a_caption_and_a_phrasing_of_the_same_place_start_from_other_noise():
 
     states = TextStates(torch.zeros(3, 1, 5), torch.ones(3, 1, dtype=torch.bool))
     phrasings = Negatives(["a", "b", "c"], states, torch.arange(3), torch.arange(3))
-    captions = SimpleNamespace(padded=lambda rows: states.select(rows % 3))
+    captions = SimpleNamespace(purpose="caption", padded=lambda rows: states.select(rows % 3))
     found = torch.cat([first_numbers(phrasings), first_numbers(captions)]).flatten(0, 1)  # (2 * 3 * 2, T, D)
     assert len(found.unique(dim=0)) == 12

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 
+from diffgar.dataloading.store.card import StoreError
 from diffgar.dataloading.store.reader import Store
 from diffgar.demo.encoder import DemoAudioEncoder
 from diffgar.models.baselines import ContrastiveHeads
@@ -93,6 +94,55 @@ def test_files_that_cannot_be_read_are_listed_and_counted(retriever, music, home
     assert library.skipped["reason"].str.len().min() > 0
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs links and names in bytes")
+def test_dead_links_and_names_that_are_not_utf8_are_left_out_and_linked_folders_searched(
+    retriever, music, home, collection, caplog
+):
+    (music / "dead.mp3").symlink_to(music / "nowhere.mp3")
+    (music / "more").symlink_to(collection / "demo" / "audio")
+    (music / "more again").symlink_to(music)  # a loop
+    try:
+        shutil.copyfile(music / "song 0.flac", os.fsencode(music) + b"/caf\xe9.flac")
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    library = index(retriever, music)
+    assert len(library) == 6 + 40 and list(library.skipped["row_id"]) == ["dead.mp3"]
+    assert "caf\\xe9.flac', whose name is not UTF-8; rename it" in caplog.text
+
+
+def test_a_folder_that_cannot_be_opened_is_told_and_its_latents_are_kept(retriever, music, home, encoded, monkeypatch):
+    index(retriever, music)
+    walk = os.walk
+
+    def locked(folder, onerror, **options):
+        for root, folders, files in walk(folder, **options):
+            if "below" in folders:
+                onerror(PermissionError(13, "Permission denied", str(music / "below")))
+                folders.remove("below")
+            yield root, folders, files
+
+    monkeypatch.setattr(os, "walk", locked)
+    assert len(index(retriever, music)) == 5
+    monkeypatch.setattr(os, "walk", walk)
+    encoded.clear()
+    assert len(index(retriever, music)) == 6 and not encoded
+
+
+def test_a_file_that_may_be_read_now_is_tried_again(retriever, music, home):
+    folder = index(retriever, music).store.folder
+    (music / "broken.mp3").write_bytes(b"no audio" * 100)
+    index(retriever, music)
+    skipped = pd.read_csv(folder / "skipped.csv")
+    skipped.assign(reason="may not be read (permission denied)").to_csv(folder / "skipped.csv", index=False)
+    assert "permission" not in index(retriever, music).skipped["reason"][0]
+
+
+def test_a_damaged_table_is_told_in_a_sentence(retriever, music, home):
+    (index(retriever, music).store.folder / "rows.parquet").write_bytes(b"")
+    with pytest.raises(StoreError, match="rows.parquet is damaged .* delete .* and extract it again"):
+        index(retriever, music)
+
+
 @pytest.mark.parametrize("case", ["nothing", "no audio", "a file"])
 def test_what_is_no_library_is_told(retriever, tmp_path, home, case):
     source = tmp_path / "there"
@@ -154,8 +204,8 @@ def test_models_of_one_pair_share_a_librarys_latents(retriever, retriever_of, mu
 
 def test_an_encoder_of_its_own_needs_no_captions(retriever, music, home):
     assert isinstance(retriever.opened.audio_encoder, AudioEncoder)
-    dataset = read_folder(music)
-    assert len(dataset) == 6 and dataset.captions.empty
+    dataset, whole = read_folder(music)
+    assert whole and len(dataset) == 6 and dataset.captions.empty
 
 
 PROGRAM = """
@@ -173,7 +223,7 @@ def slowly(self, windows):
     time.sleep(0.2)
     return encode(self, windows)
 DemoAudioEncoder.encode = slowly
-extract_audio(read_folder(Path(sys.argv[1])), DemoAudioEncoder(), Path(sys.argv[2]), 1.0,
+extract_audio(read_folder(Path(sys.argv[1]))[0], DemoAudioEncoder(), Path(sys.argv[2]), 1.0,
               Options(num_workers=0, shard_size=1, prune=True))
 """
 

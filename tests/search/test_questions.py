@@ -139,7 +139,7 @@ def test_hits_are_written_as_tables_and_playlists(library, tmp_path, monkeypatch
         ({"caption": "x", "like": "test-00003"}, "not both"),
         ({"caption": "  "}, "say what the music is like"),
         ({"caption": "la " * 40_000}, "has 120,000 characters"),
-        ({"caption": "x", "k": 0}, "at least one track"),
+        ({"caption": "x", "k": 0}, "k is 0"),
         ({"caption": "x", "negative": ""}, "say what to avoid"),
         ({"caption": "x", "negative": {"drums": -1}}, "give it a number above 0"),
         ({"caption": "x", "negative": "y", "method": "magic"}, "no steering method 'magic'; choose one of"),
@@ -151,6 +151,13 @@ def test_hits_are_written_as_tables_and_playlists(library, tmp_path, monkeypatch
         ({"like": "nowhere.mp3"}, "nowhere.mp3"),
         ({"caption": "x", "edit": "piano", "editing": "inversion"}, "edits a track"),
         ({"caption": "x", "num_steps": 0}, "num_steps"),
+        ({"caption": []}, "no caption is given"),
+        ({"caption": "x", "k": 2.5}, "k is 2.5"),
+        ({"caption": "x", "seed": None}, "seed"),
+        ({"caption": "x", "guidance_scale": 1e38}, "the query is not finite"),
+        ({"caption": "x", "negative": {"drums": 1e6}}, "100 the most"),
+        ({"caption": "x", "method": "compose"}, "steers away from a negative; give one"),
+        ({"caption": "x", "editing": "inversion"}, "say what is to be other"),
     ],
 )
 def test_what_cannot_be_asked_is_told_in_a_sentence(library, asked, message):
@@ -187,5 +194,5 @@ def test_a_vector_is_steered_by_what_needs_no_tracks(retriever):
 
 
 def test_a_library_is_asked_by_its_own_model_alone(retriever_of, library):
-    with pytest.raises(SearchError, match="was indexed by toy, and other asks"):
+    with pytest.raises(SearchError, match="another retriever, of toy, and this one is of other"):
         retriever_of(name="other").search(library, "piano")

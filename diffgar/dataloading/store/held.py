@@ -65,7 +65,7 @@ class Held:
         """What a folder holds, without the generation that is being written, if one is given."""
         held = cls()
         if (folder / "rows.parquet").is_file():
-            rows = pd.read_parquet(folder / "rows.parquet", columns=["row_id", "_key"])
+            rows = read_rows(folder)
             pairs = zip(rows["row_id"], rows["_key"], strict=True)
             held.joined = {row_id: (key, i) for i, (row_id, key) in enumerate(pairs)}
         if (folder / "skipped.csv").is_file():
@@ -100,3 +100,13 @@ class Held:
         """The files of those older shards whose kept rows are all in a store of these ids: they may be deleted."""
         ids = set(ids)
         return [shard.path for shard in self.shards if ids.issuperset(shard.meta["kept"])]
+
+
+def read_rows(folder: Path) -> pd.DataFrame:
+    """The table of a store's rows. Raises StoreError for a damaged one."""
+    try:
+        return pd.read_parquet(folder / "rows.parquet")
+    except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
+        raise StoreError(
+            f"{folder / 'rows.parquet'} is damaged ({error}); delete {folder} and extract it again"
+        ) from error

@@ -9,6 +9,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from diffgar.dataloading.datasets.tracks import Track
+from diffgar.dataloading.store.held import read_rows
 
 
 def key_of(*parts: object) -> str:
@@ -38,7 +39,7 @@ def unchanged(
     """
     if not (store / "rows.parquet").is_file():
         return {}
-    held = pd.read_parquet(store / "rows.parquet").set_index("row_id")
+    held = read_rows(store).set_index("row_id")
     key_of_held = dict(zip(held.index, held["_key"], strict=True))
     same, others = {}, []
     for track, key in zip(tracks, keys, strict=True):

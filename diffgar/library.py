@@ -49,7 +49,7 @@ class Library:
         return len(self.tracks)
 
     def __repr__(self) -> str:
-        left_out = f", {len(self.skipped)} files left out (see .skipped)" if len(self.skipped) else ""
+        left_out = f", left out: {len(self.skipped)} (see .skipped)" if len(self.skipped) else ""
         made_by = f"{self.retriever.opened.name}@{self.retriever.opened.step}"
         return f"<Library of {len(self)} tracks in {self.store.folder}, asked by {made_by}{left_out}>"
 

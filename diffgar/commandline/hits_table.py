@@ -29,7 +29,7 @@ def print_hits(library: "Library", hits: "Hits") -> None:
     opened = library.retriever.opened
     console.print(Text(f"of {len(library):,} tracks, by {opened.name} (step {opened.step})", style="dim"))
     if len(library.skipped):
-        print(f"{len(library.skipped)} files left out: {library.store.folder / 'skipped.csv'}", file=sys.stderr)
+        print(f"left out: {len(library.skipped)}, see {library.store.folder / 'skipped.csv'}", file=sys.stderr)
 
 
 def expansions(hits: "Hits") -> list[str]:

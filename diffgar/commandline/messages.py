@@ -92,5 +92,6 @@ def system_sentence(error: BaseException) -> str | None:
             "it stopped"
         )
     if error.errno in FORBIDDEN and error.filename:
-        return f"{error.filename}: {error.strerror}; change its permissions, or choose another place (paths.…)"
+        other = "choose another place (paths.…, or GDR_LIBRARIES for libraries)"
+        return f"{error.filename}: {error.strerror}; change its permissions, or {other}"
     return None

@@ -57,7 +57,7 @@ def test_a_folder_is_searched_and_what_cannot_be_read_is_told(there):
     code, out, told = shell(search.main, CAPTION, "--in", "~/music")
     assert code == 0 and "of 2 tracks, by demo" in out
     assert {line.split()[2] for line in out.splitlines()[1:3]} == {"train-00000.flac", "train-00001.flac"}
-    assert "1 files left out: " in told and told.strip().endswith("skipped.csv")
+    assert "left out: 1, see " in told and told.strip().endswith("skipped.csv")
 
 
 def test_a_track_is_edited_and_a_playlist_written(there):

@@ -89,7 +89,7 @@ def test_files_that_cannot_be_read_are_listed_and_counted(retriever, music, home
     (music / "._hidden.mp3").write_bytes(b"of a Mac")
     (music / "notes.txt").write_text("no audio")
     library = index(retriever, music)
-    assert len(library) == 6 and "2 files left out" in repr(library)
+    assert len(library) == 6 and "left out: 2" in repr(library)
     assert sorted(library.skipped["row_id"]) == ["broken.mp3", "empty.wav"]
     assert library.skipped["reason"].str.len().min() > 0
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
@@ -17,7 +18,6 @@ from diffgar.search.folder import read_folder
 from diffgar.search.places import store_of
 
 Captions = dict[str, list[str]]
-MAY_CHANGE = ("permission denied", "PyAV")  # in the reason of a file that was left out
 ANY = 2**31  # files that may be unreadable: they are left out, listed and counted
 OPTIONS = Options(shard_size=64, max_failures=ANY)  # a kill loses at most 64 tracks
 
@@ -44,12 +44,13 @@ def open_source(opened: Opened, source: Path, root: Path | None, options: Option
 
 
 def forget_mendable_failures(folder: Path) -> None:
-    """Have the files tried again that were left out for what may have changed since: a permission, or a decoder.
+    """Have the files tried again that were left out for want of a permission, or of PyAV where it is installed now.
 
     A store without its list of failures tries all of them again.
     """
     path = folder / "skipped.csv"
-    if path.is_file() and any(reason in path.read_text(encoding="utf-8") for reason in MAY_CHANGE):
+    may_change = ["permission denied"] + ["PyAV"] * (find_spec("av") is not None)  # in the reason of a failure
+    if path.is_file() and any(reason in path.read_text(encoding="utf-8") for reason in may_change):
         path.unlink()
 
 

@@ -6,7 +6,7 @@ from unittest import mock
 import httpx
 import pytest
 import torch
-from hub_stand_in import COMMIT, serve
+from hub_stand_in import COMMIT, point_at, serve
 from huggingface_hub import HfApi, RepoUrl, constants
 from huggingface_hub.errors import HfHubHTTPError
 from pages import ROOT, blocks
@@ -26,14 +26,8 @@ def model(tmp_path_factory):
 def online(monkeypatch, tmp_path):
     """Makes this process one with a network, whose hub is at a URL, and whose cache is empty."""
 
-    def use(url: str) -> None:
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(constants, "ENDPOINT", url)
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-
     monkeypatch.chdir(tmp_path)
-    return use
+    return lambda url: point_at(url, tmp_path / "cache", monkeypatch)
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ import sys
 
 import pytest
 import torch
-from hub_stand_in import serve
+from hub_stand_in import point_at, serve
+from huggingface_hub import HfApi
 from layouts import MULE, save_mule, tiny_t5, word_tokenizer
 from safetensors.torch import load_file, save_file
 
@@ -42,12 +43,7 @@ def online(monkeypatch, tmp_path):
     """Makes this process one with a network, whose hub is the stand-in at a URL, and whose cache is empty."""
 
     def use(url: str) -> None:
-        from huggingface_hub import HfApi, constants
-
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(constants, "ENDPOINT", url)
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+        point_at(url, tmp_path / "cache", monkeypatch)
         monkeypatch.setattr("huggingface_hub.HfApi", lambda: HfApi(endpoint=url))
 
     return use

@@ -1,5 +1,7 @@
 """Wording of the demo's captions: attributes → sentences that name only some of them."""
 
+from collections.abc import Collection
+
 import numpy as np
 
 Words = dict[str, dict[str, list[str]]]
@@ -18,7 +20,6 @@ SALIENCE = {
     "metre": 0.8,
     "mode": 0.8,
 }
-SHARES = np.array(list(SALIENCE.values())) / sum(SALIENCE.values())
 COUNTS, COUNT_SHARES = (2, 3, 4), (0.3, 0.45, 0.25)  # attributes per caption, and how often
 
 ADJECTIVES: Words = {
@@ -111,12 +112,19 @@ def phrase(name: str, value: str) -> str:
     return phrasings(name, value)[0]
 
 
-def caption(attributes: dict[str, str], random: np.random.Generator) -> tuple[str, list[str]]:
-    """A caption of two to four of the attributes, and their names."""
-    count = random.choice(COUNTS, p=COUNT_SHARES)
-    picked = set(random.choice(len(SALIENCE), size=count, replace=False, p=SHARES))
-    named = [name for i, name in enumerate(SALIENCE) if i in picked]
+def caption(
+    attributes: dict[str, str], random: np.random.Generator, untold: Collection[str] = ()
+) -> tuple[str, list[str]]:
+    """A caption of two to four of the attributes, without those that change in time, and their names."""
+    named = draw_names(random.choice(COUNTS, p=COUNT_SHARES), random, untold)
     return sentence({name: attributes[name] for name in named}, random), named
+
+
+def draw_names(count: int, random: np.random.Generator, untold: Collection[str] = ()) -> list[str]:
+    """The names of so many attributes, by their salience, none of `untold`."""
+    shares = np.array([0.0 if name in untold else share for name, share in SALIENCE.items()])
+    picked = set(random.choice(len(shares), size=count, replace=False, p=shares / shares.sum()))
+    return [name for i, name in enumerate(SALIENCE) if i in picked]
 
 
 def sentence(named: dict[str, str], random: np.random.Generator) -> str:
@@ -143,9 +151,9 @@ def sentence(named: dict[str, str], random: np.random.Generator) -> str:
     body = " ".join([*([", ".join(adjectives)] if adjectives else []), noun, *keys])
     ending = f", without {' or '.join(without)}" if without else ""
     if style == 1 or not things:
-        return _sentence(_article(body) + (f" with {_listed(things)}" if things else "") + ending)
+        return _sentence(article(body) + (f" with {_listed(things)}" if things else "") + ending)
     if style == 2:
-        return _sentence(f"{_listed(things)} in {_article(body)}{ending}")
+        return _sentence(f"{_listed(things)} in {article(body)}{ending}")
     return _sentence(f"this {body} features {_listed(things)}{ending}")
 
 
@@ -153,7 +161,8 @@ def _listed(words: list[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def _article(words: str) -> str:
+def article(words: str) -> str:
+    """The words with an indefinite article."""
     return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
 
 

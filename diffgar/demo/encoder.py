@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from diffgar.demo.towers import DIM, AudioTower, Block, LogMel
+from diffgar.models.backbones.layers import sinusoids
 from diffgar.models.encoders.base import AudioEncoder, TextEncoder
 from diffgar.models.encoders.pretrained.recognise import refuse_others
 from diffgar.models.encoders.pretrained.tensor_files import WeightsError
@@ -51,8 +52,9 @@ class DemoTextEncoder(TextEncoder):
     """Captions → token states (B, L, 128) and unit vectors (B, 128) in the audio tower's space.
 
     A token is a word: a learned vector for those of the vocabulary, plus the mean of its letter triples' vectors,
-    which is all that an unknown word has. The first token is a start mark, so the empty caption has states too. The
-    embedding is a projection of the mean of the states. `weights` as for the audio encoder.
+    which is all that an unknown word has, plus a vector of its place, from sinusoids on. The first token is a start
+    mark, so the empty caption has states too. The embedding is a projection of the mean of the states. `weights` as for
+    the audio encoder.
     """
 
     name, frontend_version = "demo_text", 1
@@ -63,7 +65,7 @@ class DemoTextEncoder(TextEncoder):
         super().__init__()
         self.words = nn.Embedding(1, self.dim)  # row 0: any unknown word
         self.triples = nn.EmbeddingBag(self.num_buckets, self.dim, mode="mean")
-        self.positions = nn.Parameter(0.02 * torch.randn(self.max_tokens, self.dim))
+        self.positions = nn.Parameter(0.5 * sinusoids(torch.arange(self.max_tokens), self.dim))  # as large as words
         self.blocks = nn.ModuleList(Block(self.dim, heads=4) for _ in range(2))
         self.norm, self.projection = nn.LayerNorm(self.dim), nn.Linear(self.dim, DIM)
         self.set_vocabulary([] if weights == RANDOM else read_vocabulary(weights))

@@ -37,19 +37,18 @@ def render(song: Song) -> np.ndarray:
     """The song as (S,) float32 mono at SAMPLE_RATE, unscaled; it fades out in its last half second."""
     mix = np.zeros(round(song.seconds * SAMPLE_RATE), np.float32)
     for part in song.parts:
-        samples = render_part(part, song.beats_per_minute, len(mix))
+        samples = render_part(part, len(mix))
         mix += samples * np.float32(10 ** (part.level / 20) / loudness(samples))
     fade = SAMPLE_RATE // 2
     mix[-fade:] *= np.linspace(1, 0, fade, dtype=np.float32)
     return mix
 
 
-def render_part(part: Part, beats_per_minute: float, num_samples: int) -> np.ndarray:
+def render_part(part: Part, num_samples: int) -> np.ndarray:
     """One part as (S,) float32, at the soundfont's own level; a note rings on as it fades by 60 dB."""
-    beat = SAMPLE_RATE * 60 / beats_per_minute
     samples = np.zeros(num_samples, np.float32)
     for start, length, key, velocity in part.notes:
-        at, held = round(start * beat), max(1, round(length * beat))
+        at, held = round(start * SAMPLE_RATE), max(1, round(length * SAMPLE_RATE))
         release = tone(part.bank, part.program, key, held).release  # dB per second
         tail = min(round(60 / release * SAMPLE_RATE), SAMPLE_RATE)
         piece = tone(part.bank, part.program, key, held + tail).samples[: held + tail] * np.float32(

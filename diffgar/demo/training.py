@@ -4,22 +4,28 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from diffgar.demo.encoder import DemoAudioEncoder, DemoTextEncoder, save_pair, split_words
+from diffgar.demo.towers import DIM
 from diffgar.evaluation.metrics.ranks import ranks
 from diffgar.evaluation.metrics.recall import KS, retrieval_metrics
 from diffgar.models.clipping import ClipsGradients
 from diffgar.models.contrastive import info_nce
 from diffgar.models.encoders.base import pool
+from diffgar.models.encoders.segments import segment_means, side_by_side
+from diffgar.text_states import TextStates
 
 
 class ContrastiveTowers(ClipsGradients):
     """Trains the demo's encoder pair: a track's pooled windows against one of its captions.
 
-    captions: the text tower knows the words of these. Batches are those of `WindowsDataModule`. The state with the
-    best validation R@10 is kept for `publish`.
+    captions: the text tower knows the words of these. Batches are those of `WindowsDataModule`. order_weight: of a
+    second loss, which asks the token states for the order of things: a linear map of their mean, used in training
+    alone, must find the means of the track's two halves side by side, among those of other tracks and, where the
+    caption tells a course, of its own track reversed. The state with the best validation R@10 is kept for `publish`.
     """
 
     def __init__(
@@ -29,24 +35,37 @@ class ContrastiveTowers(ClipsGradients):
         lr_scheduler: Callable,
         word_dropout: float = 0.1,
         max_mask: int = 10,
+        order_weight: float = 0.5,
     ):
         super().__init__()
         self.audio_encoder, self.text_encoder = DemoAudioEncoder("random"), DemoTextEncoder("random")
         self.text_encoder.set_vocabulary(sorted({word for text in captions for word in split_words(text)}))
         self.text_encoder.word_dropout, self.max_mask = word_dropout, max_mask
+        self.order_weight, self.halves = order_weight, nn.Linear(self.text_encoder.dim, 2 * DIM)
         self.log_scale = nn.Parameter(torch.tensor(14.0).log())
         self.make_optimizer, self.make_lr_scheduler = optimizer, lr_scheduler
         self.best: tuple[float, dict] = (-1.0, {})
         self.train()  # encoders come in evaluation mode
 
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
-        """InfoNCE between captions and the pooled windows of their tracks."""
+        """InfoNCE between captions and the pooled windows of their tracks, and between them and the halves in order."""
         features = masked_bands(batch["features"].flatten(0, 1), self.max_mask)  # (B·K, F, M)
         latents = self.audio_encoder.tower(features).unflatten(0, batch["features"].shape[:2])  # (B, K, D)
-        text = embedding_of(self.text_encoder, batch["captions"])  # (B, D)
-        loss = info_nce(text, pool(latents), 1 / self.log_scale.exp().clamp(max=100)).mean()
-        self.log("train/loss", loss, prog_bar=True, batch_size=len(text))
-        return loss
+        text, temperature = self.text_encoder.encode(batch["captions"]), 1 / self.log_scale.exp().clamp(max=100)
+        loss = info_nce(text.embedding, pool(latents), temperature).mean()
+        order = self.order_loss(text, segment_means(latents, 2), batch["tells_course"], temperature)
+        self.log_dict({"train/loss": loss, "train/order": order}, prog_bar=True, batch_size=len(latents))
+        return loss + self.order_weight * order
+
+    def order_loss(self, text: TextStates, means: Tensor, tells_course: Tensor, temperature: Tensor) -> Tensor:
+        """The cross-entropy of captions finding their tracks' halves, mean latents (B, 2, D), in this order."""
+        weights = text.mask.unsqueeze(-1) / text.mask.sum(dim=1)[:, None, None]  # (B, L, 1)
+        told = self.halves((text.hidden_states * weights).sum(dim=1)).unflatten(-1, (2, DIM))  # (B, 2, D)
+        index = torch.cat([side_by_side(means), side_by_side(means.flip(1))])  # (2B, 2 · D)
+        similarity = side_by_side(told) @ index.T / temperature  # (B, 2B)
+        partner = torch.arange(len(told), device=told.device)
+        untold = F.one_hot(partner + len(told), len(index)).bool() & ~tells_course[:, None]
+        return F.cross_entropy(similarity.masked_fill(untold, -torch.inf), partner)
 
     def validation_step(self, tracks: list[dict], batch_idx: int) -> None:
         """The whole split in one batch, while averaged weights, where a callback keeps them, are still in place."""

@@ -14,7 +14,8 @@ from tqdm import tqdm
 from diffgar.dataloading.audio import load
 from diffgar.dataloading.datamodule import trainer_of
 from diffgar.dataloading.datasets.tracks import Dataset
-from diffgar.demo.collection import ATTRIBUTES, phrase
+from diffgar.demo.attributes import ATTRIBUTES
+from diffgar.demo.captions import phrase
 from diffgar.demo.towers import LogMel
 
 
@@ -22,9 +23,9 @@ class WindowsDataModule(LightningDataModule):
     """Decodes the collection once, keeps its features in RAM, and yields windows with captions.
 
     frontend: waveforms (1, S) at `sample_rate` → features (1, F, M), one frame every `frontend.hop` samples.
-    num_frames: frames of a window. Training batches {"features" (B, K, num_frames, M), "captions": B strings} have
-    K = `num_windows` random windows per track and one of its captions, or, at `phrase_share` of them, one attribute
-    of it alone ("rock drums"). Validation and test have one batch: the tracks of the split, each with all its windows
+    num_frames: frames of a window. Training batches {"features" (B, K, num_frames, M), "captions": B strings,
+    "tells_course" (B,) bool} have K = `num_windows` random windows per track, one in each Kth of it and in their order,
+    and one of its captions, or, at `phrase_share` of them, one attribute of it alone ("rock drums"). Validation and test have one batch: the tracks of the split, each with all its windows
     and all its captions.
     """
 
@@ -34,7 +35,7 @@ class WindowsDataModule(LightningDataModule):
         frontend: LogMel,
         num_frames: int,
         batch_size: int = 128,
-        num_windows: int = 3,
+        num_windows: int = 4,
         phrase_share: float = 0.1,
         seed: int = 0,
         num_threads: int = 2,
@@ -94,8 +95,10 @@ class Tracks(TorchDataset):
         self.hop = data.frontend.sample_rate // data.frontend.hop
         part = data.dataset.split(split)
         captions = part.captions.groupby("track_id")["caption"].apply(list)
+        tells_course = (part.captions["tells_course"] == "True").groupby(part.captions["track_id"]).apply(list)
         self.attributes = part.tracks[list(ATTRIBUTES)].to_dict("records")
         self.captions = [captions[track_id] for track_id in part.tracks["track_id"]]
+        self.tells_course = [tells_course[track_id] for track_id in part.tracks["track_id"]]
 
     def __len__(self) -> int:
         return len(self.features)
@@ -119,15 +122,19 @@ class TrainBatches(IterableDataset):
         order = self.random.permutation(len(self.tracks))
         for batch in order[: len(self) * self.data.batch_size].reshape(len(self), -1):
             features = torch.stack([self._windows(i) for i in batch])  # (B, K, F, M)
-            yield {"features": features, "captions": [self._caption(i) for i in batch]}
+            captions, tells_course = zip(*(self._caption(i) for i in batch), strict=True)
+            yield {"features": features, "captions": list(captions), "tells_course": torch.tensor(tells_course)}
 
     def _windows(self, i: int) -> Tensor:
-        features = self.tracks.features[i]
-        starts = self.random.integers(len(features) - self.data.num_frames + 1, size=self.data.num_windows)
+        features, count = self.tracks.features[i], self.data.num_windows
+        places = (np.arange(count) + self.random.random(count)) / count  # in order, 0 to 1
+        starts = (places * (len(features) - self.data.num_frames + 1)).astype(int)
         return torch.stack([features[start : start + self.data.num_frames] for start in starts]).float()
 
-    def _caption(self, i: int) -> str:
+    def _caption(self, i: int) -> tuple[str, bool]:
+        """A caption of a track, and whether it tells its course."""
         if self.random.random() < self.data.phrase_share:
             name = self.random.choice(list(ATTRIBUTES))
-            return phrase(name, self.tracks.attributes[i][name])
-        return self.tracks.captions[i][self.random.integers(len(self.tracks.captions[i]))]
+            return phrase(name, self.tracks.attributes[i][name]), False
+        which = self.random.integers(len(self.tracks.captions[i]))
+        return self.tracks.captions[i][which], self.tracks.tells_course[i][which]

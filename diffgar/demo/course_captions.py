@@ -97,9 +97,7 @@ def untold(course: Course | None) -> tuple[str, ...]:
     return ("tempo", "mood") if course.changes == "tempo" else (course.changes,)
 
 
-def course_caption(
-    attributes: dict[str, str], course: Course, random: np.random.Generator
-) -> tuple[str, list[str]]:
+def course_caption(attributes: dict[str, str], course: Course, random: np.random.Generator) -> tuple[str, list[str]]:
     """A caption that tells the course beside one to three attributes, and the names of these."""
     left_out = [*untold(course), "lead"] if course.changes == BAND else untold(course)
     named = draw_names(int(random.choice(CONTEXT_COUNTS)), random, left_out)

@@ -42,7 +42,7 @@ class Song:
 
 @dataclass(frozen=True)
 class Stretch:
-    """A section with its place in the song: its first bar, how many bars, its start (s) and the length of a beat (s)."""
+    """A section with its place in the song: its first bar, its bars, its start (s) and the length of a beat (s)."""
 
     section: Section
     bar: int

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from diffgar.demo.attributes import DEMO, MOODS, Orchestra, draw_attributes
+from diffgar.demo.attributes import DEMO, Orchestra, draw_attributes
 from diffgar.demo.captions import caption
 from diffgar.demo.course_captions import course_caption, untold
 from diffgar.demo.courses import Course, draw_course

@@ -25,8 +25,8 @@ class WindowsDataModule(LightningDataModule):
     frontend: waveforms (1, S) at `sample_rate` → features (1, F, M), one frame every `frontend.hop` samples.
     num_frames: frames of a window. Training batches {"features" (B, K, num_frames, M), "captions": B strings,
     "tells_course" (B,) bool} have K = `num_windows` random windows per track, one in each Kth of it and in their order,
-    and one of its captions, or, at `phrase_share` of them, one attribute of it alone ("rock drums"). Validation and test have one batch: the tracks of the split, each with all its windows
-    and all its captions.
+    and one of its captions, or, at `phrase_share` of them, one attribute of it alone ("rock drums"). Validation and
+    test have one batch: the tracks of the split, each with all its windows and all its captions.
     """
 
     def __init__(

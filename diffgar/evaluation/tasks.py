@@ -113,7 +113,7 @@ class RetrievalTask:
         return torch.arange(len(self.track_ids)) if self.twins is None else pairs(self.twins)
 
     def twins_of_captions(self) -> Tensor | None:
-        """Positions (3, Q') of the captions whose track has a twin, of these tracks and of their twins; None if none."""
+        """Positions (3, Q') of the captions whose track has a twin, of the tracks and of the twins; None if none."""
         if self.twins is None:
             return None
         asked = (self.twins[self.targets] != NO_TWIN).nonzero().flatten()

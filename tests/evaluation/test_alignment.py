@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from diffgar.evaluation.alignment import AlignedIndex, best_cut
+from diffgar.evaluation.metrics.alignment import AlignedIndex, best_cut
 from diffgar.evaluation.metrics.ranks import ranks, similarities, top_k
 from diffgar.evaluation.pooling import make_queries
 from diffgar.models.encoders.segments import mixed, segment_means, side_by_side

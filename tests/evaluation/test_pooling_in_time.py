@@ -23,7 +23,9 @@ class Sequences(Latents):
     """Tracks of two unlike halves, and after them the same tracks with the halves exchanged."""
 
     def __init__(self, halves: torch.Tensor, first: int = 3):
-        frames = [half.unsqueeze(1).expand(-1, n, -1) for half, n in zip(halves.unbind(1), (first, 6 - first))]
+        frames = [
+            half.unsqueeze(1).expand(-1, n, -1) for half, n in zip(halves.unbind(1), (first, 6 - first), strict=True)
+        ]
         self.frames = torch.cat([torch.cat(frames, dim=1), torch.cat(frames[::-1], dim=1)])  # (2N, 6, D)
         super().__init__(self.frames.mean(dim=1), twin_of=TWINS)
 
@@ -73,7 +75,8 @@ def test_the_mean_over_time_cannot_tell_a_track_from_its_reverse_and_parts_side_
 
 def test_one_part_is_the_mean_over_time():
     assert first_right(pooling="segments", segments=1) == pytest.approx(first_right())
-    assert first_right(pooling="aligned", segments=1) == pytest.approx(first_right(), abs=5)  # ties within rounding
+    report = asked(Pooling(pooling="aligned", segments=1))
+    assert 25 < report.rows[GDR]["order_right"].mean < 75 and report.rows[GDR]["R@10"].mean == 100
 
 
 def test_several_poolings_are_rows_of_one_table_and_only_those_in_time_have_the_order_right():
@@ -127,7 +130,7 @@ def test_a_track_and_its_twin_are_one_unit_of_the_bootstrap():
 def test_tracks_without_a_twin_are_not_asked_for_their_order():
     audio = Sequences(halves_of())
     lonely = {"t3", "t43"}
-    audio.rows["twin_of"] = [None if track in lonely else twin for track, twin in zip(audio.rows["row_id"], TWINS)]
+    audio.rows.loc[audio.rows["row_id"].isin(lonely), "twin_of"] = None
     task = task_of("t", audio, Captions([2, 3, 5]), "test", twins="twin_of")
     assert task.twins_of_captions().tolist() == [[0, 2], [2, 5], [42, 45]]
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from diffgar.errors import InputError
-from diffgar.evaluation.alignment import AlignedIndex
+from diffgar.evaluation.metrics.alignment import AlignedIndex
 from diffgar.evaluation.metrics.ranks import Index, similarities, top_k, unit_rows
 
 TEMPERATURE = 20.0  # β of the inverted softmax, as in the paper

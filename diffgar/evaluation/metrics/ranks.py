@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from diffgar.evaluation.alignment import BLOCK, AlignedIndex
+from diffgar.evaluation.metrics.alignment import BLOCK, AlignedIndex
 
 CHUNK_SCORES = 2**26  # scores held at once: 256 MB in float32
 COUNT_WIDTH = 2048  # columns compared at once on a CPU: they stay in its cache, 5 times faster than whole rows

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 TRACKS = 2048  # of one product: memory does not grow with the pool
-BLOCK = 64  # a product is padded to a multiple of this, so that equal tracks score equally (see `metrics.ranks`)
+BLOCK = 64  # a product is padded to a multiple of this, so that equal tracks score equally (see `ranks.py`)
 
 Span = tuple[int, int]  # from one step up to another
 

@@ -5,7 +5,7 @@ from diffgar.values import listed, number, one_of, switch, whole
 
 LONGEST_VARIANT = 60  # letters: it is part of a file's name
 SAMPLES = ("mean", "set")
-POOLINGS = ("mean", "best_frame", "segments")
+POOLINGS = ("mean", "best_frame", "segments", "aligned")
 
 
 def check_evaluation(
@@ -14,15 +14,18 @@ def check_evaluation(
     baselines: object,
     guidance: object,
     variant: object,
+    seeds: object,
+    allow_missing: object,
     with_fidelity: object = None,
     **how: object,
 ) -> None:
     """Refuse (InputError) values that no evaluation can use.
 
     The arguments are named as in the config's `evaluation`. with_fidelity: None for a script that does not have it.
-    how: seeds, samples, pooling, segments and allow_missing, see `check_queries`.
+    how: what `check_poolings` takes.
     """
-    check_queries(**how)
+    check_queries(seeds, allow_missing)
+    check_poolings(**how)
     if not isinstance(variant, str | int | float | None) or len(str(variant)) > LONGEST_VARIANT:
         raise InputError(f"evaluation.variant is {variant!r}; give it a word, shorter than this, or null")
     for scale in listed("evaluation.guidance", guidance, "[1,2,3,5]"):
@@ -35,14 +38,35 @@ def check_evaluation(
         switch("with_fidelity", with_fidelity)
 
 
-def check_queries(seeds: object, samples: object, pooling: object, segments: object, allow_missing: object) -> None:
+def check_queries(seeds: object, allow_missing: object) -> None:
     """Refuse (InputError) values that no queries can be made with."""
     seeds = listed("evaluation.seeds", seeds, "[0,1,2]")
     for seed in seeds:
         whole("evaluation.seeds", seed)
     if not seeds or len(set(seeds)) < len(seeds):
         raise InputError(f"evaluation.seeds is {seeds}; give it one seed or more, each once: evaluation.seeds=[0,1,2]")
-    one_of("evaluation.samples", samples, SAMPLES)
-    one_of("evaluation.pooling", pooling, POOLINGS)
-    whole("evaluation.segments", segments, least=1)
     switch("evaluation.allow_missing", allow_missing)
+
+
+def check_poolings(samples: object, pooling: object, segments: object, grid: object, pooled_weight: object) -> None:
+    """Refuse (InputError) values that no queries can be pooled by, and a pooling that is named twice."""
+    one_of("evaluation.samples", samples, SAMPLES)
+    poolings = several(pooling)
+    for each in poolings or [None]:
+        one_of("evaluation.pooling", each, POOLINGS)
+    if len(set(poolings)) < len(poolings):
+        raise InputError(
+            f"evaluation.pooling is {poolings}; name each once, such as evaluation.pooling=[mean,segments]"
+        )
+    parts, steps = whole("evaluation.segments", segments, least=1), whole("evaluation.grid", grid, least=1)
+    number("evaluation.pooled_weight", pooled_weight, least=0, most=1)
+    if "aligned" in poolings and parts > steps:
+        raise InputError(
+            f"evaluation.segments is {parts} and evaluation.grid {steps}: each part needs a step of the grid; "
+            f"set evaluation.grid={parts}, or more"
+        )
+
+
+def several(pooling: object) -> list:
+    """The poolings that `evaluation.pooling` names: one, or a list of them."""
+    return list(pooling) if isinstance(pooling, list | tuple) else [pooling]

@@ -45,7 +45,8 @@ class LatentGenerator(Protocol):
 class CaptionProjector(Protocol):
     """A model that projects captions and tracks into a space of its own, as `ContrastiveHeads` does.
 
-    row, sampled: as above.
+    row, sampled: as above. A model that compares tracks part by part has an attribute `segments` of how many parts;
+    its `embed_audio` takes the means of a track's equal parts (N, segments, D).
     """
 
     row: str

@@ -1,7 +1,7 @@
 """The task, the index and the queries that an evaluator takes, from stores and a model."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -16,11 +16,12 @@ from diffgar.dataloading.store.reader import Store, TextStore
 from diffgar.errors import InputError
 from diffgar.evaluation.models import CaptionSource, LatentGenerator
 from diffgar.evaluation.tasks import RetrievalTask
+from diffgar.evaluation.twins import twin_positions
 from diffgar.models.diffusion.guidance import Negative
 from diffgar.models.diffusion.noise_keys import seed_of
 from diffgar.models.diffusion.sampling import Sampler
 from diffgar.models.encoders.base import pool
-from diffgar.models.encoders.segments import segment_means, side_by_side
+from diffgar.models.encoders.segments import segment_means
 
 Progress = Callable[[int], object]  # called with the number of captions that are finished since the last call
 
@@ -37,12 +38,14 @@ def task_of(
     protocol: str = "unique_tracks",
     where: dict | None = None,
     allow_missing: bool = False,
+    twins: str | None = None,
 ) -> RetrievalTask:
     """The task that two stores hold: the pool is the audio store's tracks of the split, with or without captions.
 
     where: {column: value, or list of values} keeps the tracks and the captions whose cells have these, by the rule of a
     dataset's `where`. A column of captions alone also takes out the tracks that it leaves without a caption. Tracks
-    with captions and no latents (their audio was missing or broken) are refused unless allowed.
+    with captions and no latents (their audio was missing or broken) are refused unless allowed. twins: the column of
+    tracks with the track_id of each one's twin, see `twin_positions`.
     """
     tracks = audio.rows[audio.rows["split"] == split]
     tracks = tracks.assign(track_id=tracks["row_id"])
@@ -61,7 +64,8 @@ def task_of(
     captions = captions[missing | captions["track_id"].isin(tracks["track_id"])]
     every = pd.concat([tracks[["track_id", "split"]], gone])
     task = RetrievalTask.from_tables(name, every, captions, split=split, protocol=protocol)
-    return task.with_tracks(set(audio.rows["row_id"]), allow_missing)
+    task = task.with_tracks(set(audio.rows["row_id"]), allow_missing)
+    return task if twins is None else replace(task, twins=twin_positions(name, task.track_ids, tracks, twins))
 
 
 def _kept(
@@ -89,15 +93,12 @@ def _refuse_other_splits(name: str, audio: Store, text: TextStore, captions: pd.
             )
 
 
-def index_of(audio: Store, task: RetrievalTask, centre: Tensor | None = None, segments: int = 1) -> Tensor:
+def index_of(audio: Store, task: RetrievalTask, centre: Tensor | None = None) -> Tensor:
     """The mean over all frames of each of the task's tracks, as unit vectors (N, D) relative to `centre` (D,).
 
     The centre is the model's, and the same for its queries: the origin where the pair is joint (also by default), else
     the train store's mean. Where latents share a large mean, all cosines are near 1 and small errors decide the ranks.
-    segments: with more than one part, the parts' means side by side, (N, P · D); see `side_by_side`.
     """
-    if segments > 1:
-        return side_by_side(part_means(audio, task, segments), centre)
     means = audio.means(track_positions(audio, task))  # (N, D)
     return pool(means.unsqueeze(1), centre=centre)
 
@@ -178,4 +179,15 @@ def generated_queries(
 ) -> Tensor:
     """Queries (S, Q, ...) of S sampling seeds; `to_queries` pools latents (Q, K, T, D)."""
     make = partial(generated_latents, model, sampler, text, positions, steer=steer, progress=progress)
-    return torch.stack([to_queries(make(seed=seed)) for seed in seeds])
+    return queries_by_pooling(make, seeds, [to_queries])[0]
+
+
+def queries_by_pooling(
+    make: Callable[..., Tensor], seeds: Sequence[int], poolings: Sequence[Callable[[Tensor], Tensor]]
+) -> list[Tensor]:
+    """Queries (S, Q, ...) by each pooling of the same latents (Q, K, T, D), which `make(seed=…)` makes once."""
+    samples = []
+    for seed in seeds:
+        latents = make(seed=seed)
+        samples.append([to_queries(latents) for to_queries in poolings])
+    return [torch.stack(each) for each in zip(*samples, strict=True)]

@@ -17,15 +17,18 @@ class System:
     """One row of a results table: what was evaluated, as fields that are never read back out of its label.
 
     name: `chance`, `teacher`, `real`, a kind of model such as `gdr`, or a method of steering. step: the optimiser step,
-    where a second model of a kind stands under its own name. correction: the hubness correction, if any. strength:
-    name → number, or list of numbers, of a method of steering or of a sweep of guidance scales.
+    where a second model of a kind stands under its own name. pooling: in a table of several, the one that made the
+    queries, unless it is the mean. correction: the hubness correction, if any. strength: name → number, or list of
+    numbers, of a method of steering or of a sweep of guidance scales.
 
     System("gdr", correction="qb_norm") has the label "gdr+qb_norm", System("demo_student", step=500) has
-    "demo_student@500", and System("compose", strength={"guidance": 2, "negative": 0.5}) has "compose 2 0.5".
+    "demo_student@500", System("gdr", pooling="segments") has "gdr, segments", and
+    System("compose", strength={"guidance": 2, "negative": 0.5}) has "compose 2 0.5".
     """
 
     name: str
     step: int | None = None
+    pooling: str | None = None
     correction: str | None = None
     strength: Mapping[str, Numbers] = field(default_factory=dict)
 
@@ -33,8 +36,9 @@ class System:
     def label(self) -> str:
         """Its name in tables, figures and JSON."""
         step = "" if self.step is None else f"@{self.step}"
+        pooling = "" if self.pooling is None else f", {self.pooling}"
         correction = "" if self.correction is None else f"+{self.correction}"
-        return " ".join([f"{self.name}{step}{correction}", *map(in_words, self.strength.values())])
+        return " ".join([f"{self.name}{step}{pooling}{correction}", *map(in_words, self.strength.values())])
 
     def describe(self) -> dict[str, Any]:
         """The fields that are set, as a result has them under `systems`: System(**system.describe()) is the same."""

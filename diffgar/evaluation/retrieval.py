@@ -4,20 +4,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
-from diffgar.evaluation.checks import POOLINGS, SAMPLES
-from diffgar.evaluation.metrics.bootstrap import bootstrap_metrics, paired_differences, summarise
+from diffgar.evaluation.metrics.bootstrap import bootstrap_metrics, paired_differences, redrawn_means, summarise
 from diffgar.evaluation.metrics.hubness import CORRECTIONS, QueryBankNorm, correct
-from diffgar.evaluation.metrics.ranks import Ranks, ranks
+from diffgar.evaluation.metrics.order import CHANCE_OF_ORDER, ORDER_RIGHT, order_right
+from diffgar.evaluation.metrics.ranks import Index, Ranks, ranks
 from diffgar.evaluation.metrics.recall import chance_metrics, retrieval_metrics
 from diffgar.evaluation.metrics.summary import Summary
 from diffgar.evaluation.report import CHANCE, Report, System
-from diffgar.evaluation.tasks import DIRECTIONS, ResolvedTask, RetrievalTask, resolve_task
-from diffgar.models.encoders.base import pool
-from diffgar.models.encoders.segments import segment_means, side_by_side
+from diffgar.evaluation.resolved import ResolvedTask, resolve_task
+from diffgar.evaluation.tasks import DIRECTIONS, RetrievalTask
 from diffgar.values import listed, one_of, whole
 
 
@@ -46,7 +46,7 @@ class RetrievalOptions:
 
 def evaluate_retrieval(
     queries: Mapping[System, Tensor],
-    index: Tensor | Mapping[System, Tensor],
+    index: Index | Mapping[System, Index],
     task: RetrievalTask,
     options: RetrievalOptions = RetrievalOptions(),  # noqa: B008 (frozen)
     bank: Mapping[System, Tensor] | None = None,
@@ -54,8 +54,9 @@ def evaluate_retrieval(
     """Evaluate the queries of every system by the task's protocol; the report also has chance.
 
     queries: (S, Q, D) for S sampling seeds, or (S, Q, M, D) for sets of M vectors, in the order of `task.captions` (of
-    `task.track_ids` for audio → text). index: (N, D) in the order of `task.track_ids` (of `task.captions`), one for
-    all systems or one per system. bank: queries (B, D) of training captions, on which `options.hubness` is estimated.
+    `task.track_ids` for audio → text). index: (N, D), or an `AlignedIndex`, in the order of `task.track_ids` (of
+    `task.captions`), one for all systems or one per system. bank: queries (B, D) of training captions, on which
+    `options.hubness` is estimated. Where the task has twins, each system also has `order_right`.
 
         report = evaluate_retrieval({System("mine"): queries}, index, task)
         report.rows[System("mine")]["R@10"].mean
@@ -65,11 +66,11 @@ def evaluate_retrieval(
     if CHANCE in queries:
         raise ValueError("the name 'chance' is taken: chance is computed in closed form; rename that system")
     resolved = resolve_task(task, options.direction)
-    runs: dict[System, list[Ranks]] = {}
+    runs: dict[System, list[Outcome]] = {}
     for system, samples in queries.items():
         own_index = index[system] if isinstance(index, Mapping) else index
         _check_sizes(system, samples, own_index, task, options.direction)
-        runs[system] = [_rank(sample, own_index, resolved, options.chunk) for sample in samples]
+        runs[system] = [_outcome(sample, own_index, resolved, options.chunk) for sample in samples]
         for correction in options.hubness:
             if bank is None or system not in bank:
                 raise ValueError(
@@ -77,69 +78,63 @@ def evaluate_retrieval(
                 )
             moved = (correct(correction, sample, own_index, bank[system]) for sample in samples)
             runs[replace(system, correction=correction)] = [
-                _rank(sample, tracks, resolved, options.chunk, adjust) for sample, tracks, adjust in moved
+                _outcome(sample, tracks, resolved, options.chunk, adjust) for sample, tracks, adjust in moved
             ]
     return _report(runs, resolved, task, options)
 
 
-def make_queries(
-    latents: Tensor,
-    mask: Tensor | None = None,
-    samples: str = "mean",
-    pooling: str = "mean",
-    centre: Tensor | None = None,
-    segments: int = 2,
-) -> Tensor:
-    """Queries from generated latents (Q, K, T, D), K samples per caption, and their mask (Q, K, T).
+@dataclass(frozen=True)
+class Outcome:
+    """Of one sampling seed's queries: their ranks, and `order_right` (Q') of those with a twin, if the task has any."""
 
-        pooling       samples   queries
-        "mean"        "mean"    (Q, D)         one vector per caption
-        "mean"        "set"     (Q, K, D)      one per sample; the sample nearest to a track counts
-        "best_frame"  "mean"    (Q, T, D)      one per frame; the frame nearest to a track counts
-        "best_frame"  "set"     (Q, K · T, D)  one per frame of each sample
-        "segments"    "mean"    (Q, P · D)     the means of P = `segments` parts side by side: order counts
-        "segments"    "set"     (Q, K, P · D)  the same per sample
+    ranks: Ranks
+    order: Tensor | None
 
-    centre (D,): the point that is subtracted before vectors get unit length, as for the index (`queries.index_of`).
-    """
-    one_of("samples", samples, SAMPLES)
-    one_of("pooling", pooling, POOLINGS)
-    if pooling == "best_frame":
-        if mask is not None and not mask.all():
-            raise ValueError("best_frame needs queries without padding frames: generate all with one num_frames")
-        frames = pool(latents.unsqueeze(-2), centre=centre)  # (Q, K, T, D), each frame by itself
-        return frames.mean(dim=1) if samples == "mean" else frames.flatten(1, 2)
-    if pooling == "segments":
-        vectors = side_by_side(segment_means(latents, segments, mask), centre)  # (Q, K, P · D)
-    else:
-        vectors = pool(latents, mask, centre)  # (Q, K, D)
-    return torch.nn.functional.normalize(vectors.mean(dim=1), dim=-1) if samples == "mean" else vectors
+    def metrics(self, pool_size: int, protocol: str) -> dict[str, float]:
+        """Name → value of every metric."""
+        order = {} if self.order is None else {ORDER_RIGHT: float(self.order.mean())}
+        return retrieval_metrics(self.ranks, pool_size, protocol) | order
 
 
-def _rank(
-    queries: Tensor, index: Tensor, resolved: ResolvedTask, chunk: int | None, adjust: QueryBankNorm | None = None
-) -> Ranks:
-    """The ranks of one sampling seed's queries, after the resolved task has selected from queries and index."""
+def _outcome(
+    queries: Tensor, index: Index, resolved: ResolvedTask, chunk: int | None, adjust: QueryBankNorm | None = None
+) -> Outcome:
+    """The outcome of one sampling seed's queries, after the resolved task has selected from queries and index."""
+    order = None
+    if resolved.twins is not None:
+        asked, own, twins = resolved.twins.unbind()
+        order = order_right(queries[asked], index, own, twins, chunk, adjust)
     queries = queries if resolved.query_positions is None else queries[resolved.query_positions]
     if resolved.index_positions is not None:
         index = index[resolved.index_positions.to(index.device)]
         adjust = None if adjust is None else adjust.take(resolved.index_positions)
-    return ranks(queries, index, resolved.relevant, chunk, adjust)
+    return Outcome(ranks(queries, index, resolved.relevant, chunk, adjust), order)
+
+
+def _redraws(
+    samples: Sequence[Outcome], resolved: ResolvedTask, size: int, protocol: str, options: RetrievalOptions
+) -> dict[str, np.ndarray]:
+    """Each metric of one system, averaged over sampling seeds, on redraws of the tracks."""
+    how = (options.num_resamples, options.bootstrap_seed)
+    found = bootstrap_metrics([sample.ranks for sample in samples], resolved.groups, size, protocol, *how)
+    orders = [sample.order for sample in samples if sample.order is not None]
+    if orders and resolved.twins is not None:
+        groups = resolved.groups[resolved.twins[0]]
+        found[ORDER_RIGHT] = redrawn_means(torch.stack(orders).mean(dim=0).numpy(), groups, *how)
+    return found
 
 
 def _report(
-    runs: Mapping[System, list[Ranks]], resolved: ResolvedTask, task: RetrievalTask, options: RetrievalOptions
+    runs: Mapping[System, list[Outcome]], resolved: ResolvedTask, task: RetrievalTask, options: RetrievalOptions
 ) -> Report:
-    """The report of every system's ranks, a `Ranks` for each sampling seed."""
+    """The report of every system, from its outcome for each sampling seed."""
     protocol = task.describe(options.direction)
     size, redraws, rows = protocol["pool_size"], {}, {}
     for system, samples in runs.items():
-        redraws[system] = bootstrap_metrics(
-            samples, resolved.groups, size, task.protocol, options.num_resamples, options.bootstrap_seed
-        )
-        metrics = [retrieval_metrics(sample, size, task.protocol) for sample in samples]
-        rows[system] = summarise(metrics, redraws[system])
-    chance = chance_metrics(next(iter(runs.values()))[0].num_relevant, size)
+        redraws[system] = _redraws(samples, resolved, size, task.protocol, options)
+        rows[system] = summarise([sample.metrics(size, task.protocol) for sample in samples], redraws[system])
+    chance = chance_metrics(next(iter(runs.values()))[0].ranks.num_relevant, size)
+    chance |= {} if resolved.twins is None else {ORDER_RIGHT: CHANCE_OF_ORDER}
     paired = {(a, b): paired_differences(redraws[a], redraws[b], (rows[a], rows[b])) for a, b in combinations(runs, 2)}
     protocol |= {"seeds": {system.label: len(samples) for system, samples in runs.items()}, **asdict(options)}
     del protocol["chunk"]  # changes nothing but the memory
@@ -152,7 +147,7 @@ def _report(
     )
 
 
-def _query_table(system: System, samples: Sequence[Ranks], resolved: ResolvedTask) -> pd.DataFrame:
+def _query_table(system: System, samples: Sequence[Outcome], resolved: ResolvedTask) -> pd.DataFrame:
     """The per-query ranks of one system, one sampling seed after the other."""
     tables = [
         pd.DataFrame(
@@ -160,9 +155,9 @@ def _query_table(system: System, samples: Sequence[Ranks], resolved: ResolvedTas
                 "row": system.label,
                 "seed": seed,
                 "query_id": resolved.query_ids,
-                "rank": sample.mid.numpy(),
-                "optimistic": sample.optimistic.numpy(),
-                "pessimistic": sample.pessimistic.numpy(),
+                "rank": sample.ranks.mid.numpy(),
+                "optimistic": sample.ranks.optimistic.numpy(),
+                "pessimistic": sample.ranks.pessimistic.numpy(),
             }
         )
         for seed, sample in enumerate(samples)
@@ -170,7 +165,7 @@ def _query_table(system: System, samples: Sequence[Ranks], resolved: ResolvedTas
     return pd.concat(tables, ignore_index=True)
 
 
-def _check_sizes(system: System, queries: Tensor, index: Tensor, task: RetrievalTask, direction: str) -> None:
+def _check_sizes(system: System, queries: Tensor, index: Index, task: RetrievalTask, direction: str) -> None:
     """Refuse (ValueError) queries or an index that are not as many as the task has."""
     sizes = (len(task.captions), len(task.track_ids))
     num_queries, size = sizes if direction == "text_to_audio" else sizes[::-1]

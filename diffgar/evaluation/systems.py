@@ -1,7 +1,7 @@
 """The systems of a retrieval table: the queries of each, and the index they search, for one task."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -13,41 +13,28 @@ from diffgar.dataloading.store.reader import Store
 from diffgar.errors import InputError
 from diffgar.evaluation.experiment import Experiment
 from diffgar.evaluation.metrics.attributes import attribute_codes, chance_of_attributes, summarise_attributes
+from diffgar.evaluation.metrics.ranks import Index
 from diffgar.evaluation.models import CaptionProjector
-from diffgar.evaluation.projected import projected_index, projected_queries, repeated
-from diffgar.evaluation.queries import Progress, generated_queries, index_of, no_progress
+from diffgar.evaluation.pooling import Pooling
+from diffgar.evaluation.projected import projected_index, projected_queries
+from diffgar.evaluation.queries import Progress, generated_latents, index_of, no_progress, queries_by_pooling
 from diffgar.evaluation.report import CHANCE, TEACHER, Metrics, System
-from diffgar.evaluation.retrieval import make_queries
 from diffgar.evaluation.tasks import RetrievalTask
 
 BANK = 1000  # training captions that a hubness correction is estimated on
-
-
-@dataclass(frozen=True)
-class Pooling:
-    """How samples and frames become queries, and tracks an index; see `make_queries`."""
-
-    samples: str = "mean"
-    pooling: str = "mean"
-    segments: int = 2
-
-    @property
-    def parts(self) -> int:
-        """How many parts of a track the index has side by side."""
-        return self.segments if self.pooling == "segments" else 1
 
 
 @dataclass
 class Systems:
     """The systems that are compared on one task.
 
-    queries: system → (S, Q, D), or (S, Q, M, D) for sets. index: the tracks (N, D) that they search. bank: the queries
-    (B, D) of training captions. samplers: how the queries were sampled, as `Sampler.describe` has it. seen: how many
-    of the pool's tracks the model was trained on, None where that is unknown.
+    queries: system → (S, Q, D), or (S, Q, M, D) for sets. index: the tracks that they search. bank: the queries (B, D)
+    of training captions. samplers, seen: of each model, whatever the pooling: how its queries were sampled, as
+    `Sampler.describe` has it, and how many of the pool's tracks it was trained on, None where that is unknown.
     """
 
     queries: dict[System, Tensor] = field(default_factory=dict)
-    index: dict[System, Tensor] = field(default_factory=dict)
+    index: dict[System, Index] = field(default_factory=dict)
     bank: dict[System, Tensor] = field(default_factory=dict)
     samplers: dict[System, dict[str, Any]] = field(default_factory=dict)
     seen: dict[System, int | None] = field(default_factory=dict)
@@ -56,33 +43,45 @@ class Systems:
 def make_systems(
     experiments: Sequence[Experiment],
     seeds: Sequence[int],
-    pooling: Pooling = Pooling(),  # noqa: B008 (frozen)
+    poolings: Sequence[Pooling] = (Pooling(),),
     with_bank: bool = False,
     progress: Progress = no_progress,
 ) -> Systems:
     """The teacher where the pair is joint, then the model of each experiment on the same task.
 
-    A second model of a kind is named by its own name and step.
+    A model that generates has a row per pooling, of the same latents; the teacher, and a model that projects captions,
+    have one, because what they search with has no course in time. A second model of a kind is named by its own name
+    and step.
     """
     systems, first = Systems(), experiments[0]
     bank = bank_positions(first) if with_bank else np.zeros(0, dtype=np.int64)
     if first.joint:
-        systems.queries[TEACHER] = repeated(first.caption_embeddings(first.caption_positions), pooling.parts)[None]
-        systems.index[TEACHER] = index_of(first.audio, first.task, segments=pooling.parts)
-        systems.bank[TEACHER] = repeated(first.caption_embeddings(bank), pooling.parts)
+        systems.queries[TEACHER] = first.caption_embeddings(first.caption_positions)[None]
+        systems.index[TEACHER] = index_of(first.audio, first.task)
+        systems.bank[TEACHER] = first.caption_embeddings(bank)
     for experiment in experiments:
-        system = System(experiment.model.row)
-        if system in systems.queries:
-            system = System(experiment.name, step=experiment.step)
-        ask = partial(queries_of, experiment, pooling=pooling, progress=progress)
-        systems.queries[system] = ask(experiment.caption_positions, seeds)
-        systems.index[system] = index_for(experiment, pooling.parts)
-        systems.seen[system] = experiment.seen
+        model = System(experiment.model.row)
+        if model in systems.seen:
+            model = System(experiment.name, step=experiment.step)
+        systems.seen[model] = experiment.seen
         if experiment.model.sampled:
-            systems.samplers[system] = experiment.sampler.describe()
+            systems.samplers[model] = experiment.sampler.describe()
+        rows = rows_of(model, experiment, poolings)
+        ask = partial(queries_of, experiment, poolings=list(rows.values()), progress=progress)
+        systems.queries |= zip(rows, ask(experiment.caption_positions, seeds), strict=True)
+        systems.index |= {row: index_for(experiment, pooling) for row, pooling in rows.items()}
         if with_bank:
-            systems.bank[system] = ask(bank, seeds[:1])[0]
+            systems.bank |= zip(rows, (queries[0] for queries in ask(bank, seeds[:1])), strict=True)
     return systems
+
+
+def rows_of(model: System, experiment: Experiment, poolings: Sequence[Pooling]) -> dict[System, Pooling]:
+    """The rows of a model, and how each is pooled: named by their poolings where there are several."""
+    if isinstance(experiment.model, CaptionProjector):
+        return {model: Pooling()}
+    if len(poolings) == 1:
+        return {model: poolings[0]}
+    return {replace(model, pooling=None if each.pooling == "mean" else each.pooling): each for each in poolings}
 
 
 def num_queries(experiments: Sequence[Experiment], num_seeds: int, with_bank: bool = False) -> int:
@@ -92,27 +91,27 @@ def num_queries(experiments: Sequence[Experiment], num_seeds: int, with_bank: bo
     return sum(len(each.caption_positions) * num_seeds + bank for each in generating)
 
 
-def index_for(experiment: Experiment, segments: int = 1) -> Tensor:
-    """The tracks (N, D), or their parts side by side, in the space of the model's queries."""
+def index_for(experiment: Experiment, pooling: Pooling = Pooling()) -> Index:  # noqa: B008 (frozen)
+    """The tracks in the space of the model's queries."""
     model = experiment.model
     if isinstance(model, CaptionProjector):
-        return projected_index(model, experiment.audio, experiment.task, segments)
-    return index_of(experiment.audio, experiment.task, model.centre, segments)
+        return projected_index(model, experiment.audio, experiment.task)
+    return pooling.index(experiment.audio, experiment.task, model.centre)
 
 
 def queries_of(
     experiment: Experiment,
     positions: np.ndarray,
     seeds: Sequence[int],
-    pooling: Pooling = Pooling(),  # noqa: B008 (frozen)
+    poolings: Sequence[Pooling] = (Pooling(),),
     progress: Progress = no_progress,
-) -> Tensor:
-    """The model's queries (S, Q, D) for captions of the text store."""
+) -> list[Tensor]:
+    """The model's queries (S, Q, ...) for captions of the text store, by each pooling of the same latents."""
     model, text = experiment.model, experiment.text
     if isinstance(model, CaptionProjector):
-        return projected_queries(model, text, positions, pooling.parts)
-    to_queries = partial(make_queries, centre=model.centre, **asdict(pooling))
-    return generated_queries(model, experiment.sampler, text, positions, seeds, to_queries, progress=progress)
+        return [projected_queries(model, text, positions)]
+    make = partial(generated_latents, model, experiment.sampler, text, positions, progress=progress)
+    return queries_by_pooling(make, seeds, [partial(each.queries, centre=model.centre) for each in poolings])
 
 
 def bank_positions(experiment: Experiment) -> np.ndarray:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from diffgar.errors import InputError
+from diffgar.evaluation.twins import NO_TWIN, pairs
 
 PROTOCOLS = ("unique_tracks", "caption_rows")
 DIRECTIONS = ("text_to_audio", "audio_to_text")
@@ -23,7 +24,7 @@ class RetrievalTask:
     the position in `track_ids` of each caption's own track. protocol: `unique_tracks`, where the pool is the tracks and
     all captions of a track share it; or `caption_rows`, where the pool has one row per caption and only the diagonal is
     right, for comparison with published numbers. missing: tracks that the table has and the store has not, left out
-    because the config allowed it.
+    because the config allowed it. twins (N,) long: the position of each track's twin, −1 where it has none, or None.
     """
 
     name: str
@@ -33,6 +34,7 @@ class RetrievalTask:
     split: str | None = None
     protocol: str = "unique_tracks"
     missing: tuple[str, ...] = ()
+    twins: Tensor | None = None
 
     @classmethod
     def from_tables(
@@ -105,6 +107,18 @@ class RetrievalTask:
             raise InputError(f"unknown protocol {protocol!r}; choose one of {', '.join(PROTOCOLS)}")
         return replace(self, protocol=protocol)
 
+    @property
+    def units(self) -> Tensor:
+        """What the bootstrap draws together, (N,): each track by itself, or with its twin."""
+        return torch.arange(len(self.track_ids)) if self.twins is None else pairs(self.twins)
+
+    def twins_of_captions(self) -> Tensor | None:
+        """Positions (3, Q') of the captions whose track has a twin, of the tracks and of the twins; None if none."""
+        if self.twins is None:
+            return None
+        asked = (self.twins[self.targets] != NO_TWIN).nonzero().flatten()
+        return torch.stack([asked, self.targets[asked], self.twins[self.targets[asked]]]) if len(asked) else None
+
     def captions_of_tracks(self) -> list[list[int]]:
         """The positions of each track's captions, which are relevant to it for audio → text."""
         captions: list[list[int]] = [[] for _ in self.track_ids]
@@ -131,38 +145,7 @@ class RetrievalTask:
             "num_queries": len(queries),
             "num_tracks": len(self.track_ids),
             "num_missing_tracks": len(self.missing),
-        }
-
-
-@dataclass(frozen=True)
-class ResolvedTask:
-    """A task in one direction, as positions.
-
-    relevant: what is relevant to each query, as `ranks` takes its targets. query_positions, index_positions: which of
-    the given queries and of the given index take part, None being all. groups (Q,): the track that each query belongs
-    to. query_ids: the caption's id, or the track's.
-    """
-
-    relevant: Tensor | list[list[int]]
-    query_positions: Tensor | None
-    index_positions: Tensor | None
-    groups: Tensor
-    query_ids: list[str]
-
-
-def resolve_task(task: RetrievalTask, direction: str) -> ResolvedTask:
-    """A task in one direction. Raises InputError for audio → text by another protocol than `unique_tracks`."""
-    if direction == "text_to_audio":
-        query_ids = list(task.captions["caption_id"])
-        if task.protocol == "unique_tracks":
-            return ResolvedTask(task.targets, None, None, task.targets, query_ids)
-        return ResolvedTask(torch.arange(len(task.targets)), None, task.targets, task.targets, query_ids)
-    if task.protocol != "unique_tracks":
-        raise InputError(f"audio_to_text is evaluated by unique_tracks only, not by {task.protocol}")
-    captions = task.captions_of_tracks()
-    asked = [track for track, own in enumerate(captions) if own]
-    tracks = torch.tensor(asked)
-    return ResolvedTask([captions[t] for t in asked], tracks, None, tracks, [task.track_ids[t] for t in asked])
+        } | ({} if self.twins is None else {"num_pairs": int((self.twins != NO_TWIN).sum()) // 2})
 
 
 def _digest(words: Iterable[str]) -> str:

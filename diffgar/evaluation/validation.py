@@ -7,9 +7,9 @@ from diffgar.errors import InputError
 from diffgar.evaluation.metrics.ranks import ranks
 from diffgar.evaluation.metrics.recall import retrieval_metrics
 from diffgar.evaluation.models import CaptionProjector, Model
+from diffgar.evaluation.pooling import make_queries
 from diffgar.evaluation.projected import projected_index, projected_queries
 from diffgar.evaluation.queries import caption_positions, generated_latents, task_of, track_positions
-from diffgar.evaluation.retrieval import make_queries
 from diffgar.models.diffusion.sampling import Sampler
 
 FEW = 50  # tracks, below which steps tie or are told apart by chance

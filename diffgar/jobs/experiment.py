@@ -80,7 +80,8 @@ def open_task(cfg: DictConfig, audio: Store, text: TextStore) -> RetrievalTask:
     if not isinstance(where, dict):
         raise InputError(f"task.where is {where!r}; give it columns and their values: task.where={{genre: rock}}")
     missing = cfg.evaluation.allow_missing
-    return task_of(str(asked.name), audio, text, asked.split, asked.protocol, where, missing)
+    twins = asked.get("twins")
+    return task_of(str(asked.name), audio, text, asked.split, asked.protocol, where, missing, twins)
 
 
 def steps_to_evaluate(cfg: DictConfig) -> list[DictConfig]:

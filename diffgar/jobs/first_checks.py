@@ -73,6 +73,8 @@ def of_queries(cfg: DictConfig) -> None:
         samples=plain(asked.samples),
         pooling=plain(asked.pooling),
         segments=plain(asked.segments),
+        grid=plain(asked.grid),
+        pooled_weight=plain(asked.pooled_weight),
         allow_missing=plain(asked.allow_missing),
         variant=plain(asked.variant),
         guidance=plain(asked.guidance),

@@ -10,6 +10,7 @@ from diffgar import checkpoints
 from diffgar.commandline import CONFIG_ROOT
 from diffgar.dataloading.store.card import StoreError
 from diffgar.errors import InputError
+from diffgar.evaluation.checks import several
 from diffgar.evaluation.experiment import Experiment
 from diffgar.evaluation.report import Report
 from diffgar.evaluation.reports.names import differences_of, dotted
@@ -17,10 +18,11 @@ from diffgar.evaluation.reports.results import Result, read_result
 from diffgar.jobs.building import as_it_resolves, plain, read_config
 from diffgar.jobs.experiment import open_stores, open_task
 
+POOLING = ("samples", "pooling", "segments", "grid", "pooled_weight")
 ELSEWHERE = {  # what an evaluation of this kind does not read, or what its name has anyway
     "retrieval": ("variant", "guidance", "fidelity"),
-    "fidelity": ("variant", "baselines", "samples", "pooling", "segments", "retrieval"),
-    "control": ("variant", "baselines", "samples", "pooling", "segments", "guidance", "fidelity", "retrieval"),
+    "fidelity": ("variant", "baselines", *POOLING, "retrieval"),
+    "control": ("variant", "baselines", *POOLING, "guidance", "fidelity", "retrieval"),
 }
 
 
@@ -33,9 +35,7 @@ def make_result(kind: str, cfg: DictConfig, experiment: Experiment, report: Repo
     protocol |= {"seen_tracks": {experiment.model.row: experiment.seen}} | report.protocol
     protocol |= {"centre": "none" if experiment.joint else "train mean", "sampler": sampler, "where": where}
     if kind == "retrieval":
-        pooling = cfg.evaluation.pooling
-        protocol |= {"samples": cfg.evaluation.samples, "pooling": pooling}
-        protocol |= {"segments": cfg.evaluation.segments} if pooling == "segments" else {}
+        protocol |= pooling_of(plain(cfg.evaluation))
     if kind == "control":
         protocol |= {"control": cfg.control.name}
     variant = cfg.evaluation.variant
@@ -52,6 +52,17 @@ def make_result(kind: str, cfg: DictConfig, experiment: Experiment, report: Repo
         config=experiment.trained | as_it_resolves(cfg),
         extra=report.extra,
     )
+
+
+def pooling_of(asked: dict[str, Any]) -> dict[str, object]:
+    """What of a config's `evaluation` decides how queries are pooled, without what its poolings do not read."""
+    poolings = several(asked["pooling"])
+    read = ["samples", "pooling"]
+    if set(poolings) & {"segments", "aligned"}:
+        read += ["segments", *(["pooled_weight"] if asked["pooled_weight"] else [])]
+    if "aligned" in poolings:
+        read.append("grid")
+    return {name: asked[name] for name in read}
 
 
 def asked_otherwise(kind: str, cfg: DictConfig) -> dict[str, object]:

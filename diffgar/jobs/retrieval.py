@@ -5,14 +5,15 @@ from pathlib import Path
 from omegaconf import DictConfig
 from tqdm import tqdm
 
+from diffgar.evaluation.checks import several
 from diffgar.evaluation.experiment import Experiment
+from diffgar.evaluation.pooling import Pooling
 from diffgar.evaluation.reports import show as reports
 from diffgar.evaluation.reports.json_form import paired_as_json
 from diffgar.evaluation.reports.results import Result, write_result
 from diffgar.evaluation.reports.table_files import render_tables
 from diffgar.evaluation.retrieval import RetrievalOptions, evaluate_retrieval
 from diffgar.evaluation.systems import (
-    Pooling,
     Systems,
     attribute_metrics,
     audio_to_text,
@@ -73,9 +74,10 @@ def evaluate(cfg: DictConfig, planned: int = 0) -> tuple[Path, Result]:
 def open_systems(cfg: DictConfig, experiments: list[Experiment], with_bank: bool) -> Systems:
     """The systems of the table: the teacher where the pair is joint, and the model of each experiment."""
     asked, seeds = cfg.evaluation, plain(cfg.evaluation.seeds)
-    pooling = Pooling(asked.samples, asked.pooling, asked.segments)
+    how = (asked.segments, asked.grid, asked.pooled_weight)
+    poolings = [Pooling(asked.samples, pooling, *how) for pooling in several(plain(asked.pooling))]
     with tqdm(desc="queries", unit=" captions", total=num_queries(experiments, len(seeds), with_bank)) as bar:
-        return make_systems(experiments, seeds, pooling, with_bank, bar.update)
+        return make_systems(experiments, seeds, poolings, with_bank, bar.update)
 
 
 def tables(cfg: DictConfig) -> None:

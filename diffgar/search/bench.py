@@ -14,8 +14,8 @@ from torch import Tensor
 
 from diffgar.evaluation.control.answers import Avoided
 from diffgar.evaluation.control.bench import Bench
+from diffgar.evaluation.pooling import make_queries
 from diffgar.evaluation.queries import Steer, generated_queries
-from diffgar.evaluation.retrieval import make_queries
 from diffgar.jobs.opened import Opened
 from diffgar.models.baselines import ContrastiveHeads
 from diffgar.models.diffusion.sampling import Sampler

@@ -13,9 +13,10 @@ from diffgar.evaluation.metrics.attributes import (
 from diffgar.evaluation.metrics.hubness import TEMPERATURE, QueryBankNorm
 from diffgar.evaluation.metrics.ranks import top_k
 from diffgar.evaluation.metrics.summary import Summary
+from diffgar.evaluation.pooling import make_queries
 from diffgar.evaluation.report import CHANCE, TEACHER, System
 from diffgar.evaluation.reports.worst import worst_captions
-from diffgar.evaluation.retrieval import RetrievalOptions, evaluate_retrieval, make_queries
+from diffgar.evaluation.retrieval import RetrievalOptions, evaluate_retrieval
 from diffgar.evaluation.tasks import RetrievalTask
 
 GDR = System("gdr")

@@ -28,6 +28,11 @@ from diffgar.jobs.first_checks import of_queries
         ("evaluation.baselines=[demo]", "names 'demo' twice, or the model itself"),
         ("evaluation.samples=median", "evaluation.samples is 'median'; choose one of mean, set"),
         ("evaluation.pooling=max", "evaluation.pooling is 'max'; choose one of mean, best_frame"),
+        ("evaluation.pooling=[mean,max]", "evaluation.pooling is 'max'; choose one of mean, best_frame"),
+        ("evaluation.pooling=[]", "evaluation.pooling is None; choose one of mean, best_frame"),
+        ("evaluation.pooling=[mean,mean]", "name each once"),
+        ("evaluation.pooled_weight=2", "evaluation.pooled_weight is 2; give it a number of at least 0 and at most 1"),
+        ("evaluation.grid=0", "evaluation.grid is 0; give it a whole number of at least 1"),
         ("evaluation.allow_missing=maybe", "evaluation.allow_missing is 'maybe'; give it true or false"),
         ("evaluation.guidance=3", r"evaluation.guidance is 3; give it a list, such as evaluation.guidance=\[1,2,3,5\]"),
         ("evaluation.guidance=[high]", "evaluation.guidance is 'high'; give it a number"),
@@ -39,6 +44,12 @@ from diffgar.jobs.first_checks import of_queries
 def test_a_value_of_an_evaluation_is_refused_with_the_remedy(override, message):
     with pytest.raises(InputError, match=message):
         of_queries(asked(override))
+
+
+def test_more_parts_than_steps_to_cut_at_are_refused():
+    of_queries(asked("evaluation.segments=9"))
+    with pytest.raises(InputError, match="evaluation.segments is 9 and evaluation.grid 8: each part needs a step"):
+        of_queries(asked("evaluation.segments=9", "evaluation.pooling=[mean,aligned]"))
 
 
 @pytest.mark.parametrize("override", ["evaluation.variant=2", "evaluation.variant=1.5", "model_name=20240101"])

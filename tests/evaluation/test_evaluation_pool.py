@@ -10,10 +10,11 @@ from diffgar.errors import InputError
 from diffgar.evaluation.control.methods import METHODS
 from diffgar.evaluation.control.pair_bench import Generator, PairBench
 from diffgar.evaluation.control.pairs import Pairs
+from diffgar.evaluation.pooling import Pooling, make_queries
 from diffgar.evaluation.queries import index_of, task_of
 from diffgar.evaluation.report import System
-from diffgar.evaluation.retrieval import RetrievalOptions, evaluate_retrieval, make_queries
-from diffgar.evaluation.systems import Pooling, attribute_metrics, audio_to_text, make_systems
+from diffgar.evaluation.retrieval import RetrievalOptions, evaluate_retrieval
+from diffgar.evaluation.systems import attribute_metrics, audio_to_text, make_systems
 from diffgar.text_states import TextStates
 
 QUICK = RetrievalOptions(num_resamples=10)
@@ -71,7 +72,7 @@ def recall(mean: torch.Tensor, centre: torch.Tensor, **how) -> dict:
     """R@10 of 200 unit vectors that all have a mean added, ranked about a centre."""
     vectors = F.normalize(torch.randn(200, 32, generator=torch.Generator().manual_seed(0)), dim=-1)
     experiment = evaluation(Latents(vectors + mean), Captions(list(range(200))), Oracle(vectors + mean, centre, 0.5))
-    systems = make_systems([experiment], [0, 1], Pooling(**how))
+    systems = make_systems([experiment], [0, 1], [Pooling(**how)])
     report = evaluate_retrieval(systems.queries, systems.index, experiment.task, QUICK)
     return report.rows[System("gdr")]["R@10"].mean
 

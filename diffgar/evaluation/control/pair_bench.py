@@ -15,8 +15,8 @@ from diffgar.evaluation.control.pairs import Pairs
 from diffgar.evaluation.control.phrasings import Negatives
 from diffgar.evaluation.experiment import Experiment
 from diffgar.evaluation.models import CaptionSource
+from diffgar.evaluation.pooling import make_queries
 from diffgar.evaluation.queries import Progress, Steer, generated_queries, no_progress
-from diffgar.evaluation.retrieval import make_queries
 
 
 class Generator:

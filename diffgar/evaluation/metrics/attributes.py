@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from diffgar.evaluation.metrics.bootstrap import mean_with_interval
-from diffgar.evaluation.metrics.ranks import top_k
+from diffgar.evaluation.metrics.ranks import Index, top_k
 from diffgar.evaluation.metrics.summary import Summary
 
 UNNAMED = -1
@@ -49,7 +49,7 @@ def attribute_codes(
 
 def summarise_attributes(
     queries: Tensor,
-    index: Tensor,
+    index: Index,
     targets: Tensor,
     named: Tensor,
     attributes: Tensor,

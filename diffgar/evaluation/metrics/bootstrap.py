@@ -22,12 +22,16 @@ def redraw(num_groups: int, num_resamples: int, seed: int) -> Iterator[np.ndarra
 
 def mean_with_interval(values: Tensor, groups: Tensor, num_resamples: int, seed: int) -> Summary:
     """The mean of values (S, Q), its deviation over the S samples, and a bootstrap interval by group (Q,)."""
-    group = np.unique(groups.numpy(), return_inverse=True)[1]
     table = values.double().numpy()
+    return Summary.of(table, redrawn_means(table.mean(axis=0), groups, num_resamples, seed), n=table.shape[1])
+
+
+def redrawn_means(values: np.ndarray, groups: Tensor, num_resamples: int, seed: int) -> np.ndarray:
+    """The mean of values (Q,) on each redraw of their groups (Q,) with replacement, (num_resamples,)."""
+    group = np.unique(groups.numpy(), return_inverse=True)[1]
     totals = np.zeros((group.max() + 1, 2))  # a group's sum, and its number of values
-    np.add.at(totals, group, np.stack([table.mean(axis=0), np.ones(table.shape[1])], axis=1))
-    means = [np.divide(*(drawn @ totals)) for drawn in redraw(len(totals), num_resamples, seed)]
-    return Summary.of(table, means, n=table.shape[1])
+    np.add.at(totals, group, np.stack([values, np.ones(len(values))], axis=1))
+    return np.array([np.divide(*(drawn @ totals)) for drawn in redraw(len(totals), num_resamples, seed)])
 
 
 def bootstrap_metrics(

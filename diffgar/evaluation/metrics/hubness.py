@@ -5,7 +5,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from diffgar.evaluation.metrics.ranks import similarities, top_k, unit_rows
+from diffgar.errors import InputError
+from diffgar.evaluation.metrics.alignment import AlignedIndex
+from diffgar.evaluation.metrics.ranks import Index, similarities, top_k, unit_rows
 
 TEMPERATURE = 20.0  # β of the inverted softmax, as in the paper
 
@@ -22,7 +24,7 @@ class QueryBankNorm:
     hub: Tensor
 
     @classmethod
-    def fit(cls, bank: Tensor, index: Tensor, temperature: float = TEMPERATURE) -> "QueryBankNorm":
+    def fit(cls, bank: Tensor, index: Index, temperature: float = TEMPERATURE) -> "QueryBankNorm":
         """Estimate on a bank of training queries (B, D), none of them a test query, against the index (N, D)."""
         total = torch.full((len(index),), -torch.inf, device=index.device)
         for _, scores in similarities(bank, index):
@@ -42,13 +44,15 @@ class QueryBankNorm:
         return replace(self, penalty=self.penalty[rows], hub=self.hub[rows])
 
 
-def _query_bank_norm(queries: Tensor, index: Tensor, bank: Tensor) -> tuple[Tensor, Tensor, QueryBankNorm | None]:
+def _query_bank_norm(queries: Tensor, index: Index, bank: Tensor) -> tuple[Tensor, Index, QueryBankNorm | None]:
     """Both sides as they are; the similarity is adjusted."""
     return queries, index, QueryBankNorm.fit(bank, index)
 
 
-def _centring(queries: Tensor, index: Tensor, bank: Tensor) -> tuple[Tensor, Tensor, QueryBankNorm | None]:
+def _centring(queries: Tensor, index: Index, bank: Tensor) -> tuple[Tensor, Index, QueryBankNorm | None]:
     """Both sides lose their mean direction, the queries that of the bank (Suzuki et al. 2013)."""
+    if isinstance(index, AlignedIndex):
+        raise InputError("centring moves vectors, and evaluation.pooling=aligned has none; use hubness=[qb_norm]")
     mean_query = unit_rows(bank, "bank").mean(dim=0)
     unit_index = unit_rows(index, "index")
     return unit_rows(queries, "queries") - mean_query, unit_index - unit_index.mean(dim=0), None
@@ -57,6 +61,6 @@ def _centring(queries: Tensor, index: Tensor, bank: Tensor) -> tuple[Tensor, Ten
 CORRECTIONS = {"qb_norm": _query_bank_norm, "centring": _centring}
 
 
-def correct(name: str, queries: Tensor, index: Tensor, bank: Tensor) -> tuple[Tensor, Tensor, QueryBankNorm | None]:
+def correct(name: str, queries: Tensor, index: Index, bank: Tensor) -> tuple[Tensor, Index, QueryBankNorm | None]:
     """Queries and index to rank in place of the given ones, and the adjustment of their similarity, if any."""
     return CORRECTIONS[name](queries, index, bank)

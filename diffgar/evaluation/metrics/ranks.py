@@ -14,12 +14,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-BLOCK = 64  # the index is padded to a multiple of this
+from diffgar.evaluation.metrics.alignment import BLOCK, AlignedIndex
+
 CHUNK_SCORES = 2**26  # scores held at once: 256 MB in float32
 COUNT_WIDTH = 2048  # columns compared at once on a CPU: they stay in its cache, 5 times faster than whole rows
 DEPTH = 10  # how many of a query's relevant items are ranked: mAP@10 needs no more
 
 Adjust = Callable[[Tensor], Tensor]
+Index = Tensor | AlignedIndex
 
 
 @dataclass(frozen=True)
@@ -41,12 +43,12 @@ class Ranks:
 
 def ranks(
     queries: Tensor,
-    index: Tensor,
+    index: Index,
     targets: Tensor | Sequence[Sequence[int]],
     chunk: int | None = None,
     adjust: Adjust | None = None,
 ) -> Ranks:
-    """Rank the index (N, D) for every query by cosine and read off where the relevant items stand.
+    """Rank the index (N, D) for every query by cosine, or by the best cut, and read off where relevant items stand.
 
     queries (Q, D), or (Q, M, D): a set of M vectors per query, scored by its best vector. targets: (Q,) long, the one
     relevant row of the index; (Q, N) bool; or a list of Q lists of rows. chunk: queries per step; by default as many as
@@ -68,7 +70,7 @@ def ranks_of_scores(scores: Tensor, targets: Tensor | Sequence[Sequence[int]]) -
 
 
 def top_k(
-    queries: Tensor, index: Tensor, k: int = 10, chunk: int | None = None, adjust: Adjust | None = None
+    queries: Tensor, index: Index, k: int = 10, chunk: int | None = None, adjust: Adjust | None = None
 ) -> tuple[Tensor, Tensor]:
     """The k best scores (Q, k) and their rows of the index (Q, k), on the CPU; arguments as for `ranks`.
 
@@ -80,28 +82,33 @@ def top_k(
 
 
 def similarities(
-    queries: Tensor, index: Tensor, chunk: int | None = None, adjust: Adjust | None = None
+    queries: Tensor, index: Index, chunk: int | None = None, adjust: Adjust | None = None
 ) -> Iterator[tuple[int, Tensor]]:
     """Yield (first query, scores (q, N)) chunk by chunk, on the index's device; the next chunk overwrites them."""
-    unit_queries, unit_index = unit_rows(queries, "queries"), unit_rows(index, "index")
-    size, num_vectors = len(index), queries[0].numel() // queries.shape[-1]
+    unit_queries, size, num_vectors = unit_rows(queries, "queries"), len(index), queries[0].numel() // queries.shape[-1]
     if queries.shape[-1] != index.shape[-1]:
         raise ValueError(
             f"queries have {queries.shape[-1]} dimensions and the index {index.shape[-1]}: "
             "both must come from the same audio encoder's space"
         )
-    unit_index = torch.nn.functional.pad(unit_index, (0, 0, 0, -size % BLOCK))
-    chunk = chunk or min(1024, max(1, CHUNK_SCORES // (len(unit_index) * num_vectors)))
-    buffer = unit_index.new_empty(min(chunk, len(queries)) * num_vectors, len(unit_index))  # one for all chunks
+    chunk = chunk or min(1024, max(1, CHUNK_SCORES // ((size + -size % BLOCK) * num_vectors)))
+    most = min(chunk, len(queries)) * num_vectors
+    scores_of = index.scores if isinstance(index, AlignedIndex) else _padded_product(index, most)
     for start in range(0, len(queries), chunk):
-        vectors = unit_queries[start : start + chunk].to(unit_index.device)
-        scores = buffer[: len(vectors) * num_vectors]
-        with _full_precision(unit_index.device.type):
-            torch.mm(vectors.flatten(0, -2), unit_index.T, out=scores)  # (q · M, N padded)
+        vectors = unit_queries[start : start + chunk].to(index.device)
+        with _full_precision(index.device.type):
+            scores = scores_of(vectors.flatten(0, -2))  # (q · M, N padded)
         if queries.ndim == 3:
             scores = scores.unflatten(0, vectors.shape[:2]).amax(dim=1)  # (q, N padded)
         scores = scores[:, :size]
         yield start, adjust(scores) if adjust else scores
+
+
+def _padded_product(index: Tensor, most: int) -> Callable[[Tensor], Tensor]:
+    """The dot products of unit queries, at most so many, with the padded index; one buffer for all calls."""
+    unit_index = torch.nn.functional.pad(unit_rows(index, "index"), (0, 0, 0, -len(index) % BLOCK))
+    buffer = unit_index.new_empty(most, len(unit_index))
+    return lambda vectors: torch.mm(vectors, unit_index.T, out=buffer[: len(vectors)])
 
 
 def unit_rows(vectors: Tensor, name: str) -> Tensor:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
+from torch import Tensor
 
 from diffgar.evaluation.experiment import Experiment
 from diffgar.evaluation.metrics.ranks import top_k
@@ -82,7 +83,8 @@ def draw(path: Path, result: Result, ranks: pd.DataFrame, systems: Systems, expe
 
     attempt(f"{base}-worst.csv was not written", listing)
     first = experiment.task.captions["caption"].iloc[0]
-    attempt(f"{base}/map-pca.png was not drawn", lambda: latent_maps(base, index, queries, 0, first))
+    if isinstance(index, Tensor):  # tracks that may be cut anywhere are no points of a map
+        attempt(f"{base}/map-pca.png was not drawn", lambda: latent_maps(base, index, queries, 0, first))
 
 
 def draw_ranks(path: Path, result: Result, ranks: Callable[[], pd.DataFrame]) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from diffgar.errors import InputError
+from diffgar.evaluation.metrics.order import ORDER_RIGHT
 from diffgar.evaluation.report import CHANCE, REAL, System
 from diffgar.evaluation.reports.names import USUAL_SPLIT
 from diffgar.evaluation.reports.results import Result
@@ -12,16 +13,21 @@ from diffgar.evaluation.reports.table_styles import Table, format_cell
 RETRIEVAL_METRICS = ("R@1", "R@5", "R@10", "MedR", "MRR")
 ORDER = ("chance", "teacher", "contrastive", "regression")  # others follow, by name
 SHARED = ("name", "direction", "pool", "pool_size", "query_set")  # what results in one column have in common
-WITH_INTERVAL = ("R@10",)  # the others' are in the JSON: all of them make a table too wide to read
+WITH_INTERVAL = ("R@10", ORDER_RIGHT)  # the others' are in the JSON: all of them make a table too wide to read
+TITLES = {ORDER_RIGHT: "order right"}
+TWINS = "Order right: per cent of captions whose track is nearer than its twin, the same music in another order."
 NO_RESULT = "no result"
 
 
 def retrieval_table(results: Sequence[Result], metrics: Sequence[str] = RETRIEVAL_METRICS) -> Table:
     """The table printed after evaluation: chance, teacher, baselines, then the models, of one task and protocol.
 
-    Chance is printed once, and so is the teacher of models that share an encoder pair.
+    Chance is printed once, and so is the teacher of models that share an encoder pair. Where all results are of tracks
+    with twins, a further column says how often the order is right.
     """
     protocol = same_protocol(results)
+    twins = all(ORDER_RIGHT in numbers for result in results for numbers in result.rows.values())
+    metrics = (*metrics, ORDER_RIGHT) if twins else metrics
     several = len({result.label for result in results}) > 1
     lines: list[tuple[tuple, tuple[str, ...]]] = []  # where each stands, and its cells
     shared = set()
@@ -41,13 +47,14 @@ def retrieval_table(results: Sequence[Result], metrics: Sequence[str] = RETRIEVA
     parts = (protocol["task"], split if split != USUAL_SPLIT else None, protocol["direction"].replace("_", " "))
     return Table(
         ", ".join(filter(None, (*parts, protocol["name"]))),
-        ("row", *metrics),
+        ("row", *(TITLES.get(metric, metric) for metric in metrics)),
         tuple(cells for _, cells in lines),
         (
             f"{protocol['num_queries']} queries, pool of {protocol['pool_size']}"
             + (f", {protocol['num_missing_tracks']} tracks missing" if protocol["num_missing_tracks"] else "")
             + f"; per cent. MedR: the median rank (in per cent of the {whole}).",
-            "mean ± std over sampling seeds [95 % bootstrap interval by track].",
+            f"mean ± std over sampling seeds [95 % bootstrap interval by {'pair of twins' if twins else 'track'}].",
+            *([TWINS] if twins else []),
             *dict.fromkeys(note for result in results for note in notes_of(result, several)),
         ),
     )

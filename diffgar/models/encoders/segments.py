@@ -31,6 +31,13 @@ def segment_means(latents: Tensor, segments: int, mask: Tensor | None = None) ->
     return means.reshape(*batch, segments, dim)
 
 
+def mixed(pooled: Tensor, parts: Tensor, weight: float) -> Tensor:
+    """Unit vectors (..., D) and (..., P · D) as one, whose dot product mixes theirs: weight for the first, the rest for
+    the second. With no weight it is `parts`.
+    """
+    return torch.cat([weight**0.5 * pooled, (1 - weight) ** 0.5 * parts], dim=-1) if weight else parts
+
+
 def side_by_side(means: Tensor, centre: Tensor | None = None) -> Tensor:
     """Unit vectors (..., P · D) from the mean latents (..., P, D) of P parts, seen from `centre` (D,)."""
     units = F.normalize(means if centre is None else means - centre.to(means), dim=-1)

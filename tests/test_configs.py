@@ -16,6 +16,7 @@ PARTS = {"base.yaml", "encoder_pair/text/flan_t5.yaml"}  # what others are made 
 ALL = sorted(path.relative_to(CONFIG) for path in CONFIG.rglob("*.yaml") if path.name != "roots.yaml")
 LEAVES = [path for path in ALL if path.parts[0] == "extract_features" or path.parts[:2] == ("train_ldm", "model")]
 WHOLE = [*BASES, *PARTS, *map(Path.as_posix, LEAVES)]
+OF_PURPOSES = [path for path in LEAVES if path.parent.name == "purposes"]
 GROUPS = [path for path in ALL if path.as_posix() not in WHOLE and path.parts[0] != "train_ldm"]
 
 
@@ -57,7 +58,9 @@ def test_a_file_begins_with_what_it_is():
         assert lines[lines[0] == "# @package _global_"].startswith("# "), path
 
 
-@pytest.mark.parametrize("path", [p for p in LEAVES if p.name.startswith("train_ldm_")], ids=str)
+@pytest.mark.parametrize(
+    "path", [p for p in LEAVES if p.name.startswith("train_ldm_") and p not in OF_PURPOSES], ids=str
+)
 def test_a_leafs_path_tells_the_truth(path):
     cfg = composed(path.with_suffix("").as_posix())
     _, _, _, pair, backbone, name = path.with_suffix("").parts
@@ -75,6 +78,19 @@ def test_a_baselines_path_tells_the_truth(path):
     assert cfg.encoder_pair.name == path.parts[3]
     module = path.stem.removesuffix("_segments")
     assert cfg.module._target_ == composed("train_ldm", [f"module={module}"]).module._target_
+
+
+@pytest.mark.parametrize("path", OF_PURPOSES, ids=str)
+def test_a_leaf_of_the_purposes_is_the_demos_leaf_of_that_name_on_the_purposes(path):
+    same = next(
+        p for p in LEAVES if p.name == path.name and p.parent.name in ("unet", "baselines") and p.parts[3] == "demo"
+    )
+    cfg, demo = (OmegaConf.to_container(composed(p.with_suffix("").as_posix())) for p in (path, same))
+    assert (cfg["data"]["name"], cfg["task"]["name"], cfg["task"]["dataset"]) == ("purposes",) * 3
+    assert cfg["prepare"].pop("_target_") == "diffgar.demo.purposes.write_purposes"
+    assert demo["prepare"].pop("_target_") == "diffgar.demo.collection.write_collection"
+    own = ("data", "task", "model_name")
+    assert [name for name in demo if cfg[name] != demo[name]] == [name for name in demo if name in own]
 
 
 def test_each_leaf_trains_a_model_of_its_own_name():

@@ -1,5 +1,7 @@
 """Checks of the values in a config's `evaluation`: each names what was found and what to write instead."""
 
+from collections.abc import Sequence
+
 from diffgar.errors import InputError
 from diffgar.values import listed, number, one_of, switch, whole
 
@@ -70,3 +72,12 @@ def check_poolings(samples: object, pooling: object, segments: object, grid: obj
 def several(pooling: object) -> list:
     """The poolings that `evaluation.pooling` names: one, or a list of them."""
     return list(pooling) if isinstance(pooling, list | tuple) else [pooling]
+
+
+def check_mmr(weight: object, direction: str, hubness: Sequence[str]) -> None:
+    """Refuse (InputError) a weight of MMR that is none, and MMR of what it cannot re-rank."""
+    number("retrieval.mmr", weight, least=0, most=1)
+    if direction != "text_to_audio":
+        raise InputError("retrieval.mmr re-ranks tracks for captions alone; set retrieval.direction=text_to_audio")
+    if hubness:
+        raise InputError("retrieval.mmr weighs cosines, and corrected scores are none; set retrieval.hubness=[]")

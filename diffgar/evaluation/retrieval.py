@@ -9,8 +9,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from diffgar.evaluation.checks import check_mmr
 from diffgar.evaluation.metrics.bootstrap import bootstrap_metrics, paired_differences, redrawn_means, summarise
 from diffgar.evaluation.metrics.hubness import CORRECTIONS, QueryBankNorm, correct
+from diffgar.evaluation.metrics.mmr import mmr_ranks
 from diffgar.evaluation.metrics.order import CHANCE_OF_ORDER, ORDER_RIGHT, order_right
 from diffgar.evaluation.metrics.ranks import Index, Ranks, ranks
 from diffgar.evaluation.metrics.recall import chance_metrics, retrieval_metrics
@@ -26,14 +28,16 @@ class RetrievalOptions:
     """How to evaluate.
 
     direction: `text_to_audio` or `audio_to_text`. num_resamples, bootstrap_seed: size and seed of the bootstrap over
-    tracks. hubness: corrections, `qb_norm` or `centring`, each reported as a further system. chunk: how many queries
-    are ranked at once; None for as many as fit.
+    tracks. hubness: corrections, `qb_norm` or `centring`, each reported as a further system. mmr: the query's weight in
+    MMR, which re-ranks all systems' lists, text → audio; None for none. chunk: how many queries are ranked at once;
+    None for as many as fit.
     """
 
     direction: str = "text_to_audio"
     num_resamples: int = 1000
     bootstrap_seed: int = 0
     hubness: tuple[str, ...] = ()
+    mmr: float | None = None
     chunk: int | None = None
 
     def __post_init__(self) -> None:
@@ -42,6 +46,8 @@ class RetrievalOptions:
         whole("retrieval.bootstrap_seed", self.bootstrap_seed)
         for correction in listed("retrieval.hubness", self.hubness, "[centring]"):
             one_of("retrieval.hubness", correction, tuple(CORRECTIONS))
+        if self.mmr is not None:
+            check_mmr(self.mmr, self.direction, self.hubness)
 
 
 def evaluate_retrieval(
@@ -70,7 +76,7 @@ def evaluate_retrieval(
     for system, samples in queries.items():
         own_index = index[system] if isinstance(index, Mapping) else index
         _check_sizes(system, samples, own_index, task, options.direction)
-        runs[system] = [_outcome(sample, own_index, resolved, options.chunk) for sample in samples]
+        runs[system] = [_outcome(sample, own_index, resolved, options) for sample in samples]
         for correction in options.hubness:
             if bank is None or system not in bank:
                 raise ValueError(
@@ -78,7 +84,7 @@ def evaluate_retrieval(
                 )
             moved = (correct(correction, sample, own_index, bank[system]) for sample in samples)
             runs[replace(system, correction=correction)] = [
-                _outcome(sample, tracks, resolved, options.chunk, adjust) for sample, tracks, adjust in moved
+                _outcome(sample, tracks, resolved, options, adjust) for sample, tracks, adjust in moved
             ]
     return _report(runs, resolved, task, options)
 
@@ -97,18 +103,25 @@ class Outcome:
 
 
 def _outcome(
-    queries: Tensor, index: Index, resolved: ResolvedTask, chunk: int | None, adjust: QueryBankNorm | None = None
+    queries: Tensor,
+    index: Index,
+    resolved: ResolvedTask,
+    options: RetrievalOptions,
+    adjust: QueryBankNorm | None = None,
 ) -> Outcome:
     """The outcome of one sampling seed's queries, after the resolved task has selected from queries and index."""
     order = None
     if resolved.twins is not None:
         asked, own, twins = resolved.twins.unbind()
-        order = order_right(queries[asked], index, own, twins, chunk, adjust)
+        order = order_right(queries[asked], index, own, twins, options.chunk, adjust)
     queries = queries if resolved.query_positions is None else queries[resolved.query_positions]
     if resolved.index_positions is not None:
         index = index[resolved.index_positions.to(index.device)]
         adjust = None if adjust is None else adjust.take(resolved.index_positions)
-    return Outcome(ranks(queries, index, resolved.relevant, chunk, adjust), order)
+    found = ranks(queries, index, resolved.relevant, options.chunk, adjust)
+    if options.mmr is not None:
+        found = mmr_ranks(found, queries, index, options.mmr, options.chunk)
+    return Outcome(found, order)
 
 
 def _redraws(

@@ -154,7 +154,9 @@ def refuse_absent(task: RetrievalTask, audio: Store, attributes: Sequence[str]) 
         )
 
 
-def attribute_metrics(experiment: Experiment, systems: Systems, attributes: Sequence[str]) -> dict[System, Metrics]:
+def attribute_metrics(
+    experiment: Experiment, systems: Systems, attributes: Sequence[str], mmr: float | None = None
+) -> dict[System, Metrics]:
     """`attribute_precision@10` of every system and of chance; empty where no caption names an attribute."""
     named, tracks = named_attributes(experiment, attributes)
     if not any(named):
@@ -163,7 +165,7 @@ def attribute_metrics(experiment: Experiment, systems: Systems, attributes: Sequ
     codes = attribute_codes(named, targets, tracks)
     found = {CHANCE: chance_of_attributes(*codes)}
     for system, queries in systems.queries.items():
-        found[system] = summarise_attributes(queries, systems.index[system], targets, *codes)
+        found[system] = summarise_attributes(queries, systems.index[system], targets, *codes, mmr=mmr)
     return {system: {"attribute_precision@10": summary} for system, summary in found.items()}
 
 

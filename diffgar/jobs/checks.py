@@ -9,6 +9,7 @@ from diffgar.checkpoints import choose_step, folder_of
 from diffgar.commandline import ConfigError
 from diffgar.dataloading.store.card import StoreError
 from diffgar.dataloading.store.reader import Store, TextStore
+from diffgar.evaluation.answers import refuse_no_answers
 from diffgar.evaluation.systems import refuse_absent
 from diffgar.jobs.building import plain
 from diffgar.jobs.experiment import open_stores, open_task
@@ -41,8 +42,11 @@ def check_task(cfg: DictConfig) -> None:
     try:
         stores = open_stores(cfg, task.dataset, cfg.encoder_pair)
         opened = open_task(cfg, *stores)
-        if task.attributes and cfg.evaluation.retrieval.direction == "text_to_audio":
+        to_audio = cfg.evaluation.retrieval.direction == "text_to_audio"
+        if task.attributes and to_audio:
             refuse_absent(opened, stores[0], plain(task.attributes))
+        if task.get("answers") and to_audio:
+            refuse_no_answers(*stores, plain(task.answers))
         refuse_unlike(trained, stores)
     except ValueError as error:
         message = f"once trained, the model could not be evaluated on the task {task.name!r}: {error}; or {ways}"

@@ -58,7 +58,7 @@ def extraction_parts(cfg: DictConfig, dataset: Dataset | None = None) -> tuple[l
     """What is there of a dataset's collection and stores, and the steps that make the rest."""
     there, steps = collection_parts(cfg.prepare) if makes_collection(cfg) else ([], [])
     grows = bool(steps)  # the table does not have all of its tracks yet
-    if makes_collection(cfg) and not grows and (Path(cfg.prepare.folder) / "captions.csv").is_file():
+    if makes_collection(cfg) and not grows and Path(str(cfg.data.table)).is_file():
         dataset = dataset or build(cfg.data)
     for name, kind in ((cfg.encoder_pair.audio_name, "track"), (cfg.encoder_pair.text_name, "caption")):
         store = Path(cfg.paths.latents) / cfg.data.name / name

@@ -5,6 +5,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 from tqdm import tqdm
 
+from diffgar.evaluation.answers import answer_metrics, refuse_no_answers
 from diffgar.evaluation.checks import several
 from diffgar.evaluation.experiment import Experiment
 from diffgar.evaluation.pooling import Pooling
@@ -48,9 +49,12 @@ def evaluate(cfg: DictConfig, planned: int = 0) -> tuple[Path, Result]:
     options = RetrievalOptions(**plain(cfg.evaluation.retrieval))
     experiments = [open_experiment(cfg, name) for name in (cfg.model_name, *cfg.evaluation.baselines)]
     first = experiments[0]
-    attributes = plain(cfg.task.attributes) if options.direction == "text_to_audio" else None
+    to_audio = options.direction == "text_to_audio"
+    attributes, answers = (plain(cfg.task.get(name)) if to_audio else None for name in ("attributes", "answers"))
     if attributes:
         named_attributes(first, attributes)  # refused now where the stores do not have them, not after sampling
+    if answers:
+        refuse_no_answers(first.audio, first.text, answers)
     if planned:
         evaluation_plan.show_retrieval(cfg, experiments, planned)
     if options.direction == "audio_to_text":
@@ -58,9 +62,10 @@ def evaluate(cfg: DictConfig, planned: int = 0) -> tuple[Path, Result]:
     else:
         systems = open_systems(cfg, experiments, with_bank=bool(options.hubness))
     report = evaluate_retrieval(systems.queries, systems.index, first.task, options, systems.bank)
-    if attributes:
-        for system, metrics in attribute_metrics(first, systems, attributes).items():
-            report.rows[system] |= metrics
+    true = [attribute_metrics(first, systems, attributes, options.mmr)] if attributes else []
+    true += [answer_metrics(first, systems, answers, options.mmr)] if answers else []
+    for system, metrics in (row for found in true for row in found.items()):
+        report.rows[system] |= metrics
     report.protocol["seen_tracks"] = {system.label: seen for system, seen in systems.seen.items()}
     report.extra["paired"] = paired_as_json(report.paired)
     report.extra["samplers"] = {system.label: sampler for system, sampler in systems.samplers.items()}

@@ -10,22 +10,23 @@ import torch
 from torch import Tensor
 
 from diffgar.evaluation.metrics.bootstrap import mean_with_interval
-from diffgar.evaluation.metrics.ranks import Index, top_k
+from diffgar.evaluation.metrics.mmr import nearest
+from diffgar.evaluation.metrics.ranks import Index
 from diffgar.evaluation.metrics.summary import Summary
 
 UNNAMED = -1
 
 
-def attribute_precision(nearest: Tensor, named: Tensor, attributes: Tensor) -> Tensor:
+def attribute_precision(listed: Tensor, named: Tensor, attributes: Tensor) -> Tensor:
     """Per cent (Q,): for each attribute that a caption names the share of its k tracks with the value, then the mean.
 
-    nearest (Q, k): the retrieved tracks. named (Q, A): the codes that captions name, −1 where they name none.
+    listed (Q, k): the retrieved tracks. named (Q, A): the codes that captions name, −1 where they name none.
     attributes (N, A): the codes of the tracks. Refuses (ValueError) a caption that names nothing.
     """
     asked = named != UNNAMED  # (Q, A)
     if not asked.any(dim=1).all():
         raise ValueError(f"caption {int((~asked.any(dim=1)).nonzero()[0])} names no attribute; leave it out")
-    fits = (attributes[nearest] == named.unsqueeze(1)).double().mean(dim=1)  # (Q, A)
+    fits = (attributes[listed] == named.unsqueeze(1)).double().mean(dim=1)  # (Q, A)
     return 100 * (fits * asked).sum(dim=1) / asked.sum(dim=1)
 
 
@@ -55,15 +56,17 @@ def summarise_attributes(
     attributes: Tensor,
     num_resamples: int = 1000,
     seed: int = 0,
+    mmr: float | None = None,
 ) -> Summary:
     """The attribute precision@10 of queries (S, Q, D) against the index (N, D).
 
     targets (Q,): each caption's own track, whose captions are resampled together; named (Q, A) and attributes (N, A) as
-    `attribute_codes` gives them. Captions that name nothing are left out; n is the number that counts.
+    `attribute_codes` gives them. Captions that name nothing are left out; n is the number that counts. mmr: as for
+    `nearest`.
     """
     asked = naming(named)
-    nearest = [top_k(sample[asked], index, k=10)[1] for sample in queries]
-    values = torch.stack([attribute_precision(tracks, named[asked], attributes) for tracks in nearest])
+    lists = [nearest(sample[asked], index, k=10, mmr=mmr) for sample in queries]
+    values = torch.stack([attribute_precision(tracks, named[asked], attributes) for tracks in lists])
     return mean_with_interval(values, targets[asked], num_resamples, seed)
 
 

@@ -12,14 +12,15 @@ import pandas as pd
 from torch import Tensor
 
 from diffgar.evaluation.experiment import Experiment
-from diffgar.evaluation.metrics.ranks import top_k
+from diffgar.evaluation.metrics.coverage import COVERAGE, PRECISION
+from diffgar.evaluation.metrics.mmr import nearest
 from diffgar.evaluation.report import System, in_words
 from diffgar.evaluation.reports.control import control_figure, control_table
 from diffgar.evaluation.reports.figures import curve_figure, rank_figure, recall_figure, tradeoff_figure
 from diffgar.evaluation.reports.maps import latent_maps
 from diffgar.evaluation.reports.results import Result, queries_path
 from diffgar.evaluation.reports.table_styles import WIDTH, Table, render
-from diffgar.evaluation.reports.tables import fidelity_table, retrieval_table
+from diffgar.evaluation.reports.tables import RETRIEVAL_METRICS, fidelity_table, retrieval_table
 from diffgar.evaluation.reports.wandb_log import log, log_result
 from diffgar.evaluation.reports.worst import worst_captions
 from diffgar.evaluation.systems import Systems
@@ -47,7 +48,8 @@ def show(path: Path, result: Result) -> None:
 def table_of(result: Result) -> Table:
     """The table that a person sees of one result."""
     if result.kind == "retrieval":
-        return retrieval_table([result])
+        answers = [name for name in (PRECISION, COVERAGE) if all(name in row for row in result.rows.values())]
+        return retrieval_table([result], (*RETRIEVAL_METRICS, *answers))
     return fidelity_table(result) if result.kind == "fidelity" else control_table(result)
 
 
@@ -77,8 +79,8 @@ def draw(path: Path, result: Result, ranks: pd.DataFrame, systems: Systems, expe
     queries, index = systems.queries[own][0], systems.index[own]
 
     def listing() -> None:
-        nearest = top_k(queries, index)[1]
-        table = worst_captions(ranks, experiment.task, nearest, own.label)
+        listed = nearest(queries, index, mmr=result.protocol.get("mmr"))
+        table = worst_captions(ranks, experiment.task, listed, own.label)
         table.to_csv(f"{base}-worst.csv", index=False, encoding="utf-8")
 
     attempt(f"{base}-worst.csv was not written", listing)

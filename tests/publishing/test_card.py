@@ -13,6 +13,7 @@ from diffgar.evaluation.metrics.summary import Summary
 from diffgar.evaluation.report import CHANCE, System
 from diffgar.evaluation.reports.results import Result, write_result
 from diffgar.jobs.building import as_it_resolves
+from diffgar.models.encoders.minilm import PACKAGE, VERSION
 from diffgar.publishing.encoders import ENCODERS, encoder_of, licence_of
 
 CLAP = encoder_of("diffgar.models.encoders.clap.ClapAudioEncoder", "/w/music_audioset_epoch_15_esc_90.14.pt")
@@ -89,6 +90,9 @@ def test_an_encoder_is_known_by_its_class_and_its_weights():
         "cc0-1.0",
     )
     assert (MULE.title, MULE.licence, T5.licence) == ("MULE", "cc-by-nc-4.0", "apache-2.0")
+    minilm = encoder_of("diffgar.models.encoders.minilm.MiniLMTextEncoder", None)
+    assert (minilm.title, minilm.licence) == ("all-MiniLM-L6-v2", "apache-2.0")
+    assert f"{PACKAGE}=={VERSION}" in minilm.whence
     other = encoder_of("mine.encoders.Audio", "C:\\weights\\a.pt")
     assert (other.title, other.licence) == ("Audio with `a.pt`", "unknown")
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from test_soundfont import cents_off
 
 from diffgar.demo.attributes import DEMO
 from diffgar.demo.captions import SYNONYMS, THINGS
@@ -12,7 +13,6 @@ from diffgar.demo.sound import SAMPLE_RATE, soundfont
 from diffgar.demo.style_captions import GENERAL_WORDING, THIRD_WORDING
 from diffgar.demo.styles import STYLES, USES, draw_styled
 from diffgar.demo.tracks import track_rows
-from test_soundfont import cents_off
 
 STYLED = {"general": GENERAL_WORDING, "third": THIRD_WORDING}
 

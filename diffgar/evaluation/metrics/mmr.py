@@ -8,13 +8,15 @@ Carbonell & Goldstein 1998: from the list, choose again and again the item with 
 import torch
 from torch import Tensor
 
-from diffgar.evaluation.metrics.ranks import Ranks, top_k, unit_rows
+from diffgar.errors import InputError
+from diffgar.evaluation.metrics.alignment import AlignedIndex
+from diffgar.evaluation.metrics.ranks import Index, Ranks, top_k, unit_rows
 
 DEPTH = 100  # items of a list that are re-ranked; those behind stay where they are
 CHUNK = 128  # queries at once: of each, the DEPTH² cosines between its items are held
 
 
-def nearest(queries: Tensor, index: Tensor, k: int = 10, mmr: float | None = None) -> Tensor:
+def nearest(queries: Tensor, index: Index, k: int = 10, mmr: float | None = None) -> Tensor:
     """The rows (Q, k) of the index (N, D) that come first for each query (Q, D), or set of them (Q, M, D).
 
     mmr: the weight of the query in MMR, between 0 and 1; None for the plain list, which is that of 1.
@@ -25,18 +27,20 @@ def nearest(queries: Tensor, index: Tensor, k: int = 10, mmr: float | None = Non
     return rows.gather(1, mmr_order(scores, rows, index, mmr, k))
 
 
-def mmr_order(scores: Tensor, rows: Tensor, index: Tensor, weight: float, k: int = DEPTH) -> Tensor:
+def mmr_order(scores: Tensor, rows: Tensor, index: Index, weight: float, k: int = DEPTH) -> Tensor:
     """The order that MMR gives to lists: the places (Q, min(k, L)), from 0, of the items that it chooses.
 
     scores, rows (Q, L): each query's list, best first, its cosines and its rows of the index (N, D). Of equally good
-    items the first in the list is chosen.
+    items the first in the list is chosen. Raises InputError for aligned tracks, which have no vectors of their own.
     """
+    if isinstance(index, AlignedIndex):
+        raise InputError("retrieval.mmr compares tracks' vectors, and aligned tracks have none; use pooling=segments")
     unit_index = unit_rows(index, "index").cpu()
     parts = zip(scores.split(CHUNK), rows.split(CHUNK), strict=True)
     return torch.cat([_chosen(weight * part, (1 - weight) * _cosines(unit_index[own]), k) for part, own in parts])
 
 
-def mmr_ranks(found: Ranks, queries: Tensor, index: Tensor, weight: float, chunk: int | None = None) -> Ranks:
+def mmr_ranks(found: Ranks, queries: Tensor, index: Index, weight: float, chunk: int | None = None) -> Ranks:
     """The ranks of each query's one relevant item after MMR, from those before; other arguments as for `ranks`.
 
     An item among the first DEPTH has its place in the new order; one behind them keeps its rank. Items that were level

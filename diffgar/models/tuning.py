@@ -1,4 +1,4 @@
-"""Fine-tuning a trained model to rank: InfoNCE between tracks and the latents that its sampler generates for them.
+"""Training to rank: InfoNCE between tracks and the latents that the model's own sampler generates for them.
 
 Gradients go through the last steps of the sampler alone: DRaFT-K of Clark et al. 2024 (arXiv 2309.17400, section 4).
 The same term on predictions from noisy latents, which give the track away, helps little.
@@ -27,10 +27,8 @@ class Tuned(LatentDiffusion):
     num_steps, and guidance_scale, interval, rescale, parallel (see `Guidance`): the settings of the DDIM sampler in
     tuning, best those of its later use. gradient_steps: how many of the last steps gradients go through.
     teacher: name and step of the trained model that it starts from, which the training script opens and hands to
-    `learn_from`. parts: as for `LatentDiffusion`.
+    `learn_from`; None trains it from scratch. parts: as for `LatentDiffusion`.
     """
-
-    row = "tuned"
 
     def __init__(
         self,
@@ -58,6 +56,7 @@ class Tuned(LatentDiffusion):
                 "gradients go through 1 to all of them; use sampler.num_steps=4 with module.gradient_steps=1"
             )
         self.num_steps, self.gradient_steps = num_steps, gradient_steps
+        self.row = "tuned" if teacher else super().row
         self.guidance = Guidance(guidance_scale, interval, rescale, parallel)
 
     def learn_from(self, trained: LatentDiffusion) -> None:

@@ -1,6 +1,7 @@
 """Wording of the demo's captions: attributes → sentences that name only some of them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 
 import numpy as np
 
@@ -120,11 +121,16 @@ def caption(
     return sentence({name: attributes[name] for name in named}, random), named
 
 
-def draw_names(count: int, random: np.random.Generator, untold: Collection[str] = ()) -> list[str]:
+def draw_names(
+    count: int,
+    random: np.random.Generator,
+    untold: Collection[str] = (),
+    salience: Mapping[str, float] = MappingProxyType(SALIENCE),
+) -> list[str]:
     """The names of so many attributes, by their salience, none of `untold`."""
-    shares = np.array([0.0 if name in untold else share for name, share in SALIENCE.items()])
+    shares = np.array([0.0 if name in untold else share for name, share in salience.items()])
     picked = set(random.choice(len(shares), size=count, replace=False, p=shares / shares.sum()))
-    return [name for i, name in enumerate(SALIENCE) if i in picked]
+    return [name for i, name in enumerate(salience) if i in picked]
 
 
 def sentence(named: dict[str, str], random: np.random.Generator) -> str:
@@ -151,13 +157,14 @@ def sentence(named: dict[str, str], random: np.random.Generator) -> str:
     body = " ".join([*([", ".join(adjectives)] if adjectives else []), noun, *keys])
     ending = f", without {' or '.join(without)}" if without else ""
     if style == 1 or not things:
-        return _sentence(article(body) + (f" with {_listed(things)}" if things else "") + ending)
+        return sentence_case(article(body) + (f" with {listed(things)}" if things else "") + ending)
     if style == 2:
-        return _sentence(f"{_listed(things)} in {article(body)}{ending}")
-    return _sentence(f"this {body} features {_listed(things)}{ending}")
+        return sentence_case(f"{listed(things)} in {article(body)}{ending}")
+    return sentence_case(f"this {body} features {listed(things)}{ending}")
 
 
-def _listed(words: list[str]) -> str:
+def listed(words: list[str]) -> str:
+    """Words as a list: "a, b and c"."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
@@ -166,5 +173,6 @@ def article(words: str) -> str:
     return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
 
 
-def _sentence(words: str) -> str:
+def sentence_case(words: str) -> str:
+    """The words as a sentence."""
     return words[0].upper() + words[1:] + "."

@@ -89,7 +89,9 @@ def is_whole(folder: Path, tracks: list[tuple[str, int]]) -> bool:
 def read_collection(folder: str | Path, recipe: str = "demo", **sizes: int) -> Dataset:
     """The collection as a dataset, written first where it is not there yet; `sizes` are those of `write_collection`."""
     columns = {name: name for name in ("track_id", "path", "caption", "caption_id")}
-    return read_dataset(recipe, str(write_collection(folder, recipe=recipe, **sizes)), str(folder), columns, by_column())
+    return read_dataset(
+        recipe, str(write_collection(folder, recipe=recipe, **sizes)), str(folder), columns, by_column()
+    )
 
 
 def holds(table: Path, tracks: list[tuple[str, int]]) -> bool:

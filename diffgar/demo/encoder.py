@@ -27,16 +27,18 @@ from diffgar.models.encoders.pretrained.weights import RANDOM, find_checkpoint, 
 from diffgar.text_states import TextStates
 
 WEIGHTS = Path(__file__).with_suffix(".safetensors")
+SHIPPED = {"demo": WEIGHTS, "general": WEIGHTS.with_name("general.safetensors")}  # pair → its file in the package
 
 
 class DemoAudioEncoder(AudioEncoder):
     """16 kHz windows of 3 s → unit vectors. `weights`: a file of `save_pair`, None for the shipped one, or "random"."""
 
-    name, frontend_version = "demo_audio", 1
+    name, frontend_version, pair = "demo_audio", 1, "demo"
     sample_rate, window_seconds, dim = LogMel.sample_rate, 3.0, DIM
 
     def __init__(self, weights: str | Path | None = None):
         super().__init__()
+        weights = find_weights(weights, self.pair)
         self.frontend, self.tower = LogMel(), AudioTower()
         self.checkpoint_hash = load_weights(self, "audio", weights)
         self.eval()
@@ -57,12 +59,13 @@ class DemoTextEncoder(TextEncoder):
     the audio encoder.
     """
 
-    name, frontend_version = "demo_text", 1
+    name, frontend_version, pair = "demo_text", 1, "demo"
     dim, embedding_dim, max_tokens = DIM, DIM, 32
     num_buckets = 2048  # letter triples share these vectors by their hash
 
     def __init__(self, weights: str | Path | None = None):
         super().__init__()
+        weights = find_weights(weights, self.pair)
         self.words = nn.Embedding(1, self.dim)  # row 0: any unknown word
         self.triples = nn.EmbeddingBag(self.num_buckets, self.dim, mode="mean")
         self.positions = nn.Parameter(0.5 * sinusoids(torch.arange(self.max_tokens), self.dim))  # as large as words
@@ -125,9 +128,21 @@ def save_pair(path: str | Path, audio_encoder: DemoAudioEncoder, text_encoder: D
     save_file(tensors, path, metadata={"vocabulary": json.dumps(list(text_encoder.vocabulary))})
 
 
-def read_vocabulary(weights: str | Path | None) -> list[str]:
+def find_weights(weights: str | Path | None, pair: str) -> str | Path:
+    """The weights that are asked for: "random", or a file that is there; None is the one shipped for this pair."""
+    if weights == RANDOM:
+        return RANDOM
+    path = Path(weights or SHIPPED[pair]).expanduser()
+    if not path.is_file():
+        raise WeightsError(
+            f"{path}: no weights of the {pair} pair; restore the file from the repository, or train it: "
+            f"python train_ldm.py --config config/train_ldm/model/encoder_pair/{pair}/train_{pair}_encoder.yaml"
+        )
+    return path
+
+
+def read_vocabulary(path: str | Path) -> list[str]:
     """The words that the text tower of a weights file knows. Raises WeightsError for another kind of file."""
-    path = _file(weights)
     try:
         with safe_open(path, "pt") as file:
             return json.loads((file.metadata() or {})["vocabulary"])
@@ -135,25 +150,14 @@ def read_vocabulary(weights: str | Path | None) -> list[str]:
         raise WeightsError(f"{path} is no file of the demo pair: its vocabulary cannot be read ({error})") from error
 
 
-def load_weights(tower: nn.Module, name: str, weights: str | Path | None) -> str:
-    """Load a tower's part of the file, every tensor of it and no other; returns the file's hash."""
-    if weights == RANDOM:
+def load_weights(tower: nn.Module, name: str, path: str | Path) -> str:
+    """Load a tower's part of the file, every tensor of it and no other, unless "random"; returns the file's hash."""
+    if path == RANDOM:
         return RANDOM
-    path, prefix = _file(weights), f"{name}."
-    checkpoint = find_checkpoint(path, "")
+    checkpoint, prefix = find_checkpoint(path, ""), f"{name}."
     assert checkpoint is not None  # which "random" alone has none of
     state = checkpoint.state()
     refuse_others(state, "the demo pair", str(path))
     own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
     load_strict(tower, own, str(path))
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-
-
-def _file(weights: str | Path | None) -> Path:
-    path = Path(weights or WEIGHTS).expanduser()
-    if not path.is_file():
-        raise WeightsError(
-            f"{path}: no weights of the demo pair; restore the file from the repository, or train it: "
-            "python train_ldm.py --config config/train_ldm/model/encoder_pair/demo/train_demo_encoder.yaml"
-        )
-    return path
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]

@@ -1,13 +1,19 @@
 """Recipes of collections: what tracks are drawn, and what their captions say."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from diffgar.demo.attributes import DEMO, Orchestra, draw_attributes
-from diffgar.demo.captions import caption
+from diffgar.demo.attributes import ATTRIBUTES, DEMO, Orchestra, draw_attributes
+from diffgar.demo.captions import caption, phrase
 from diffgar.demo.course_captions import course_caption, untold
 from diffgar.demo.courses import Course, draw_course
+from diffgar.demo.orchestras import GENERAL, THIRD
+from diffgar.demo.style_captions import GENERAL_WORDING, THIRD_WORDING, Wording
+from diffgar.demo.styles import draw_styled
+
+PHRASES = {name: {value: phrase(name, value) for value in values} for name, values in ATTRIBUTES.items()}
 
 
 @dataclass(frozen=True)
@@ -39,13 +45,17 @@ class Recipe:
 
     num_captions: of a track; where it has a course, the first tells nothing of time and the second tells the course.
     twins: tracks come in pairs of the same music, the second of which (of odd number) is the reversed twin of the
-    first; then all captions tell the course.
+    first; then all captions tell the course. draw: the attributes; say: a caption that tells no course, and the names
+    of its attributes; phrases: the shortest captions, by attribute and value.
     """
 
     orchestra: Orchestra = DEMO
     course_share: float = 0.5
     num_captions: int = 3
     twins: bool = False
+    draw: Callable[[np.random.Generator, Orchestra], dict[str, str]] = draw_attributes
+    say: Callable[..., tuple[str, list[str]]] = caption
+    phrases: dict[str, dict[str, str]] = field(default_factory=lambda: PHRASES)
 
     def number_of_music(self, number: int) -> int:
         """The number that a track's music is drawn by: twins share it."""
@@ -61,7 +71,7 @@ class Recipe:
 
     def piece(self, random: np.random.Generator, backwards: bool = False) -> Piece:
         """Draw what a track is."""
-        attributes = draw_attributes(random, self.orchestra)
+        attributes = self.draw(random, self.orchestra)
         if random.random() >= self.course_share:
             return Piece(attributes, None)
         course = draw_course(attributes, self.orchestra.attributes(), random)
@@ -75,8 +85,19 @@ class Recipe:
             if tells and course is not None:
                 said.append(Said(*course_caption(piece.attributes, course, random), tells_course=True))
             else:
-                said.append(Said(*caption(piece.attributes, random, untold(course)), tells_course=False))
+                said.append(Said(*self.say(piece.attributes, random, untold(course)), tells_course=False))
         return said
 
 
-RECIPES = {"demo": Recipe(), "demo_time": Recipe(course_share=1.0, num_captions=2, twins=True)}
+def styled(orchestra: Orchestra, wording: Wording) -> Recipe:
+    """Tracks of styles, without courses, and captions in this wording."""
+    phrases = wording.phrases()
+    return Recipe(orchestra, course_share=0.0, draw=draw_styled, say=wording.caption, phrases=phrases)
+
+
+RECIPES = {
+    "demo": Recipe(),
+    "demo_time": Recipe(course_share=1.0, num_captions=2, twins=True),
+    "general": styled(GENERAL, GENERAL_WORDING),
+    "third": styled(THIRD, THIRD_WORDING),
+}

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pandas as pd
 import torch
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
@@ -14,9 +15,10 @@ from tqdm import tqdm
 from diffgar.dataloading.audio import load
 from diffgar.dataloading.datamodule import trainer_of
 from diffgar.dataloading.datasets.tracks import Dataset
-from diffgar.demo.attributes import ATTRIBUTES
-from diffgar.demo.captions import phrase
+from diffgar.demo.recipes import RECIPES
 from diffgar.demo.towers import LogMel
+
+THREADS = 2  # that decode
 
 
 class WindowsDataModule(LightningDataModule):
@@ -25,8 +27,9 @@ class WindowsDataModule(LightningDataModule):
     frontend: waveforms (1, S) at `sample_rate` → features (1, F, M), one frame every `frontend.hop` samples.
     num_frames: frames of a window. Training batches {"features" (B, K, num_frames, M), "captions": B strings,
     "tells_course" (B,) bool} have K = `num_windows` random windows per track, one in each Kth of it and in their order,
-    and one of its captions, or, at `phrase_share` of them, one attribute of it alone ("rock drums"). Validation and
-    test have one batch: the tracks of the split, each with all its windows and all its captions.
+    and one of its captions, or, at `phrase_share` of them, one attribute of it alone ("rock drums"), as the
+    collection's `recipe` phrases it. Validation and test have one batch: the tracks of the split, each with all its
+    windows and all its captions.
     """
 
     def __init__(
@@ -38,12 +41,12 @@ class WindowsDataModule(LightningDataModule):
         num_windows: int = 4,
         phrase_share: float = 0.1,
         seed: int = 0,
-        num_threads: int = 2,
+        recipe: str = "demo",
     ):
         super().__init__()
         self.dataset, self.frontend, self.num_frames = dataset, frontend, num_frames
         self.batch_size, self.num_windows, self.phrase_share = batch_size, num_windows, phrase_share
-        self.seed, self.num_threads = seed, num_threads
+        self.seed, self.phrases = seed, RECIPES[recipe].phrases
         self.features: dict[str, list[Tensor]] = {}
 
     def setup(self, stage: str) -> None:
@@ -59,7 +62,7 @@ class WindowsDataModule(LightningDataModule):
                 return self.frontend(waveform[None])[0].half()  # (F, M)
 
         paths = self.dataset.split(split).tracks["path"]
-        pool = ThreadPoolExecutor(self.num_threads)
+        pool = ThreadPoolExecutor(THREADS)
         try:
             return list(tqdm(pool.map(features, paths), f"decoding {split}", len(paths)))
         finally:
@@ -67,7 +70,7 @@ class WindowsDataModule(LightningDataModule):
 
     def constants(self) -> dict:
         """What the module is built with: all captions of the train split, and the attributes' phrases."""
-        phrases = [phrase(name, value) for name, values in ATTRIBUTES.items() for value in values]
+        phrases = [words for values in self.phrases.values() for words in values.values()]
         return {"captions": [*self.dataset.split("train").captions["caption"], *phrases]}
 
     def train_dataloader(self) -> DataLoader:
@@ -95,8 +98,9 @@ class Tracks(TorchDataset):
         self.hop = data.frontend.sample_rate // data.frontend.hop
         part = data.dataset.split(split)
         captions = part.captions.groupby("track_id")["caption"].apply(list)
-        tells_course = (part.captions["tells_course"] == "True").groupby(part.captions["track_id"]).apply(list)
-        self.attributes = part.tracks[list(ATTRIBUTES)].to_dict("records")
+        told = part.captions.get("tells_course", pd.Series("False", part.captions.index))  # not there: of none
+        tells_course = (told == "True").groupby(part.captions["track_id"]).apply(list)
+        self.attributes = part.tracks[list(data.phrases)].to_dict("records")
         self.captions = [captions[track_id] for track_id in part.tracks["track_id"]]
         self.tells_course = [tells_course[track_id] for track_id in part.tracks["track_id"]]
 
@@ -134,7 +138,7 @@ class TrainBatches(IterableDataset):
     def _caption(self, i: int) -> tuple[str, bool]:
         """A caption of a track, and whether it tells its course."""
         if self.random.random() < self.data.phrase_share:
-            name = self.random.choice(list(ATTRIBUTES))
-            return phrase(name, self.tracks.attributes[i][name]), False
+            name = self.random.choice(list(self.data.phrases))
+            return self.data.phrases[name][self.tracks.attributes[i][name]], False
         which = self.random.integers(len(self.tracks.captions[i]))
         return self.tracks.captions[i][which], self.tracks.tells_course[i][which]

@@ -1,0 +1,20 @@
+"""The general pair: the same towers as the demo's, trained on the general collection.
+
+It stands for a large public model that does not know the collection that one searches: other instruments, captions in
+other words and of other things. Trained by
+`train_ldm.py --config config/train_ldm/model/encoder_pair/general/train_general_encoder.yaml`.
+"""
+
+from diffgar.demo.encoder import DemoAudioEncoder, DemoTextEncoder
+
+
+class GeneralAudioEncoder(DemoAudioEncoder):
+    """As `DemoAudioEncoder`, of the general pair's weights."""
+
+    name, pair = "general_audio", "general"
+
+
+class GeneralTextEncoder(DemoTextEncoder):
+    """As `DemoTextEncoder`, of the general pair's weights."""
+
+    name, pair = "general_text", "general"

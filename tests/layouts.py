@@ -2,6 +2,7 @@
 
 import ast
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -70,11 +71,11 @@ def randomise(network, seed: int = 0):
     return network.eval()
 
 
-def word_tokenizer(folder: Path, kind: str) -> int:
+def word_tokenizer(folder: Path, kind: str, words: Sequence[str] = WORDS) -> int:
     """Save a tokenizer of a few words as `kind` ("roberta", "clip" or "t5") frames them; returns its size."""
     special = {"roberta": ["<s>", "<pad>", "</s>", "<unk>"], "clip": ["<unk>"], "t5": ["<pad>", "</s>", "<unk>"]}[kind]
     last = ["<s>", "</s>"] if kind == "clip" else []  # CLIP's end token has the largest id
-    tokens = {token: row for row, token in enumerate([*special, *WORDS, *last])}
+    tokens = {token: row for row, token in enumerate([*special, *words, *last])}
     tokenizer = Tokenizer(models.WordLevel(tokens, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     frame = "$A </s>" if kind == "t5" else "<s> $A </s>"

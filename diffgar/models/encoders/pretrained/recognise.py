@@ -14,6 +14,7 @@ LAYOUTS = {  # a prefix that no other layout has: its network, and the pairs tha
     "encoder.slow_stem.": ("MuLOOC", "mulooc_t5"),
     "backbone.slow_stem.": ("MULE", "mule_t5"),
     "encoder.block.": ("T5", "clap_t5 or another with _t5, as encoder_pair.text_weights"),
+    "embeddings.word_embeddings.": ("MiniLM", "demo_minilm, as encoder_pair.text_weights"),
     "audio.tower.": ("the demo pair", "demo"),
 }
 

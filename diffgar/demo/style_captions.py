@@ -1,7 +1,7 @@
 """Wording of the captions of styled collections: a style, a use, an instrument, a tempo, a mood.
 
 The general collection's never name an accompaniment, a register, a density, a metre or a texture, and name a lead by
-its family only, in words of their own; those of the third name the lead itself, in long sentences.
+its family only, in words of their own; those of the third are longer, in other words again.
 """
 
 from collections.abc import Collection
@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from diffgar.demo.captions import Words, article, draw_names, listed, sentence_case
-from diffgar.demo.orchestras import THIRD
+from diffgar.demo.captions import Words, draw_names, listed, sentence_case
 
 STYLE = {
     "bossa nova": ["bossa nova", "Brazilian bossa", "samba-jazz"],
@@ -73,18 +72,30 @@ GENERAL_WORDS: Words = {
 THIRD_WORDS: Words = {
     "style": {style: [f"{words[-1]} music"] for style, words in STYLE.items()},
     "use": {use: words[-1:] for use, words in USE.items()},
-    "lead": {lead: [f"{article(lead)} taking the main melody", f"{article(lead)} up front"] for lead in THIRD.leads},
+    "family": {
+        "keys": ["a hammered keyboard", "a keyboardist up front"],
+        "bells": ["pitched mallet hits", "chiming bars"],
+        "guitars": ["a strummer's six-string", "finger-picked six-string"],
+        "distortion": ["crunchy amplified riffing", "fuzz"],
+        "plucked": ["twangy plucking", "a plucked folk instrument"],
+        "bowed": ["bowing", "a bowed instrument up front"],
+        "brass": ["a horn player", "horns up front"],
+        "reeds": ["a reed player", "a woodwind player"],
+        "flutes": ["airy whistling", "a whistle up front"],
+        "synths": ["a computer-game lead", "oscillator leads"],
+        "voices": ["a humming voice", "wordless singing"],
+    },
     "drums": {
-        "none": ["no percussion at all", "no percussive elements"],
-        "rock": ["a punchy acoustic kit", "a rock drum kit"],
-        "jazz": ["a swung ride pattern", "brushed jazz drumming"],
-        "electronic": ["a programmed kick and claps", "a four-on-the-floor electronic beat"],
-        "latin": ["hand percussion", "a latin groove on congas"],
+        "none": ["nothing percussive", "no beat at all"],
+        "rock": ["a backbeat", "a punchy acoustic kit"],
+        "jazz": ["a swung shuffle", "brushwork"],
+        "electronic": ["programmed beats", "four-on-the-floor kicks"],
+        "latin": ["hand percussion", "a carnival groove"],
     },
     "tempo": {
-        "slow": ["slow-moving", "unhurried"],
-        "medium": ["moderate tempo", "steady"],
-        "fast": ["fast-paced", "rapid"],
+        "slow": ["lethargic", "crawling"],
+        "medium": ["steady", "relaxed-pace"],
+        "fast": ["rapid", "high-tempo"],
     },
     "mood": {
         "peaceful": ["tranquil", "calming"],
@@ -112,7 +123,7 @@ class Wording:
         named = draw_names(int(random.choice(self.counts)), random, untold, self.salience)
         words = {name: self._word(name, attributes[name], random) for name in named}
         adjectives = [words[name] for name in ("tempo", "mood") if name in words]
-        things = [words[name] for name in ("family", "lead", "drums") if name in words]
+        things = [words[name] for name in ("family", "drums") if name in words]
         if random.random() < 0.35:  # tags
             tags = list(words.values())
             random.shuffle(tags)
@@ -136,5 +147,5 @@ GENERAL_WORDING = Wording(
     {"style": 4.0, "use": 2.5, "family": 2.5, "mood": 1.5, "tempo": 1.2}, GENERAL_WORDS, counts=(2, 2, 3, 3, 4)
 )
 THIRD_WORDING = Wording(
-    {"lead": 3.0, "style": 2.0, "mood": 2.0, "drums": 2.0, "tempo": 1.5, "use": 1.0}, THIRD_WORDS, counts=(3, 4, 4, 5)
+    {"family": 3.0, "style": 2.0, "mood": 2.0, "drums": 2.0, "tempo": 1.5, "use": 1.0}, THIRD_WORDS, counts=(3, 4, 4, 5)
 )

@@ -25,8 +25,10 @@ WHOLE_NUMBERS = {  # the least that each may be
 def of_training(cfg: DictConfig) -> None:
     """Raises InputError for values that no training can run with, and for a store or a teacher that is not there.
 
-    The model's name becomes a text.
+    The model's name becomes a text. Steps are checked one by one, as each begins.
     """
+    if cfg.get("steps"):
+        return
     cfg.model_name = check_name(cfg.model_name)
     check_values(cfg)
     if cfg.get("task"):

@@ -87,14 +87,14 @@ def differing(cfg: DictConfig, usual: Path, leave: Sequence[str] = ()) -> dict[s
     return {key.rpartition(".")[2]: plain(OmegaConf.select(cfg, key)) for key in keys}
 
 
-def known(cfg: DictConfig) -> tuple[Path, Result] | None:
-    """The retrieval result of this very config on the stores as they are, and its path, if there is one."""
+def known(cfg: DictConfig, kind: str = "retrieval") -> tuple[Path, Result] | None:
+    """The result of this very config on the stores as they are, and its path, if there is one."""
     name = str(cfg.model_name)
     folder = checkpoints.folder_of(cfg.paths.checkpoints, name)
     trained = read_config(folder / "config.yaml")
     step = checkpoints.choose_step(folder, cfg.model_step)
     config = as_it_resolves(trained) | as_it_resolves(cfg)
-    paths = sorted((Path(cfg.paths.results) / name / str(cfg.task.name)).glob(f"retrieval-{step}-*.json"))
+    paths = sorted((Path(cfg.paths.results) / name / str(cfg.task.name)).glob(f"{kind}-{step}-*.json"))
     same = [(path, result) for path in paths if (result := _readable(path)) and result.config == config]
     if not same:
         return None

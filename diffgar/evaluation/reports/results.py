@@ -137,9 +137,9 @@ def other_model(first: Result, second: Result) -> bool:
 
 
 def read_results(folder: str | Path, kind: str | None = None) -> list[Result]:
-    """Every result under a folder, of one kind or all, sorted by path; also of models whose names have a slash."""
-    results = [read_result(path) for path in sorted(Path(folder).rglob("*.json"))]
-    return [result for result in results if kind in (None, result.kind)]
+    """Every result under a folder, of one kind or all, sorted by path; its tables/ have been made of results."""
+    paths = (path for path in sorted(Path(folder).rglob("*.json")) if path.parent != Path(folder) / "tables")
+    return [result for result in map(read_result, paths) if kind in (None, result.kind)]
 
 
 def read_result(path: str | Path) -> Result:

@@ -64,6 +64,5 @@ def test_minilm_tells_it_with_its_published_weights():
     assert word_probe(MiniLMTextEncoder()) >= 0.95
 
 
-@pytest.mark.xfail(strict=False, reason="until the tower of the next version")
 def test_the_demos_tower_tells_it():
     assert word_probe(DemoTextEncoder()) >= 0.95

@@ -9,10 +9,8 @@ from a_unet.apex import AttentionItem, CrossAttentionItem, ModulationItem, Resne
 from torch import Tensor, nn
 from transformers import RobertaConfig, RobertaModel
 
+from benchmarks.base_unet import ATTENTIONS, BLOCKS, CHANNELS, FACTORS, LATENT_DIM, TEXT_DIM
 from diffgar.text_states import TextStates
-
-LATENT_DIM, TEXT_DIM = 512, 768
-CHANNELS, FACTORS, BLOCKS, ATTENTIONS = (1024, 1024, 1536, 2048), (2, 2, 4, 4), (1, 1, 2, 2), (0, 0, 1, 1)
 
 
 class PublishedUNet(nn.Module):

@@ -1,36 +1,28 @@
 """How long ranking a collection takes against the bare matrix products, and what memory it needs. Prints JSON.
 
     python -m benchmarks.ranks                       # 4,096 captions on 251,000 tracks of 512 dimensions
-    python -m benchmarks.ranks --full                # 251,000 captions, once: takes long
+    python -m benchmarks.ranks --full                # and 251,000 captions, once: takes long on a CPU
     python -m benchmarks.ranks --packages            # beside torchmetrics, ir-measures and a full sort, 500 x 5,521
 
-`memory_mb` is the peak beyond the two arrays of embeddings; `ratio` the median time of ranks over that of the
-products, in alternating runs. Set OMP_NUM_THREADS for the number of cores.
+`memory_mb` is the peak beyond the two arrays of embeddings, of the GPU where they lie there; `ratio` the median time of
+ranks over that of the products, in alternating runs. Set OMP_NUM_THREADS for the number of cores.
 """
 
-import argparse
-import json
 import multiprocessing
 import statistics
-import time
-from collections.abc import Callable
 
 import torch
 
+from benchmarks.machine import Peak, parser_of, publish, seconds
 from benchmarks.memory import Memory, resident
 from diffgar.evaluation.metrics.ranks import BLOCK, CHUNK_SCORES, ranks
 
-
-def seconds(work: Callable[[], object]) -> float:
-    """The seconds that one call of `work` takes."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+CPU = torch.device("cpu")
 
 
-def embeddings(count: int, dim: int, seed: int) -> torch.Tensor:
+def embeddings(count: int, dim: int, seed: int, device: torch.device = CPU) -> torch.Tensor:
     """Random embeddings (count, dim), the same for the same seed."""
-    return torch.randn(count, dim, generator=torch.Generator().manual_seed(seed))
+    return torch.randn(count, dim, generator=torch.Generator().manual_seed(seed)).to(device)
 
 
 def products(queries: torch.Tensor, index: torch.Tensor) -> None:
@@ -40,32 +32,32 @@ def products(queries: torch.Tensor, index: torch.Tensor) -> None:
         rows @ index.T
 
 
-def measure(num_queries: int, num_tracks: int, dim: int, repeats: int) -> dict:
+def measure(num_queries: int, num_tracks: int, dim: int, repeats: int, device: torch.device) -> dict:
     """Alternating runs of ranks and of the bare products."""
-    queries, index = embeddings(num_queries, dim, 0), embeddings(num_tracks, dim, 1)
+    queries, index = embeddings(num_queries, dim, 0, device), embeddings(num_tracks, dim, 1, device)
     targets = torch.arange(num_queries) % num_tracks
-    with Memory(resident, every=0.02) as memory:
+    with Peak(device) as peak:
         ranks(queries[:2048], index, targets[:2048])
-    times = {"ranks": [], "products": []}
+    products(queries[:2048], index)
+    times: dict[str, list[float]] = {"ranks": [], "products": []}
     for _ in range(repeats):
-        times["ranks"].append(seconds(lambda: ranks(queries, index, targets)))
-        times["products"].append(seconds(lambda: products(queries, index)))
+        times["ranks"].append(seconds(lambda: ranks(queries, index, targets), device))
+        times["products"].append(seconds(lambda: products(queries, index), device))
     medians = {name: statistics.median(values) for name, values in times.items()}
     return {
         "sizes": [num_queries, num_tracks, dim],
-        "seconds": {name: [round(value, 2) for value in values] for name, values in times.items()},
+        "seconds": {name: [round(value, 4) for value in values] for name, values in times.items()},
         "ratio": round(medians["ranks"] / medians["products"], 3),
-        "memory_mb": memory.growth(),
+        "memory_mb": peak.mb,
     }
 
 
-def measure_full(num_tracks: int, dim: int) -> dict:
+def measure_full(num_tracks: int, dim: int, device: torch.device) -> dict:
     """Every track's own caption against all tracks, once."""
-    queries, index = embeddings(num_tracks, dim, 0), embeddings(num_tracks, dim, 1)
-    with Memory(resident, every=0.02) as memory:
-        taken = seconds(lambda: ranks(queries, index, torch.arange(num_tracks)))
-    memory_mb = memory.growth()
-    return {"sizes": [num_tracks, num_tracks, dim], "seconds": round(taken), "memory_mb": memory_mb}
+    queries, index = embeddings(num_tracks, dim, 0, device), embeddings(num_tracks, dim, 1, device)
+    with Peak(device) as peak:
+        taken = seconds(lambda: ranks(queries, index, torch.arange(num_tracks)), device)
+    return {"sizes": [num_tracks, num_tracks, dim], "seconds": round(taken, 2), "memory_mb": peak.mb}
 
 
 def by_ranks(queries: torch.Tensor, index: torch.Tensor, targets: torch.Tensor) -> None:
@@ -120,7 +112,7 @@ def measure_package(name: str, num_queries: int, num_tracks: int, dim: int, queu
     targets = torch.arange(num_queries)
     PACKAGES[name](queries[:8], index[:99], targets[:8])  # imports
     with Memory(resident, every=0.002) as memory:
-        taken = seconds(lambda: PACKAGES[name](queries, index, targets))
+        taken = seconds(lambda: PACKAGES[name](queries, index, targets), CPU)
     queue.put({"seconds": round(taken, 2), "memory_mb": memory.growth()})
 
 
@@ -138,21 +130,22 @@ def measure_packages(num_queries: int, num_tracks: int, dim: int) -> dict:
 
 def main() -> None:
     """Measure what the flags ask for, and print the report."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--queries", type=int, default=4096)
     parser.add_argument("--tracks", type=int, default=251_000)
     parser.add_argument("--dim", type=int, default=512)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--full", action="store_true", help="every track's caption against all tracks, once")
-    parser.add_argument("--packages", action="store_true", help="beside other packages, on a size they can take")
+    parser.add_argument("--full", action="store_true", help="also every track's caption against all tracks, once")
+    parser.add_argument("--packages", action="store_true", help="other packages, on a size they can take, on the CPU")
     args = parser.parse_args()
+    if args.packages:
+        args.device = CPU
+        publish("ranks-packages", measure_packages(500, 5521, args.dim), args)
+        return
+    report = {"chunks": measure(args.queries, args.tracks, args.dim, args.repeats, args.device)}
     if args.full:
-        report = measure_full(args.tracks, args.dim)
-    elif args.packages:
-        report = measure_packages(500, 5521, args.dim)
-    else:
-        report = measure(args.queries, args.tracks, args.dim, args.repeats)
-    print(json.dumps(report | {"threads": torch.get_num_threads()}, indent=2))
+        report["full"] = measure_full(args.tracks, args.dim, args.device)
+    publish("ranks", report, args)
 
 
 if __name__ == "__main__":

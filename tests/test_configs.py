@@ -73,7 +73,8 @@ def test_a_leafs_path_tells_the_truth(path):
 def test_a_baselines_path_tells_the_truth(path):
     cfg = composed(path.with_suffix("").as_posix())
     assert cfg.encoder_pair.name == path.parts[3]
-    assert cfg.module._target_ == composed("train_ldm", [f"module={path.stem}"]).module._target_
+    module = path.stem.removesuffix("_segments")
+    assert cfg.module._target_ == composed("train_ldm", [f"module={module}"]).module._target_
 
 
 def test_each_leaf_trains_a_model_of_its_own_name():

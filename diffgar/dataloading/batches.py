@@ -11,16 +11,23 @@ from torch.utils.data import Dataset
 from diffgar.batch import Batch
 from diffgar.dataloading.store.card import StoreError
 from diffgar.dataloading.store.reader import Store, TextStore
+from diffgar.dataloading.whole import whole_tracks
 from diffgar.errors import InputError
+from diffgar.values import one_of
+
+FRAMES = ("crop", "whole")
 
 
 @dataclass(frozen=True)
 class BatchOptions:
     """What a batch holds, and how its tracks, captions and crops are chosen.
 
-    num_frames: the most frames of a crop. batch_size: samples per step, of all processes together. weights: sampling
-    weights of the datasets of a mix, see `track_weights`. repeat_short: fill crops of short tracks, see `repeated`.
-    shuffle_captions: give each track the captions of another. A model trained so must retrieve at chance.
+    num_frames: the frames of a sample. frames: `crop`, where they are consecutive frames of the track, from a random
+    one on and at most num_frames; or `whole`, where they are always num_frames and stand for the whole track, see
+    `whole_tracks`. batch_size: samples per step, of all processes together. weights: sampling weights of the datasets
+    of a mix, see `track_weights`. repeat_short: fill crops of short tracks, see `repeated`. shuffle_captions: give each
+    track the captions of another. A model trained so must retrieve at chance.
+    Raises InputError for another word, and for whole tracks with repeat_short: no frames are left to fill.
     """
 
     num_frames: int
@@ -29,6 +36,14 @@ class BatchOptions:
     shuffle_captions: bool = False
     repeat_short: bool = False
     weights: Mapping[str, float] | None = None
+    frames: str = "crop"
+
+    def __post_init__(self) -> None:
+        if one_of("datamodule.frames", self.frames, FRAMES) == "whole" and self.repeat_short:
+            raise InputError(
+                "datamodule.repeat_short fills the crops of short tracks, and datamodule.frames=whole stretches them; "
+                "set datamodule.repeat_short=false"
+            )
 
 
 class LatentBatches(Dataset):
@@ -58,18 +73,25 @@ class LatentBatches(Dataset):
         self.weights = track_weights(audio, self.tracks, options.weights) if options.weights else None
 
     def __getitem__(self, step: int) -> Batch:
-        picks, num_frames = self._picks(step)[self.mine], self.options.num_frames
+        picks = self._picks(step)[self.mine]
         random = np.random.default_rng([self.options.seed, 1, step])
         which, where = random.random((2, self.options.batch_size))[:, self.mine]  # caption and crop of each, 0 to 1
         tracks = self.tracks[picks]
         captions = np.array(
             [self.captions[p][int(u * len(self.captions[p]))] for p, u in zip(picks, which, strict=True)]
         )
+        latents, mask = self._frames(tracks, where)
+        return Batch(latents, mask, self.text.padded(captions), torch.from_numpy(tracks), step)
+
+    def _frames(self, tracks: np.ndarray, where: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """Latents (B, T, D) of tracks and their mask (B, T); where (B,): the place of each crop, from 0 to 1."""
+        num_frames = self.options.num_frames
+        if self.options.frames == "whole":
+            latents = whole_tracks(self.audio, tracks, num_frames)
+            return latents, torch.ones(latents.shape[:2], dtype=torch.bool, device=latents.device)
         room = np.maximum(self.audio.lengths[tracks] - num_frames, 0)
         latents, mask = self.audio.gather(tracks, (where * (room + 1)).astype(np.int64), num_frames)
-        if self.options.repeat_short:
-            latents, mask = repeated(latents, mask)
-        return Batch(latents, mask, self.text.padded(captions), torch.from_numpy(tracks), step)
+        return repeated(latents, mask) if self.options.repeat_short else (latents, mask)
 
     def _picks(self, step: int) -> np.ndarray:
         """Positions in `self.tracks` of the whole global batch of a step, (batch_size,)."""

@@ -43,10 +43,11 @@ class StepSampler(Sampler):
 class LatentDataModule(LightningDataModule):
     """Training batches by step, validation batches in order, from an audio store and a text store.
 
-    options: num_frames, batch_size, seed and more, see `BatchOptions`; num_frames is at most that of the longest
-    training track, unless `repeat_short` fills the crops. expect: what the cards of "audio" and "text" must say, such
-    as {"audio": {"dim": 512}}. remedy: what the message about a missing store advises. memory: where the latents are
-    held, see `Store.hold`. Raises StoreError for a store that is missing, damaged or another encoder's.
+    options: num_frames, batch_size, seed and more, see `BatchOptions`. A crop has at most the frames of the longest
+    training track; where `repeat_short` fills the crops, or tracks are taken whole, all samples have num_frames.
+    expect: what the cards of "audio" and "text" must say, such as {"audio": {"dim": 512}}. remedy: what the message
+    about a missing store advises. memory: where the latents are held, see `Store.hold`.
+    Raises StoreError for a store that is missing, damaged or another encoder's.
     """
 
     def __init__(
@@ -64,12 +65,17 @@ class LatentDataModule(LightningDataModule):
         self.audio = Store(audio_folder, remedy).require(**expect.get("audio", {}))
         self.text = TextStore(text_folder, remedy).require(**expect.get("text", {}))
         self.options = BatchOptions(**options)
-        if not self.options.repeat_short:
+        if self._short_crops:
             self.options = replace(self.options, num_frames=self._at_most(self.num_frames))
 
     @property
+    def _short_crops(self) -> bool:
+        """Whether a track of fewer frames than num_frames makes a shorter sample."""
+        return self.options.frames == "crop" and not self.options.repeat_short
+
+    @property
     def num_frames(self) -> int:
-        """The most frames of a crop, and so the most that a model trained on them is ever asked for."""
+        """The most frames of a sample, and so the most that a model trained on them is ever asked for."""
         return self.options.num_frames
 
     @property
@@ -91,8 +97,11 @@ class LatentDataModule(LightningDataModule):
         return longest
 
     def keep_frames(self, num_frames: int) -> None:
-        """Crop to as many frames as a resumed training began with, even if the store has longer tracks now."""
-        if num_frames < self.num_frames:
+        """Crop to as many frames as a resumed training began with, even if the store has longer tracks now.
+
+        Whole tracks have as many as the config says, whatever the store has: there is nothing to keep.
+        """
+        if self._short_crops and num_frames < self.num_frames:
             rank_zero_only(log.warning)(
                 "num_frames stays %d, with which the training began, though the longest track has more now", num_frames
             )

@@ -10,6 +10,7 @@ import json
 import re
 import zlib
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -104,7 +105,7 @@ class DemoTextEncoder(TextEncoder):
             rows = rows * (torch.rand(len(rows), device=device) >= self.word_dropout)
         hashed = [triples(word, self.num_buckets) for word in words]
         starts = torch.tensor([0, *map(len, hashed)], device=device).cumsum(0)[:-1]
-        return self.words(rows) + self.triples(torch.tensor(sum(hashed, ()), device=device), starts)
+        return self.words(rows) + self.triples(torch.tensor(list(chain.from_iterable(hashed)), device=device), starts)
 
 
 def split_words(caption: str) -> list[str]:

@@ -11,15 +11,20 @@ from diffgar.evaluation.tasks import RetrievalTask
 from diffgar.models.encoders.segments import side_by_side
 
 
+def segments_of(model: CaptionProjector) -> int:
+    """How many parts of a track such a model projects, one unless it says otherwise by its `segments`."""
+    return getattr(model, "segments", 1)
+
+
 def projected_queries(model: CaptionProjector, text: CaptionSource, positions: np.ndarray, segments: int = 1) -> Tensor:
     """Queries (1, Q, P) of a model that projects captions instead of generating.
 
-    Such a query has no course in time: with several segments it is the same for each of them.
+    A model without segments of its own makes a query that has no course in time: it is the same for each segment.
     """
     parts = [positions[start : start + 1024] for start in range(0, len(positions), 1024)]
     with torch.inference_mode():
         queries = torch.cat([model.embed_text(text.padded(part)).cpu() for part in parts])
-    return repeated(queries, segments).unsqueeze(0)
+    return repeated(queries, segments if segments_of(model) == 1 else 1).unsqueeze(0)
 
 
 def repeated(queries: Tensor, segments: int) -> Tensor:
@@ -28,8 +33,10 @@ def repeated(queries: Tensor, segments: int) -> Tensor:
 
 
 def projected_index(model: CaptionProjector, audio: Store, task: RetrievalTask, segments: int = 1) -> Tensor:
-    """The tracks (N, P) in the space of such a model; with several segments their parts, each projected by itself."""
+    """The tracks (N, P) in the space of such a model; with several segments, or such of its own, their parts."""
     with torch.inference_mode():
+        if segments_of(model) > 1:
+            return model.embed_audio(part_means(audio, task, segments_of(model))).cpu()
         if segments == 1:
             return model.embed_audio(audio.means(track_positions(audio, task))).cpu()
         means = part_means(audio, task, segments)  # (N, S, D)

@@ -7,7 +7,7 @@ from diffgar.errors import InputError
 from diffgar.evaluation.metrics.ranks import ranks
 from diffgar.evaluation.metrics.recall import retrieval_metrics
 from diffgar.evaluation.models import CaptionProjector, Model
-from diffgar.evaluation.projected import projected_queries
+from diffgar.evaluation.projected import projected_index, projected_queries
 from diffgar.evaluation.queries import caption_positions, generated_latents, task_of, track_positions
 from diffgar.evaluation.retrieval import make_queries
 from diffgar.models.diffusion.sampling import Sampler
@@ -27,6 +27,7 @@ class ValidationRetrieval:
     def __init__(self, audio: Store, text: TextStore, sampler: Sampler, max_tracks: int = 1000):
         task = task_of("validation", audio, text, "validation", allow_missing=True)
         first = task.captions.drop_duplicates("track_id").index[:max_tracks].to_numpy(copy=True)
+        self.audio, self.task = audio, task
         self.means, self.targets = audio.means(track_positions(audio, task)), task.targets[first]
         self.text, self.positions, self.sampler = text, caption_positions(text, task)[first], sampler
         self.notes: list[str] = []
@@ -43,7 +44,8 @@ class ValidationRetrieval:
 
     def __call__(self, model: Model) -> dict[str, float]:
         if isinstance(model, CaptionProjector):
-            queries, index = projected_queries(model, self.text, self.positions)[0], model.embed_audio(self.means)
+            queries = projected_queries(model, self.text, self.positions)[0]
+            index = projected_index(model, self.audio, self.task)
         else:
             latents = generated_latents(model, self.sampler, self.text, self.positions, seed=0)
             centre = model.centre.cpu()

@@ -1,17 +1,17 @@
 """Two baselines on the same data, encoders and evaluator: a table with them shows what diffusion itself brings."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from diffgar.batch import Batch
 from diffgar.errors import InputError
 from diffgar.models.backbones.base import Backbone
-from diffgar.models.backbones.layers import Dropout
+from diffgar.models.backbones.layers import Dropout, TextPooling
 from diffgar.models.contrastive import info_nce
 from diffgar.models.diffusion.formulas import NoiseScheduler, signal_and_sigma
 from diffgar.models.diffusion.guidance import Negative
@@ -19,9 +19,11 @@ from diffgar.models.diffusion.loss_parts import Draws, Noisy
 from diffgar.models.diffusion.objective import Objective
 from diffgar.models.diffusion.sampling import Sampler
 from diffgar.models.distributed import gather_rows
+from diffgar.models.encoders.segments import segment_means, side_by_side
 from diffgar.models.latent_module import LatentModule
 from diffgar.models.ldm import LatentDiffusion
 from diffgar.text_states import TextStates
+from diffgar.values import whole
 
 
 class Regression(LatentDiffusion):
@@ -75,32 +77,48 @@ class ContrastiveHeads(LatentModule):
     One MLP projects a track's mean latent (D,), another the mean token state (C,) of a caption. The learned temperature
     and the symmetric loss are CLIP's (Radford et al. 2021, arXiv 2103.00020).
     text_dim: C. width: the width of the MLPs' hidden layer. dim: that of the joint space. parts: as for `LatentModule`.
+    segments: P. With more than one, tracks are compared by P parts side by side (see `side_by_side`): the audio head
+    projects the mean latent of each, and the text head makes P vectors from token states that heads of attention pool,
+    so that the order of the words can say what each part has.
     """
 
     row, sampled = "contrastive", False
 
-    def __init__(self, text_dim: int, width: int = 512, dim: int = 128, dropout: float = 0.1, **parts: Any):
+    def __init__(
+        self, text_dim: int, width: int = 512, dim: int = 128, dropout: float = 0.1, segments: int = 1, **parts: Any
+    ):
         super().__init__(**parts)
+        whole("module.segments", segments, least=1)
+        self.segments = segments
         self.audio_head = head(len(self.latent_mean), width, dim, dropout)
-        self.text_head = head(text_dim, width, dim, dropout)
+        self.text_pooling = masked_mean if segments == 1 else NormedPooling(text_dim, width)
+        self.text_head = head(text_dim if segments == 1 else width, width, segments * dim, dropout)
         self.log_scale = nn.Parameter(torch.tensor(1 / 0.07).log())
 
     def embed_audio(self, means: Tensor) -> Tensor:
-        """Mean latents (N, D) in the encoder's scale to unit vectors (N, dim)."""
-        means = (means.to(self.device) - self.latent_mean) / self.latent_std
-        return F.normalize(self.audio_head(means), dim=-1)
+        """Mean latents (N, D) in the encoder's scale, or those of P parts (N, P, D), to unit vectors (N, P · dim).
+
+        With several segments it raises InputError for another number of parts.
+        """
+        if self.segments > 1 and means.shape[1:-1] != (self.segments,):
+            raise InputError(
+                f"contrastive heads of {self.segments} segments project the mean latents of as many parts, "
+                f"(N, {self.segments}, D), found {tuple(means.shape)}; make them by segments.segment_means"
+            )
+        projected = self.audio_head((means.to(self.device) - self.latent_mean) / self.latent_std)
+        return side_by_side(projected.unsqueeze(-2) if self.segments == 1 else projected)
 
     def embed_text(self, text: TextStates) -> Tensor:
-        """Text states of captions (B) to unit vectors (B, dim)."""
+        """Text states of captions (B) to unit vectors (B, P · dim)."""
         text = text.to(self.device)
-        weights = text.mask.unsqueeze(-1).float()  # (B, L, 1)
-        pooled = (text.hidden_states * weights).sum(dim=1) / weights.sum(dim=1)  # (B, C)
-        return F.normalize(self.text_head(pooled), dim=-1)
+        projected = self.text_head(self.text_pooling(text.hidden_states.float(), text.mask))  # (B, P · dim)
+        return side_by_side(projected.unflatten(-1, (self.segments, -1)))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The mean InfoNCE of a batch, between its captions and its tracks' mean latents."""
-        weights = batch.mask.unsqueeze(-1).float()  # (B, T, 1)
-        means = (batch.latents.float() * weights).sum(dim=1) / weights.sum(dim=1)  # (B, D)
+        """The mean InfoNCE of a batch, between its captions and its tracks' mean latents, whole or by parts."""
+        latents = batch.latents.float()
+        several = self.segments > 1
+        means = segment_means(latents, self.segments, batch.mask) if several else masked_mean(latents, batch.mask)
         text = self.embed_text(batch.text)
         temperature = 1 / self.log_scale.exp().clamp(max=100)
         loss = info_nce(text, self.embed_audio(means), temperature, gather_rows, batch.track).mean()
@@ -109,6 +127,24 @@ class ContrastiveHeads(LatentModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Nothing to log: validation is by retrieval alone."""
+
+
+class NormedPooling(TextPooling):
+    """A `TextPooling` whose token states are layer-normed first, with 8 heads where the features allow it."""
+
+    def __init__(self, text_dim: int, features: int):
+        super().__init__(text_dim, features, num_heads=math.gcd(features, 8))
+        self.norm = nn.LayerNorm(text_dim)
+
+    def forward(self, text: Tensor, text_mask: Tensor) -> Tensor:
+        """See `TextPooling.forward`."""
+        return super().forward(self.norm(text), text_mask)
+
+
+def masked_mean(sequences: Tensor, mask: Tensor) -> Tensor:
+    """The mean (B, C) of sequences (B, L, C) over what their mask (B, L) keeps."""
+    weights = mask.unsqueeze(-1).float()  # (B, L, 1)
+    return (sequences * weights).sum(dim=1) / weights.sum(dim=1)
 
 
 def head(inputs: int, width: int, outputs: int, dropout: float) -> nn.Sequential:

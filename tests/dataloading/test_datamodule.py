@@ -8,12 +8,13 @@ import pandas as pd
 import pytest
 import torch
 
-from diffgar.dataloading.batches import BatchOptions, LatentBatches, repeated
+from diffgar.dataloading.batches import FRAMES, BatchOptions, LatentBatches, repeated
 from diffgar.dataloading.datamodule import LatentDataModule
 from diffgar.dataloading.store.card import Card, StoreError
 from diffgar.dataloading.store.reader import Store, TextStore
 from diffgar.dataloading.store.writer import StoreWriter
 from diffgar.errors import InputError
+from diffgar.models.encoders.segments import segment_means
 
 
 def make_stores(folder, num_tracks=20, dim=6, text_dim=5, frames=(4, 12)):
@@ -158,6 +159,36 @@ def test_a_longer_track_of_another_split_or_without_a_caption_does_not_count(tmp
     text.rows.to_parquet(text.folder / "rows.parquet")
     longest = max(lengths[track] for track in train if track != ordered[-1])
     assert make_datamodule((audio, text), num_frames=64).num_frames == longest
+
+
+@pytest.mark.parametrize("memory", ["ram", "map", "gpu"])  # a tensor on the CPU stands for one on a GPU
+@pytest.mark.parametrize("num_frames", [1, 3, 6, 30])
+def test_whole_tracks_are_the_means_of_their_equal_parts(tmp_path, memory, num_frames):
+    audio, text = make_stores(tmp_path)
+    batch = LatentBatches(audio.hold("cpu", memory), text, "train", BatchOptions(num_frames, 8, frames="whole"))[2]
+    assert batch.latents.shape == (8, num_frames, 6) and batch.latents.dtype == torch.float16 and batch.mask.all()
+    for track, latents in zip(batch.track.tolist(), batch.latents, strict=True):
+        expected = segment_means(torch.from_numpy(audio.row(track).astype(np.float32)), num_frames)
+        assert torch.allclose(latents.float(), expected, atol=4e-3)
+
+
+def test_whole_tracks_are_those_and_have_the_captions_of_the_crops(stores):
+    crop, whole = (LatentBatches(*stores, "train", BatchOptions(6, 8, frames=frames))[3] for frames in FRAMES)
+    assert torch.equal(crop.track, whole.track)
+    assert torch.equal(crop.text.hidden_states, whole.text.hidden_states)
+
+
+def test_whole_tracks_have_as_many_frames_as_the_config_says_whatever_the_longest_has(tmp_path, caplog):
+    datamodule = make_datamodule(make_stores(tmp_path), num_frames=64, frames="whole")
+    datamodule.keep_frames(5)
+    assert datamodule.num_frames == datamodule.constants()["num_frames"] == 64 and not caplog.records
+
+
+def test_whole_tracks_are_not_repeated_and_another_word_is_refused(stores):
+    with pytest.raises(InputError, match=r"set datamodule\.repeat_short=false"):
+        make_datamodule(stores, frames="whole", repeat_short=True)
+    with pytest.raises(InputError, match="datamodule.frames is 'all'; choose one of crop, whole"):
+        make_datamodule(stores, frames="all")
 
 
 def mixed(folder, datasets, num_tracks=20):

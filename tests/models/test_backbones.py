@@ -11,9 +11,9 @@ from diffgar.errors import InputError
 from diffgar.models.backbones.attention import SelfAttention
 from diffgar.models.backbones.base import Backbone, check_backbone
 from diffgar.models.backbones.dit import DiT
-from diffgar.models.backbones.layers import TextPooling
+from diffgar.models.backbones.layers import PositionFeatures, TextPooling, positions
 from diffgar.models.backbones.mlp import MLP
-from diffgar.models.backbones.unet import Convolution, UNet
+from diffgar.models.backbones.unet import Convolution, DeepFrames, Stage, UNet
 from diffgar.text_states import TextStates
 
 D, C, T, L = 16, 12, 12, 5
@@ -197,6 +197,91 @@ def test_frames_of_unet_and_dit_see_one_another_and_those_of_the_mlp_do_not(back
     before, after = (backbone(**inputs | {"noisy_latents": x})[0, -1] for x in (inputs["noisy_latents"], changed))
     difference = (before - after).abs().max()
     assert difference < 1e-5 if isinstance(backbone, MLP) else difference > 1e-3
+
+
+def test_positions_are_relative_to_the_valid_frames():
+    mask = torch.tensor([[True] * 4 + [False] * 2, [True] * 6, [True] + [False] * 5])
+    found = positions(torch.zeros(3, 6, D), mask)
+    close(found[0, :4], torch.tensor([1 / 8, 3 / 8, 5 / 8, 7 / 8]))
+    close(found[1:2], positions(torch.zeros(1, 6, D), None))
+    assert found[2, 0] == 0.5
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+def test_frames_of_a_shorter_sequence_have_the_positions_of_the_same_parts_of_a_longer_one(factor):
+    long, short = torch.zeros(1, 64, D), torch.zeros(1, 64 // factor, D)
+    close(positions(long, None, factor), positions(short, None))
+
+
+@pytest.mark.parametrize("valid", [1, 5, 8, 11])
+def test_a_deep_frame_is_at_the_mean_of_the_positions_of_its_valid_frames(valid):
+    latents, mask = torch.zeros(1, 12, D), (torch.arange(12) < valid)[None]
+    each = positions(latents, mask)[0, :valid]
+    expected = torch.stack([part.mean() for part in each.split(4)])
+    close(positions(latents, mask, 4)[0, : len(expected)], expected)
+
+
+@torch.no_grad()
+def test_position_features_tell_64_frames_apart_and_are_one_half_wave_at_their_slowest():
+    layer = PositionFeatures(14)
+    layer.out.weight.copy_(torch.eye(14))
+    features = layer(positions(torch.zeros(1, 64, D), None))[0]  # sines, then cosines
+    assert F.pdist(features).min() > 0.3
+    slowest = features[:, 7]
+    assert (slowest[1:] < slowest[:-1]).all() and (slowest[:32] > 0).all() and (slowest[32:] < 0).all()
+
+
+ORDER = torch.randperm(T, generator=torch.Generator().manual_seed(3))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["mlp", "dit"])
+def test_shuffled_frames_change_nothing_if_and_only_if_their_positions_are_shuffled_too(name, inputs, monkeypatch):
+    torch.manual_seed(0)
+    backbone, full = BACKBONES[name](), inputs | {"mask": None}
+    nn.init.normal_(backbone.head.out.weight)
+    shuffled = full | {"noisy_latents": full["noisy_latents"][:, ORDER]}
+    expected = backbone(**full)[:, ORDER]
+    assert (backbone(**shuffled) - expected).abs().max() > 0.1
+    monkeypatch.setattr(f"diffgar.models.backbones.{name}.positions", lambda *given: positions(*given)[:, ORDER])
+    close(backbone(**shuffled), expected)
+
+
+@torch.no_grad()
+def test_a_unet_stages_attention_knows_frames_by_their_positions(inputs):
+    torch.manual_seed(0)
+    stage = Stage(16, num_blocks=0, attends=True, text_dim=C, num_heads=2, head_dim=8, features=8, dropout=0)
+    frames, where, text = torch.randn(3, T, 16), positions(torch.zeros(3, T, D), inputs["mask"]), inputs["text"]
+
+    def attend(frames, mask, where):
+        keys_values = iter([stage.to_text.keys_values(text.hidden_states)])
+        return stage(frames, torch.zeros(3, 8), DeepFrames(mask, where), keys_values, text.mask)
+
+    expected = attend(frames, inputs["mask"], where)[:, ORDER]
+    moved = frames[:, ORDER], inputs["mask"][:, ORDER]
+    close(attend(*moved, where[:, ORDER]), expected)
+    assert (attend(*moved, where) - expected).abs().max() > 0.1
+    # Equal frames read the words differently, and by their positions alone.
+    equal = attend(frames[:, :1].expand(-1, T, -1), inputs["mask"], where) - stage.position_features(where)
+    assert (equal[0] - equal[0, 0]).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_a_backbone_learns_a_course_that_the_order_of_two_words_tells(name):
+    torch.manual_seed(0)
+    backbone, words, latents = BACKBONES[name](), torch.randn(3, C - 2), torch.randn(3, D)
+    first, second = torch.tensor([(a, b) for a in range(3) for b in range(3) if a != b]).T
+    places = torch.eye(2).expand(len(first), -1, -1)  # the last two dimensions of a state: the word's place
+    states = torch.cat([words[torch.stack([first, second], dim=1)], places], dim=-1)
+    text = TextStates(states, torch.ones(states.shape[:2], dtype=torch.bool))
+    halves = torch.stack([latents[first], latents[second]], dim=1)  # (B, 2, D)
+    target = halves.repeat_interleave(4, dim=1)
+    without_order = (target - halves.mean(dim=1, keepdim=True)).square().mean()
+    optimizer = torch.optim.AdamW(backbone.parameters(), lr=1e-2)
+    for _ in range(100):
+        loss = (backbone(torch.zeros_like(target), torch.full((len(target),), 999), text) - target).square().mean()
+        optimizer.zero_grad(), loss.backward(), optimizer.step()
+    assert loss < 0.05 * without_order
 
 
 class Wordless(nn.Module):

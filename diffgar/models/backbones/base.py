@@ -38,7 +38,8 @@ Text = TextStates | PreparedText
 class Backbone(nn.Module, ABC):
     """The contract: noisy latents, timesteps and captions go in; the noise scheduler's prediction type comes out.
 
-    A prediction depends on a frame's position in time. Padding tokens and padding frames change nothing (to 1e-5).
+    A prediction depends on a frame's position among the valid frames. Padding tokens and padding frames change nothing
+    (to 1e-5).
     """
 
     @abstractmethod

@@ -1,12 +1,11 @@
 """A small diffusion transformer over frames (Peebles & Xie 2023), with cross-attention to the text's token states."""
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from diffgar.models.backbones.attention import CrossAttention, KeysValues, SelfAttention
 from diffgar.models.backbones.base import ModulatedBackbone, PreparedText
-from diffgar.models.backbones.layers import Dropout, GatedModulation, Head, sinusoids
+from diffgar.models.backbones.layers import Dropout, GatedModulation, Head, PositionFeatures, positions
 
 
 class DiT(ModulatedBackbone):
@@ -14,9 +13,9 @@ class DiT(ModulatedBackbone):
 
     It has `depth` blocks of `num_heads` heads: self-attention over the valid frames, cross-attention to the
     tokens (as in PixArt-α, Chen et al. 2024, arXiv 2310.00426), and a feed-forward layer under adaptive layer norm
-    from the timestep and the pooled text (arXiv 2212.09748). Positions are sinusoids added to the frames, so that
-    sequences may have any length. The gates start near one rather than at zero, so that every parameter learns from the
-    first step.
+    from the timestep and the pooled text (arXiv 2212.09748). The features of the frames' relative positions are
+    added to the frames. The gates start near one rather than at zero, so that every parameter learns from the first
+    step.
     """
 
     def __init__(
@@ -31,14 +30,13 @@ class DiT(ModulatedBackbone):
     ):
         super().__init__(text_dim, width, num_heads)
         self.enter = nn.Linear(latent_dim, width)
+        self.position_features = PositionFeatures(width)
         self.blocks = nn.ModuleList(Block(width, text_dim, num_heads, expansion, dropout) for _ in range(depth))
         self.head = Head(width, latent_dim, width)
 
     def predict(self, noisy_latents: Tensor, features: Tensor, text: PreparedText, mask: Tensor | None) -> Tensor:
         """See `ModulatedBackbone.predict`."""
-        frames = self.enter(noisy_latents)  # (B, T, W)
-        positions = torch.arange(frames.shape[1], device=frames.device)
-        frames = frames + sinusoids(positions, frames.shape[2]).to(frames.dtype)
+        frames = self.enter(noisy_latents) + self.position_features(positions(noisy_latents, mask))  # (B, T, W)
         for block, keys_values in zip(self.blocks, text.keys_values, strict=True):
             frames = block(frames, features, mask, keys_values, text.mask)
         return self.head(frames, features, noisy_latents)  # (B, T, D)

@@ -1,4 +1,4 @@
-"""Layers that the backbones share: features of timestep and text, modulation by them, dropout, the output head.
+"""Layers that the backbones share: features of timestep, text and position, modulation, dropout, the output head.
 
 Frames are (B, T, W) throughout, so that every product is one large matrix product. Norms work frame by frame, so that
 padding frames enter no statistic.
@@ -38,6 +38,43 @@ class TimestepFeatures(nn.Module):
     def forward(self, timesteps: Tensor) -> Tensor:
         """Timesteps (B,) to features (B, F)."""
         return self.mlp(sinusoids(timesteps, self.num_sinusoids).to(next(self.mlp.parameters()).dtype))
+
+
+def positions(latents: Tensor, mask: Tensor | None, factor: int = 1) -> Tensor:
+    """The position of each frame of latents (B, T, D) in its sequence, (B, T), from 0 at the start to 1 at the end.
+
+    Positions are relative to the valid frames, which come first in the mask (B, T): frame t of n has its centre at
+    (t + 0.5) / n. So 4 frames are at 1/8, 3/8, 5/8 and 7/8, whatever padding follows, and the middle of a sequence of
+    any length is at 1/2. factor: a U-Net's deep frame, of so many latent frames, is at the centre of its valid ones:
+    (B, T / factor).
+    """
+    size, num_frames, _ = latents.shape
+    if mask is None:
+        valid = torch.full((size, 1), num_frames, device=latents.device)
+    else:
+        valid = mask.sum(dim=1, keepdim=True).clamp(min=1)  # (B, 1)
+    first = torch.arange(0, num_frames, factor, device=latents.device)  # (T / factor,)
+    end = torch.minimum(first + factor, valid)  # (B, T / factor)
+    return (first + end) / (2 * valid)
+
+
+class PositionFeatures(nn.Module):
+    """Positions (B, T) from 0 to 1 to features (B, T, W): sinusoids through a linear map.
+
+    Sines and cosines of half a period per sequence, one period, two, four and so on (Mildenhall et al. 2020, arXiv
+    2003.08934, eq. 4). The slowest tell the halves of a sequence apart, the fastest neighbours among 64 frames.
+    """
+
+    def __init__(self, width: int, num_octaves: int = 7):
+        super().__init__()
+        self.num_octaves = num_octaves
+        self.out = nn.Linear(2 * num_octaves, width, bias=False)
+
+    def forward(self, positions: Tensor) -> Tensor:
+        """Positions (B, T) to features (B, T, W)."""
+        octaves = torch.arange(self.num_octaves, device=positions.device)
+        angles = positions.float().unsqueeze(-1) * (math.pi * 2.0**octaves)  # (B, T, num_octaves)
+        return self.out(torch.cat([angles.sin(), angles.cos()], dim=-1).to(self.out.weight.dtype))
 
 
 class TextPooling(nn.Module):

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from diffgar.models.backbones.base import ModulatedBackbone, PreparedText
-from diffgar.models.backbones.layers import Dropout, GatedModulation, Head
+from diffgar.models.backbones.layers import Dropout, GatedModulation, Head, PositionFeatures, positions
 
 
 class MLP(ModulatedBackbone):
@@ -12,7 +12,8 @@ class MLP(ModulatedBackbone):
 
     Every frame goes through the same `depth` residual blocks, whose layer norms are scaled, shifted and gated by the
     timestep and the pooled text (adaptive layer norm, Peebles & Xie 2023, arXiv 2212.09748). Frames do not see one
-    another: with num_frames 1 the model generates the pooled vector itself.
+    another, but each knows its position: with num_frames 1 the model generates the pooled vector itself, with more a
+    course that the caption alone decides.
     """
 
     def __init__(
@@ -27,12 +28,13 @@ class MLP(ModulatedBackbone):
     ):
         super().__init__(text_dim, width, num_heads)
         self.enter = nn.Linear(latent_dim, width)
+        self.position_features = PositionFeatures(width)
         self.blocks = nn.ModuleList(Block(width, expansion, dropout) for _ in range(depth))
         self.head = Head(width, latent_dim, width)
 
     def predict(self, noisy_latents: Tensor, features: Tensor, text: PreparedText, mask: Tensor | None) -> Tensor:
         """See `ModulatedBackbone.predict`."""
-        frames = self.enter(noisy_latents)  # (B, T, W)
+        frames = self.enter(noisy_latents) + self.position_features(positions(noisy_latents, mask))  # (B, T, W)
         for block in self.blocks:
             frames = block(frames, features)
         return self.head(frames, features, noisy_latents)  # (B, T, D)

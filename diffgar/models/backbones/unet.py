@@ -2,6 +2,9 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from operator import mul
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -10,15 +13,15 @@ from torch import Tensor, nn
 from diffgar.errors import InputError
 from diffgar.models.backbones.attention import CrossAttention, KeysValues, SelfAttention
 from diffgar.models.backbones.base import ModulatedBackbone, PreparedText
-from diffgar.models.backbones.layers import Dropout, Head, ModulatedNorm
+from diffgar.models.backbones.layers import Dropout, Head, ModulatedNorm, PositionFeatures, positions
 
 
 class UNet(ModulatedBackbone):
     """A U-Net over frames: noisy latents (B, T, D) to predictions (B, T, D).
 
     Level i shortens time by factors[i] into channels[i] and runs num_blocks[i] residual blocks, then, where
-    attentions[i] is set, self-attention and cross-attention; the way up does the same again on top of the skip. A
-    number of frames that the factors do not divide is padded and masked inside.
+    attentions[i] is set, adds the frames' positions and runs self-attention and cross-attention; the way up does the
+    same again on top of the skip. A number of frames that the factors do not divide is padded and masked inside.
 
     After Schneider et al. 2023 (Moûsai, arXiv 2301.11757), whose U-Net the published GD-Retriever uses. Here, unlike
     there, a padding frame has no influence on a valid one (norms are per frame, and padding is zero wherever a
@@ -63,18 +66,30 @@ class UNet(ModulatedBackbone):
     def predict(self, noisy_latents: Tensor, features: Tensor, text: PreparedText, mask: Tensor | None) -> Tensor:
         """See `ModulatedBackbone.predict`."""
         keys_values = iter(text.keys_values)
-        frames, skips, masks = noisy_latents, [], []
-        for shorten, stage, factor in zip(self.shorten, self.down, self.factors, strict=True):
+        levels = [deep_frames(noisy_latents, mask, factor) for factor in accumulate(self.factors, mul)]
+        frames, skips = noisy_latents, []
+        for shorten, stage, factor, level in zip(self.shorten, self.down, self.factors, levels, strict=True):
             frames = shorten(frames.unflatten(1, (-1, factor)).flatten(2))  # (B, T / factor, C)
-            mask = None if mask is None else mask.unflatten(1, (-1, factor)).any(dim=2)
-            frames = stage(frames, features, mask, keys_values, text.mask)
+            frames = stage(frames, features, level, keys_values, text.mask)
             skips.append(frames)
-            masks.append(mask)
-        frames = self.up[0](skips.pop(), features, masks.pop(), keys_values, text.mask)
+        frames = self.up[0](skips.pop(), features, levels.pop(), keys_values, text.mask)
         for lengthen, stage, factor in zip(self.lengthen, self.up[1:], self.factors[:0:-1], strict=True):
             frames = lengthen(frames).unflatten(-1, (factor, -1)).flatten(1, 2)  # (B, T * factor, C)
-            frames = stage(skips.pop() + frames, features, masks.pop(), keys_values, text.mask)
+            frames = stage(skips.pop() + frames, features, levels.pop(), keys_values, text.mask)
         return self.head(frames, features, noisy_latents)  # (B, T, D)
+
+
+class DeepFrames(NamedTuple):
+    """What a level knows of its frames: their mask (B, T), or None where all are valid, and positions (B, T)."""
+
+    mask: Tensor | None
+    positions: Tensor
+
+
+def deep_frames(latents: Tensor, mask: Tensor | None, factor: int) -> DeepFrames:
+    """The frames of a level, each made of `factor` latent frames, of latents (B, T, D) and their mask (B, T)."""
+    deep_mask = None if mask is None else mask.unflatten(1, (-1, factor)).any(dim=2)  # (B, T / factor)
+    return DeepFrames(deep_mask, positions(latents, mask, factor))
 
 
 class Stage(nn.Module):
@@ -95,6 +110,7 @@ class Stage(nn.Module):
         self.attends = bool(attends)
         self.blocks = nn.ModuleList(ResidualBlock(width, features, dropout) for _ in range(num_blocks))
         if self.attends:
+            self.position_features = PositionFeatures(width)
             self.to_frames = SelfAttention(width, num_heads, head_dim)
             self.to_text = CrossAttention(width, num_heads, head_dim, context_dim=text_dim)
 
@@ -102,17 +118,18 @@ class Stage(nn.Module):
         self,
         frames: Tensor,
         features: Tensor,
-        mask: Tensor | None,
+        level: DeepFrames,
         keys_values: Iterator[KeysValues],
         text_mask: Tensor,
     ) -> Tensor:
         """Frames (B, T, C) to frames (B, T, C); a stage that attends takes the next of `keys_values`."""
         for block in self.blocks:
-            frames = block(frames, features, mask)
+            frames = block(frames, features, level.mask)
         if self.attends:
-            frames = frames + self.to_frames(frames, mask)
+            frames = frames + self.position_features(level.positions)
+            frames = frames + self.to_frames(frames, level.mask)
             frames = frames + self.to_text(frames, next(keys_values), text_mask)
-        return hide(frames, mask)
+        return hide(frames, level.mask)
 
 
 class ResidualBlock(nn.Module):

@@ -16,10 +16,16 @@ from diffgar.checkpoints import OTHER_VERSION, CheckpointError
 from diffgar.jobs.building import plain
 
 TARGETS = re.compile(  # classes; the modules that define them must be of these packages as well
-    r"diffgar\.models\.(\w+\.)+[A-Z]\w*|diffgar\.demo\.encoder\.[A-Z]\w*|diffgar\.extraction\.given_latents\.OwnLatents"
-    r"|diffusers\.[A-Z]\w*Scheduler(\.from_config)?"
+    r"diffgar\.models\.(\w+\.)+[A-Z]\w*|diffgar\.demo\.(encoder|general)\.[A-Z]\w*"
+    r"|diffgar\.extraction\.given_latents\.OwnLatents|diffusers\.[A-Z]\w*Scheduler(\.from_config)?"
 )
-PACKAGES = ("diffgar.models", "diffgar.demo.encoder", "diffgar.extraction.given_latents", "diffusers")
+PACKAGES = (
+    "diffgar.models",
+    "diffgar.demo.encoder",
+    "diffgar.demo.general",
+    "diffgar.extraction.given_latents",
+    "diffusers",
+)
 VARIABLES = ("GDR_DATA", "GDR_WEIGHTS", "MY_LATENTS")  # of the environment, that config/ reads
 REFERENCE = re.compile(rf"\$\{{(?:\.*[A-Za-z_][\w.]*|oc\.env:(?:{'|'.join(VARIABLES)})(?:,[^${{}}]*)?)\}}")
 NAMES = ("name", "audio_name", "text_name")  # of stores' folders

@@ -2,10 +2,15 @@
 
 import numpy as np
 import pytest
+import torch
 from test_soundfont import cents_off
 
+from diffgar.dataloading.audio import load, windows
 from diffgar.demo.attributes import DEMO
 from diffgar.demo.captions import SYNONYMS, THINGS
+from diffgar.demo.collection import read_collection
+from diffgar.demo.encoder import DemoAudioEncoder, DemoTextEncoder
+from diffgar.demo.general import GeneralAudioEncoder, GeneralTextEncoder
 from diffgar.demo.music import compose
 from diffgar.demo.orchestras import FAMILY_OF, GENERAL, THIRD
 from diffgar.demo.recipes import RECIPES
@@ -13,6 +18,9 @@ from diffgar.demo.sound import SAMPLE_RATE, soundfont
 from diffgar.demo.style_captions import GENERAL_WORDING, THIRD_WORDING
 from diffgar.demo.styles import STYLES, USES, draw_styled
 from diffgar.demo.tracks import track_rows
+from diffgar.demo.training import recalls
+from diffgar.models.encoders.base import pool
+from diffgar.models.encoders.pretrained.tensor_files import WeightsError
 
 STYLED = {"general": GENERAL_WORDING, "third": THIRD_WORDING}
 
@@ -90,3 +98,31 @@ def test_an_attribute_that_is_named_has_a_phrase_for_each_of_its_values():
         for name in wording.salience:
             assert set(wording.words[name]) >= set(values.get(name, []))
         assert RECIPES[recipe].phrases.keys() == wording.salience.keys()
+
+
+@pytest.fixture(scope="module")
+def general(tmp_path_factory):
+    """Forty test tracks of the general collection."""
+    return read_collection(
+        tmp_path_factory.mktemp("data") / "general", "general", num_train=0, num_validation=0, num_test=40
+    )
+
+
+@pytest.mark.parametrize(
+    ("audio", "text", "least", "most"),
+    [(GeneralAudioEncoder, GeneralTextEncoder, 60, 100), (DemoAudioEncoder, DemoTextEncoder, 0, 55)],
+)
+def test_the_general_pair_knows_the_general_collection_and_the_demos_does_not(general, audio, text, least, most):
+    audio_encoder, text_encoder, pairs = audio(), text(), []
+    for track in general:
+        cut = windows(load(track.path, audio_encoder.sample_rate), audio_encoder.sample_rate, 3.0, 1.0)
+        captions = general.captions.loc[general.captions["track_id"] == track.track_id, "caption"].tolist()
+        with torch.inference_mode():
+            index = pool(audio_encoder.encode(torch.from_numpy(cut.copy())))
+            pairs.append((index, text_encoder.encode(captions).embedding))
+    assert least <= recalls(pairs)["R@10"] <= most  # chance: 25
+
+
+def test_missing_weights_of_the_general_pair_are_refused_with_its_own_command(tmp_path):
+    with pytest.raises(WeightsError, match=r"gone.safetensors: no weights of the general pair.*train_general_encoder"):
+        GeneralTextEncoder(tmp_path / "gone.safetensors")

@@ -131,9 +131,9 @@ class Library:
         position = hit.position if isinstance(hit, Hit) else self.position_of(hit)
         if isinstance(query, str):
             query = self.retriever.encode_query(query)
-        found = isinstance(query, Hits)
-        queries = query.parts.each(query.query) if found else self.retriever.parts.each(query)  # (P, D)
-        return self._timeline(position, queries)
+        if isinstance(query, Hits):
+            return self._timeline(position, query.parts.each(query.query))
+        return self._timeline(position, self.retriever.parts.each(query))
 
     def _timeline(self, position: int, queries: Tensor) -> np.ndarray:
         return timeline(self.frames(position), queries, self.retriever.moment_vectors, self.frames_per_moment)

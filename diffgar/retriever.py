@@ -114,19 +114,14 @@ class Retriever:
         return queries[0] if isinstance(captions, str) else queries
 
     def encode_document(
-        self,
-        paths: str | Path | Sequence[str | Path],
-        num_workers: int = 0,
-        *,
-        segments: int | None = None,
-        pooled_weight: float = 0.0,
+        self, paths: str | Path | Sequence[str | Path], num_workers: int = 0, **compared: Any
     ) -> Tensor:
         """Unit vectors (N, D) of audio files, or (D,) of one, on the CPU. num_workers: processes that decode ahead.
 
-        segments, pooled_weight: as in `Question`, for queries that were encoded with the same.
+        compared: `segments` and `pooled_weight` of `Question`, for queries that were encoded with the same.
         """
         several = [paths] if isinstance(paths, str | Path) else list(paths)
-        parts = Question(segments=segments, pooled_weight=pooled_weight).parts(self.opened.model)
+        parts = Question(**compared).parts(self.opened.model)
         means = torch.stack([parts.means(frames) for frames in encode_audio(self.opened, several, num_workers)])
         vectors = self.to_vectors(means, parts)
         return vectors[0] if isinstance(paths, str | Path) else vectors

@@ -31,13 +31,13 @@ class Edit:
 def read_edit(typed: str) -> Edit:
     """Take an edit apart: "the same with strings, but no drums" wants "strings" and does not want "drums".
 
-    "with strings at the end" wants "strings" in the part "end", see `read_part`.
-    Raises SearchError for an edit that adds and removes nothing.
+    "with strings at the end" wants "strings" in the part "end", see `read_part`. Raises SearchError for an edit that
+    adds and removes nothing.
     """
     rest = SAME.sub("", typed.strip())
     wanted, *unwanted = WITHOUT.split(rest)
     wanted = WITH.sub("", JOINING.sub("", wanted)).strip(" ,.;")
-    found = tuple(part for each in unwanted if (part := JOINING.sub("", each).strip(" ,.;")))
+    found = tuple(removed for each in unwanted if (removed := JOINING.sub("", each).strip(" ,.;")))
     if not wanted and not found:
         raise SearchError(f"the edit {typed!r} changes nothing; say what is to be other: edit='the same with strings'")
     words, part = read_part(wanted)

@@ -18,7 +18,8 @@ from diffgar.search.hits import Hit, Hits
 from diffgar.search.moments import SMOOTH_SECONDS, best_moment, timeline
 from diffgar.search.nearest import Nearest
 from diffgar.search.negatives import Phrasebook, count_phrases, tags_of
-from diffgar.search.places import means_of
+from diffgar.search.parts import Parts
+from diffgar.search.places import part_means_of
 
 if TYPE_CHECKING:
     from diffgar.retriever import Retriever
@@ -44,6 +45,7 @@ class Library:
         there = np.flatnonzero((store.rows["split"] != "").to_numpy())  # "": no longer in the collection
         self.rows = there if rows is None else rows
         self.tracks = store.rows.iloc[self.rows].reset_index(drop=True)
+        self._nearest: dict[Parts, Nearest] = {}
 
     def __len__(self) -> int:
         return len(self.tracks)
@@ -73,16 +75,23 @@ class Library:
         path = self.store.folder / "skipped.csv"
         return pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=["row_id", "path", "reason"])
 
-    @cached_property
+    @property
     def index(self) -> Tensor:
         """The tracks as unit vectors (N, D), in the space of the model's queries."""
-        vectors = self.retriever.to_vectors(means_of(self.store)[torch.from_numpy(self.rows)])
-        return F.normalize(vectors, dim=-1)  # a second time, as an evaluation does: to the last digit
+        return self.nearest.index
 
-    @cached_property
+    @property
     def nearest(self) -> Nearest:
         """What finds the nearest of `index`."""
-        return Nearest(self.index)
+        return self.nearest_by(self.retriever.parts)
+
+    def nearest_by(self, parts: Parts) -> Nearest:
+        """What finds the nearest tracks where these parts are compared; its index (N, L) is made once."""
+        if parts not in self._nearest:
+            means = part_means_of(self.store, parts.segments)[torch.from_numpy(self.rows)]  # (N, P, D)
+            vectors = self.retriever.to_vectors(means, parts)
+            self._nearest[parts] = Nearest(F.normalize(vectors, dim=-1))  # again, as an evaluation: to the last digit
+        return self._nearest[parts]
 
     @cached_property
     def phrasebook(self) -> Phrasebook:
@@ -116,17 +125,25 @@ class Library:
     def timeline(self, hit: Hit | str, query: Hits | Tensor | str) -> np.ndarray:
         """The cosine (T,) of a query with each moment of a track, one every `seconds_per_frame` from its start.
 
-        hit: a hit, or a track id. query: what a search returned, a vector (D,), or a caption.
+        hit: a hit, or a track id. query: what a search returned, a vector as `index` has them, or a caption. What was
+        searched in parts has a vector for each: a moment is compared with that of the part in which it begins.
         """
         position = hit.position if isinstance(hit, Hit) else self.position_of(hit)
         if isinstance(query, str):
             query = self.retriever.encode_query(query)
-        vector = query.query if isinstance(query, Hits) else query
-        return timeline(self.frames(position), vector, self.retriever.to_vectors, self.frames_per_moment)
+        if isinstance(query, Hits):
+            return self._timeline(position, query.parts.each(query.query))
+        return self._timeline(position, self.retriever.parts.each(query))
 
-    def moment(self, position: int, query: Tensor) -> float:
-        """The second of its file at which the moment of a track that fits a query (D,) best begins."""
-        similarity = timeline(self.frames(position), query, self.retriever.to_vectors, self.frames_per_moment)
+    def _timeline(self, position: int, queries: Tensor) -> np.ndarray:
+        return timeline(self.frames(position), queries, self.retriever.moment_vectors, self.frames_per_moment)
+
+    def moment(self, position: int, queries: Tensor) -> float:
+        """The second of its file at which the moment of a track that fits a query best begins.
+
+        queries (P, D): its vector of each part, see `timeline`.
+        """
+        similarity = self._timeline(position, queries)
         moment = best_moment(similarity, self.frames_per_moment) * self.seconds_per_frame
         start: Any = self.tracks.at[position, "start_s"] if "start_s" in self.tracks else None
         return moment if pd.isna(start) else float(start) + moment

@@ -14,7 +14,6 @@ from diffgar.jobs.opened import Opened
 from diffgar.jobs.published import open_named, push, save_published
 from diffgar.library import Library
 from diffgar.models.baselines import ContrastiveHeads
-from diffgar.models.encoders.base import pool
 from diffgar.search.asking import Asking
 from diffgar.search.bench import Asker, CaptionBench, TypedCaptions
 from diffgar.search.encoding import encode_audio
@@ -22,6 +21,7 @@ from diffgar.search.errors import SearchError
 from diffgar.search.hits import Hits
 from diffgar.search.indexing import OPTIONS, captions_beside, check_latents, open_source
 from diffgar.search.negatives import Asked, read_negatives
+from diffgar.search.parts import WHOLE, Parts, parts_of
 from diffgar.search.question import Question
 from diffgar.search.steering import vector_steering_of
 from diffgar.values import whole
@@ -92,15 +92,16 @@ class Retriever:
         """Unit vectors (Q, D) of captions, or (D,) of one, on the CPU, to be compared with `encode_document`'s.
 
         negatives: what to avoid, as in `search`, by default with the method `query_arithmetic`; the methods that
-        penalise tracks need the whole search. asked: fields of `Question`, such as seed or num_steps.
+        penalise tracks need the whole search. asked: fields of `Question`, such as seed, num_steps or segments.
         """
         if unfit := {"like", "edit"} & asked.keys():
             raise SearchError(f"a query is of captions, and {unfit.pop()}= is of a search: library.search(…)")
         question = Question(negative=negatives, **asked)
         several = [captions] if isinstance(captions, str) else list(captions)
-        asker = Asker(self.opened, replace(self.opened.sampler, **question.sampling()), question.seed)
-        source = TypedCaptions(self.opened, several, question.numbers)
-        bench = CaptionBench(asker, source, read_negatives(question.negative))
+        avoided = read_negatives(question.negative)
+        parts = question.parts(self.opened.model, any(each.part is not None for each in avoided))
+        asker = Asker(self.opened, replace(self.opened.sampler, **question.sampling()), question.seed, parts)
+        bench = CaptionBench(asker, TypedCaptions(self.opened, several, question.numbers), avoided)
         queries = bench.plain()[0]
         if bench.negatives:
             steering = vector_steering_of(self.opened, question)
@@ -112,11 +113,17 @@ class Retriever:
             queries = answer.queries[0]
         return queries[0] if isinstance(captions, str) else queries
 
-    def encode_document(self, paths: str | Path | Sequence[str | Path], num_workers: int = 0) -> Tensor:
-        """Unit vectors (N, D) of audio files, or (D,) of one, on the CPU. num_workers: processes that decode ahead."""
+    def encode_document(
+        self, paths: str | Path | Sequence[str | Path], num_workers: int = 0, **compared: Any
+    ) -> Tensor:
+        """Unit vectors (N, D) of audio files, or (D,) of one, on the CPU. num_workers: processes that decode ahead.
+
+        compared: `segments` and `pooled_weight` of `Question`, for queries that were encoded with the same.
+        """
         several = [paths] if isinstance(paths, str | Path) else list(paths)
-        means = torch.stack([frames.mean(dim=0) for frames in encode_audio(self.opened, several, num_workers)])
-        vectors = self.to_vectors(means)
+        parts = Question(**compared).parts(self.opened.model)
+        means = torch.stack([parts.means(frames) for frames in encode_audio(self.opened, several, num_workers)])
+        vectors = self.to_vectors(means, parts)
         return vectors[0] if isinstance(paths, str | Path) else vectors
 
     def similarity(self, queries: Tensor, documents: Tensor) -> Tensor:
@@ -165,13 +172,24 @@ class Retriever:
             return Asking(self.opened, library, captions, question).hits(k)[0]
         return Asking(self.opened, library, list(caption), question).hits(k)
 
-    def to_vectors(self, means: Tensor) -> Tensor:
-        """Unit vectors (N, D) in the space of the queries, from mean latents (N, D) of tracks or of parts of them."""
+    @property
+    def parts(self) -> Parts:
+        """How queries and tracks are compared unless a question says otherwise."""
+        return parts_of(self.opened.model)
+
+    def to_vectors(self, means: Tensor, parts: Parts = WHOLE) -> Tensor:
+        """Unit vectors (N, L) in the space of the queries, from the mean latents (N, P, D) of tracks' parts."""
         model = self.opened.model
         if isinstance(model, ContrastiveHeads):
             with torch.inference_mode():
-                return model.embed_audio(means).cpu()
-        return pool(means.unsqueeze(1), centre=model.centre.cpu())
+                return model.embed_audio(means if parts.segments > 1 else means.squeeze(1)).cpu()
+        return parts.units(means, model.centre.cpu())
+
+    def moment_vectors(self, means: Tensor) -> Tensor:
+        """Unit vectors (T, D) from mean latents (T, D) of moments, to be compared with a query's part or the whole."""
+        count = self.parts.segments
+        vectors = self.to_vectors(means.unsqueeze(1).expand(-1, count, -1), self.parts)  # the same in every part
+        return self.parts.each(vectors)[:, 0] * count**0.5
 
     def refuse_other_latents(self, card: Card, folder: Path) -> None:
         """Raises SearchError for a store whose latents are not those that the model was trained on."""

@@ -28,7 +28,7 @@ def home(small_demo, tmp_path, monkeypatch):
 
 
 def test_the_searches_that_are_shown_find_something(home):
-    assert len(SEARCHES) == 9
+    assert len(SEARCHES) == 12
     for command in SEARCHES:
         code, out, told = shell(search.main, *shlex.split(command.replace("~", str(home)))[2:])
         assert code == 0 and len(out.splitlines()) > 3, f"{command}: {told}"

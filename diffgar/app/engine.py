@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from diffgar.app.moves import moves
 from diffgar.app.plane import Plane
 from diffgar.app.query import Query
@@ -51,6 +53,11 @@ class Engine:
         left_out = self.library.position_of(query.like) if query.like else None
         before, after = moves(plain, hits, self.library.index, left_out)
         return Answer(query, title, hits, plain, tuple(before), tuple(after))
+
+    def point(self, hits: Hits) -> np.ndarray:
+        """Where the query of hits lies on the plane, (2,); one in parts by their mean."""
+        whole = hits.parts == self.library.retriever.parts
+        return self.plane.see(hits.query if whole else hits.parts.pooled(hits.query))
 
     def title(self, query: Query) -> str:
         """What a query searches by: its caption, or what the track or the file in its place is called."""

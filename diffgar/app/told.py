@@ -63,7 +63,7 @@ def told_answer(engine: Engine, trail: Trail) -> Told:
         "hits": told_hits(engine, answer.hits, list(answer.before)),
         "plain": None if answer.plain is None else told_hits(engine, answer.plain, list(answer.after)),
         "count": COUNT,
-        "point": engine.plane.see(answer.hits.query).round(4).tolist(),
+        "point": engine.point(answer.hits).round(4).tolist(),
         "avoided": answer.hits.asked["negatives"],
         "csv": answer.hits.to_pandas().to_csv(index=False),
         "m3u": answer.hits.to_m3u(),

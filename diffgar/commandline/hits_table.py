@@ -33,9 +33,14 @@ def print_hits(library: "Library", hits: "Hits") -> None:
 
 
 def expansions(hits: "Hits") -> list[str]:
-    """What each short negative was taken for: "drums: rock drums, jazz drums"."""
-    spelt = [negative for negative in hits.asked["negatives"] if len(negative["phrasings"]) > 1]
-    return [printable(f"{negative['typed']}: {', '.join(negative['phrasings'][1:])}") for negative in spelt]
+    """What each short negative was taken for, and where it counts: "drums, in part 1 of 2: rock drums, jazz drums"."""
+    lines = []
+    for negative in hits.asked["negatives"]:
+        where = f", in part {negative['part']} of {hits.parts.segments}" if "part" in negative else ""
+        phrasings = negative["phrasings"][1:] or [negative["typed"]]
+        if where or len(negative["phrasings"]) > 1:
+            lines.append(printable(f"{negative['typed']}{where}: {', '.join(phrasings)}"))
+    return lines
 
 
 def table_of(hits: "Hits", width: int) -> list[str]:

@@ -53,6 +53,7 @@ def read(docstring: str, argv: Sequence[str]) -> Words:
         "method": typed.method,
         "seed": typed.seed,
         "num_samples": typed.samples,
+        "segments": typed.segments,
     }
     return Words(caption, typed.place, typed.k, question, typed.model, typed.step, typed.form, typed.m3u)
 
@@ -77,7 +78,8 @@ def make_parser(docstring: str) -> Parser:
 
 
 IN = "a folder of audio, a dataset's YAML file or a latent store (what the model was trained on)"
-NOT = "what to avoid; --not drums=0.5 counts half; may be repeated"
+NOT = 'what to avoid, "drums at the start" only there; --not drums=0.5 counts half; may be repeated'
+SEGMENTS = "compare so many equal parts, so that the order counts (1; 2 where a --not or an --edit says where)"
 
 
 def add_question(group: Any) -> None:
@@ -92,6 +94,7 @@ def add_question(group: Any) -> None:
     )
     group.add_argument("--editing", choices=("interpolation", "inversion"), default="interpolation", help="how to edit")
     group.add_argument("--seed", type=int, default=0, help="the sampling seed; the same seed gives the same hits (0)")
+    group.add_argument("--segments", metavar="P", type=positive, help=SEGMENTS)
     group.add_argument("--samples", metavar="N", type=positive, help="per caption (as the model was trained)")
 
 

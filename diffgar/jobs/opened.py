@@ -47,6 +47,11 @@ class Opened:
         return str(self.config.encoder_pair.name)
 
     @property
+    def takes_whole(self) -> bool:
+        """Whether its frames are the means of equal parts of whole tracks (`datamodule.frames=whole`), and no crop."""
+        return OmegaConf.select(self.config, "datamodule.frames") == "whole"
+
+    @property
     def joint(self) -> bool:
         """Whether captions and tracks have embeddings in one space."""
         return bool(self.config.encoder_pair.joint)

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from diffgar.checkpoints import CheckpointError
 from diffgar.jobs.trusted import leaves
 
-NEEDED = ("data.name", "encoder_pair", "module", "sampler")
+NEEDED = ("data.name", "datamodule.frames", "encoder_pair", "module", "sampler")
 TRAINING = ("optimizer", "lr_scheduler", "teacher")  # of a module: a trained one is built without
 READERS = ("paths", "oc")  # what the reader has: the paths, and the environment by oc.env
 FOLLOWED = re.compile(r"\$\{([A-Za-z_][\w.]*)")

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from diffgar.evaluation.control.answers import Avoided
 from diffgar.evaluation.control.bench import Bench
-from diffgar.evaluation.pooling import make_queries
 from diffgar.evaluation.queries import Steer, generated_queries
 from diffgar.jobs.opened import Opened
 from diffgar.models.baselines import ContrastiveHeads
@@ -22,6 +21,8 @@ from diffgar.models.diffusion.sampling import Sampler
 from diffgar.search.encoding import encode_captions
 from diffgar.search.errors import SearchError
 from diffgar.search.negatives import Negative
+from diffgar.search.parts import WHOLE, Parts
+from diffgar.search.where import Part
 from diffgar.text_states import TextStates
 
 
@@ -55,11 +56,12 @@ class TypedCaptions:
 
 @dataclass(frozen=True)
 class Asker:
-    """A model that makes queries of captions, with the sampler and the seed that it uses."""
+    """A model that makes queries of captions, with the sampler and the seed that it uses, and the parts they have."""
 
     opened: Opened
     sampler: Sampler
     seed: int = 0
+    parts: Parts = WHOLE
 
     def queries(self, source: TypedCaptions, steer: Steer | None = None, **guidance: Any) -> Tensor:
         """Queries (1, Q, D) of captions by the model, whatever its kind; guidance: fields of the sampler."""
@@ -67,16 +69,21 @@ class Asker:
         if isinstance(model, ContrastiveHeads):
             with torch.inference_mode():
                 return model.embed_text(source.states.to(dtype=torch.float32)).cpu().unsqueeze(0)
-        to_queries, sampler = partial(make_queries, centre=model.centre), replace(self.sampler, **guidance)
+        to_queries = partial(self.parts.pooling.queries, centre=model.centre)
+        sampler = replace(self.sampler, **guidance)
         return generated_queries(model, sampler, source, source.numbers, [self.seed], to_queries, steer)
 
 
 class SearchBench(Bench):
-    """P queries that avoid the same M negatives; index (N, D): the tracks that are ranked, as unit vectors."""
+    """P queries that avoid the same M negatives; index (N, D): the tracks that are ranked, as unit vectors.
+
+    A negative with a part acts there alone: elsewhere its vector is zero, so that neither tracks nor queries are
+    compared with it or changed by it, and guidance counts in the frames of that part.
+    """
 
     def __init__(self, asker: Asker, negatives: Sequence[Negative], index: Tensor | None = None):
         super().__init__()
-        self.asker, self.negatives = asker, list(negatives)
+        self.asker, self.negatives = asker, [asker.parts.placed(negative) for negative in negatives]
         self.index = torch.empty(0) if index is None else index
 
     def unit_index(self) -> Tensor:
@@ -96,12 +103,14 @@ class SearchBench(Bench):
         return self.once("avoided", lambda: self._by_negative(self.asker.queries(self.phrasings())[0]))
 
     def avoided_text(self) -> Avoided:
-        return self._by_negative(self.phrasings().embeddings())
+        return self._by_negative(self.asker.parts.repeated(self.phrasings().embeddings()))
 
     def _by_negative(self, vectors: Tensor) -> Avoided:
         """One vector per negative, the mean of its phrasings' vectors; all queries avoid the same."""
-        parts = vectors.split([len(negative.captions) for negative in self.negatives])
-        means = torch.stack([F.normalize(part.mean(dim=0), dim=-1) for part in parts])  # (M, D)
+        groups = vectors.split([len(negative.captions) for negative in self.negatives])
+        placed = zip(groups, self.negatives, strict=True)
+        only = self.asker.parts.only
+        means = torch.stack([only(F.normalize(each.mean(dim=0), dim=-1), at.part) for each, at in placed])  # (M, D)
         weights = torch.tensor([negative.weight for negative in self.negatives])
         return Avoided(means[:, None, None].expand(-1, 1, self.size, -1), weights)
 
@@ -124,19 +133,28 @@ class CaptionBench(SearchBench):
 
     def guided(self, form: str, guidance: float, negative: float, interval: Sequence[float] = ()) -> Tensor:
         asked: dict[str, Any] = {"guidance_scale": guidance} | ({"interval": tuple(interval)} if interval else {})
-        steer = Steer([(text, negative * weight) for text, weight in self._first_phrasings()], form)
-        return self.asker.queries(self.captions, steer, **asked)
+        parts = self.asker.parts
+
+        def away(part: Part | None) -> Tensor:
+            avoided = [(text, negative * weight) for text, weight in self._first_phrasings(part)]
+            return self.asker.queries(self.captions, Steer(avoided, form) if avoided else None, **asked)
+
+        queries = away(None)
+        for part in dict.fromkeys(each.part for each in self.negatives if each.part is not None):
+            queries = parts.replaced(queries, away(part), part)
+        return queries
 
     def teacher(self) -> Tensor:
-        return self.captions.embeddings().unsqueeze(0)
+        return self.asker.parts.repeated(self.captions.embeddings()).unsqueeze(0)
 
-    def _first_phrasings(self) -> list[tuple[TextStates, float]]:
-        """The first phrasing of each negative, for all captions, and its weight."""
+    def _first_phrasings(self, part: Part | None) -> list[tuple[TextStates, float]]:
+        """The first phrasing of each negative that counts in a part, for all captions, and its weight."""
         firsts = np.cumsum([0, *(len(negative.captions) for negative in self.negatives)])[:-1]
         states = self.phrasings().states
         return [
             (states.select(np.full(self.size, first)), negative.weight)
             for first, negative in zip(firsts, self.negatives, strict=True)
+            if negative.part in (None, part)
         ]
 
 

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from diffgar.search.errors import SearchError
+from diffgar.search.where import Part, read_part
 from diffgar.values import is_number
 
 SAME = re.compile(r"^\s*(?:(?:the|this|just)\s+)?(?:same|like this|this|more like this)\b[\s,;:]*", re.IGNORECASE)
@@ -17,24 +18,30 @@ WITHOUT = re.compile(r"(?:\b(?:but|and)\s+)?\b(?:without|with no|no)\s+", re.IGN
 
 @dataclass(frozen=True)
 class Edit:
-    """wanted: what an edit adds, as a caption, None if it adds nothing. unwanted: what it removes."""
+    """wanted: what an edit adds, as a caption, None if it adds nothing. unwanted: what it removes.
+
+    part: where it is added, by default everywhere.
+    """
 
     wanted: str | None
     unwanted: tuple[str, ...]
+    part: Part | None = None
 
 
 def read_edit(typed: str) -> Edit:
     """Take an edit apart: "the same with strings, but no drums" wants "strings" and does not want "drums".
 
-    Raises SearchError for an edit that adds and removes nothing.
+    "with strings at the end" wants "strings" in the part "end", see `read_part`. Raises SearchError for an edit that
+    adds and removes nothing.
     """
     rest = SAME.sub("", typed.strip())
     wanted, *unwanted = WITHOUT.split(rest)
     wanted = WITH.sub("", JOINING.sub("", wanted)).strip(" ,.;")
-    found = tuple(part for each in unwanted if (part := JOINING.sub("", each).strip(" ,.;")))
+    found = tuple(removed for each in unwanted if (removed := JOINING.sub("", each).strip(" ,.;")))
     if not wanted and not found:
         raise SearchError(f"the edit {typed!r} changes nothing; say what is to be other: edit='the same with strings'")
-    return Edit(wanted or None, found)
+    words, part = read_part(wanted)
+    return Edit(words or None, found, part)
 
 
 def checked_strength(strength: float) -> float:

@@ -11,6 +11,7 @@ import pandas as pd
 from torch import Tensor
 
 from diffgar.search.errors import SearchError
+from diffgar.search.parts import WHOLE, Parts
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,8 @@ class Hit:
     """One track that was found.
 
     rank: from 1. percentile: the share of the library's other tracks that score lower, per cent; 100 is the best.
-    seconds: where in the file the moment begins that fits best. caption: the track's first caption, if it has one.
+    seconds: where in the file the moment begins that fits best; of a search in parts each moment is compared with the
+    query's vector of the part in which it begins. caption: the track's first caption, if it has one.
     cosine: between query and track; score: what ranks, the cosine less what the negatives take off.
     position: where the track stands in the library.
     """
@@ -39,12 +41,14 @@ class Hits(Sequence[Hit]):
     """The hits of one query, best first; a sequence of `Hit`.
 
     asked: what was asked, in words, and how it was answered: `caption`, `like`, `edit`, `negatives` (each with its
-    weight and the phrasings that it was taken for), `method`, `strength`, `seed`. query (D,): the query's vector.
+    weight and the phrasings that it was taken for), `method`, `strength`, `seed`. query (D,): the query's vector; of a
+    search in `parts` their vectors side by side.
     """
 
     hits: tuple[Hit, ...]
     query: Tensor = field(repr=False)
     asked: dict[str, Any]
+    parts: Parts = field(default=WHOLE, repr=False)
 
     @overload
     def __getitem__(self, item: int) -> Hit: ...

@@ -15,14 +15,17 @@ def timeline(frames: Tensor, query: Tensor, to_vectors: Callable[[Tensor], Tenso
 
     frames (T, D): the track's latents. A moment is the mean of `width` frames, of fewer where the track is shorter or
     ends, beginning at the frame that it stands for. to_vectors: means (T, D) of latents to unit vectors (T, D) of the
-    space that the query is in.
+    space that the query is in. A query (P, D) has a vector for each of P equal parts of the track, and a moment is
+    compared with that of the part in which it begins: of 4 frames and 2 vectors, frames 0 and 1 with the first.
     """
     width = max(1, min(width, len(frames)))
     padded = F.pad(frames.float().cumsum(dim=0), (0, 0, 1, 0))  # (T + 1, D)
     starts = torch.arange(len(frames))
     ends = (starts + width).clamp(max=len(frames))
     means = (padded[ends] - padded[starts]) / (ends - starts).unsqueeze(1)  # (T, D)
-    return (to_vectors(means).cpu() @ F.normalize(query.float().cpu(), dim=-1)).numpy()
+    vectors, queries = to_vectors(means).cpu(), F.normalize(torch.atleast_2d(query).float().cpu(), dim=-1)
+    cosines = torch.stack([vectors @ each for each in queries], dim=1)  # (T, P)
+    return cosines[starts, starts * len(queries) // len(frames)].numpy()
 
 
 def best_moment(similarity: np.ndarray, width: int) -> int:

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from diffgar.search.errors import SearchError
+from diffgar.search.where import Part, read_part
 from diffgar.values import is_number
 
 OURS = ("row_id", "track_id", "path", "split", "artist", "start_s", "end_s")  # columns of a store that are no tags
@@ -27,15 +28,20 @@ ARTICLES = re.compile(r"^(?:a|an|the|this|some|its)\s+")
 
 @dataclass(frozen=True)
 class Negative:
-    """Something to avoid: as it was typed, how much it counts (1 is usual), and the phrasings it is steered by."""
+    """Something to avoid: as it was typed, how much it counts (1 is usual), and the phrasings it is steered by.
+
+    part: where it is to be avoided, "start", "end" or the number of a part from 1; by default everywhere.
+    """
 
     typed: str
     weight: float = 1.0
     phrasings: tuple[str, ...] = ()
+    part: Part | None = None
 
     def describe(self) -> dict[str, Any]:
         """As `Hits.asked` has it."""
-        return {"typed": self.typed, "weight": self.weight, "phrasings": list(self.captions)}
+        told = {"typed": self.typed, "weight": self.weight, "phrasings": list(self.captions)}
+        return told if self.part is None else told | {"part": self.part}
 
     @property
     def captions(self) -> tuple[str, ...]:
@@ -50,14 +56,23 @@ def read_negatives(asked: Asked) -> list[Negative]:
     """One negative, several, or several with weights, as `Negative`.
 
     "drums", ["drums", "vocals"] and {"drums": 1, "vocals": 0.5} are all right, and so is
-    Negative("drums", phrasings=("rock drums", "jazz drums")). Raises SearchError for anything else.
+    Negative("drums", phrasings=("rock drums", "jazz drums")). Words may say where: "drums at the start" is
+    Negative("drums", part="start"), see `read_part`; a `Negative` is taken as it is. Raises SearchError for anything
+    else.
     """
     if asked is None:
         return []
     if isinstance(asked, Mapping):
-        return [checked(Negative(typed, weight)) for typed, weight in asked.items()]
+        return [negative_of(typed, weight) for typed, weight in asked.items()]
     several = [asked] if isinstance(asked, str | Negative) else asked
-    return [checked(each if isinstance(each, Negative) else Negative(each)) for each in several]
+    return [checked(each) if isinstance(each, Negative) else negative_of(each) for each in several]
+
+
+def negative_of(typed: str, weight: float = 1.0) -> Negative:
+    """The negative that words say. Raises SearchError for what are no words, and for an invalid weight."""
+    found = checked(Negative(typed, weight))
+    words, part = read_part(found.typed)
+    return replace(found, typed=words, part=part)
 
 
 def checked(negative: Negative) -> Negative:

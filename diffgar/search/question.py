@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from diffgar.models.baselines import ContrastiveHeads
 from diffgar.search.edits import checked_strength
 from diffgar.search.errors import SearchError
 from diffgar.search.hits import Hit
 from diffgar.search.negatives import Asked
+from diffgar.search.parts import Parts, parts_of
 from diffgar.values import one_of, whole
 
 EDITINGS = ("interpolation", "inversion")
@@ -29,6 +31,10 @@ class Question:
     seed: the sampling seed; the same seed gives the same hits. numbers: a number per caption that seeds its noise
     together with `seed`, by default a hash of the caption; an evaluation uses the caption's row in the text store.
     guidance_scale, num_steps, num_samples: the sampler's, by default those that the model was trained with.
+
+    segments: how many equal parts of a query and a track are compared side by side, so that the order counts: "piano,
+    then drums" in 2. By default whole tracks, or 2 parts where a negative or an edit names one ("drums at the start");
+    contrastive heads compare as many as they were trained with. pooled_weight: that of whole tracks beside the parts.
     """
 
     like: str | Path | Hit | None = None
@@ -44,6 +50,8 @@ class Question:
     guidance_scale: float | None = None
     num_steps: int | None = None
     num_samples: int | None = None
+    segments: int | None = None
+    pooled_weight: float = 0.0
 
     def __post_init__(self) -> None:
         one_of("editing", self.editing, EDITINGS)
@@ -58,3 +66,25 @@ class Question:
         """The settings of the sampler that the question changes."""
         names = ("guidance_scale", "num_steps", "num_samples")
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+
+    def parts(self, model: object, named: bool = False) -> Parts:
+        """The parts that are compared; named: whether a negative or an edit names one, so that there are 2 at least.
+
+        Raises SearchError for others than those of contrastive heads, and for whole tracks where a part is named.
+        """
+        usual, segments = parts_of(model), self.segments
+        if segments is None:
+            segments = 2 if named and not isinstance(model, ContrastiveHeads) else usual.segments
+        asked = Parts(segments, self.pooled_weight)
+        if isinstance(model, ContrastiveHeads) and asked != usual:
+            raise SearchError(
+                f"these contrastive heads compare tracks with segments={usual.segments}, and the question has "
+                f"segments={segments}, pooled_weight={self.pooled_weight:g}; leave both out, or train heads with "
+                f"module.segments={segments}"
+            )
+        if named and segments == 1:
+            raise SearchError(
+                "something is asked for in a part of a track, 'at the start', and whole tracks are compared; search "
+                "with segments=2 (contrastive heads: train with module.segments=2), or leave out where it is to be"
+            )
+        return asked

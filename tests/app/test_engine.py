@@ -142,6 +142,14 @@ def test_an_answer_is_told_with_its_timelines_playlist_and_table(engine, library
     assert told["trail"] == [{"kind": "caption", "title": CALM.caption, "edit": "", "avoided": ["drums"]}]
 
 
+def test_a_negative_at_the_start_is_answered_and_its_query_is_seen_on_the_map(engine):
+    query = Query(CALM.caption, negatives=(("drums at the start", 1.0),))
+    told = told_answer(engine, Trail().add(engine.answer(query)))
+    assert told["avoided"][0]["typed"] == "drums" and told["avoided"][0]["part"] == 1
+    plain = told_answer(engine, Trail().add(engine.answer(CALM)))
+    assert np.shape(told["point"]) == np.shape(plain["point"]) == (2,) and len(told["plain"]) == 20
+
+
 MALFORMED = [None, [], "text", {"caption": 3}, {"negatives": ["drums"]}, {"negatives": 3}, {"edit_strength": "far"}]
 MALFORMED += [{"edit_strength": 1.1}, {"edit_strength": "nan"}]
 MALFORMED += [{"negatives": [{"typed": "drums", "strength": strength}]} for strength in (-1, 3, "inf", "nan", None)]

@@ -6,6 +6,7 @@ from rich.cells import cell_len
 
 from diffgar.commandline.hits_table import clock, cut_middle, expansions, printable, table_of
 from diffgar.search.hits import Hit, Hits
+from diffgar.search.parts import Parts
 
 
 def hits_of(*tracks, caption="calm"):
@@ -14,6 +15,20 @@ def hits_of(*tracks, caption="calm"):
         torch.zeros(2),
         {"negatives": []},
     )
+
+
+def test_what_a_negative_stands_for_and_where_it_counts_is_told():
+    negatives = [
+        {"typed": "drums", "phrasings": ["rock drums, jazz drums", "rock drums", "jazz drums"], "part": 1},
+        {"typed": "a choir", "phrasings": ["a choir"], "part": 2},
+        {"typed": "a loud harp", "phrasings": ["a loud harp"]},
+        {"typed": "bass", "phrasings": ["slap bass, bass", "slap bass", "bass"]},
+    ]
+    assert expansions(Hits((), torch.zeros(4), {"negatives": negatives}, Parts(2))) == [
+        "drums, in part 1 of 2: rock drums, jazz drums",
+        "a choir, in part 2 of 2: a choir",
+        "bass: slap bass, bass",
+    ]
 
 
 def test_a_row_has_rank_percentile_track_moment_and_caption():

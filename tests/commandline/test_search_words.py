@@ -29,6 +29,11 @@ def test_negatives_are_repeated_and_weighed():
     assert not words.question["expand"]
 
 
+def test_the_number_of_parts_is_read_and_where_a_negative_counts_is_left_to_the_question():
+    words = read("", ["piano", "--not", "drums at the start=0.5", "--segments", "3"])
+    assert words.question["segments"] == 3 and words.question["negative"] == {"drums at the start": 0.5}
+
+
 def test_a_caption_needs_no_quotes_and_may_stand_anywhere():
     assert read("", ["a", "calm", "--seed", "3", "piano"]).caption == "a calm piano"
 

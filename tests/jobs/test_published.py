@@ -89,7 +89,7 @@ def test_a_short_negative_is_spelt_out_by_the_phrases_that_training_captions_sha
     ]
 
 
-def test_what_is_published_holds_no_path_of_this_machine_no_captions_and_nothing_of_the_training(saved, root):
+def test_what_is_published_holds_no_path_of_this_machine_no_captions_and_nothing_of_the_training(trained, saved, root):
     content = {path.name: path.read_bytes() for path in saved.iterdir()}
     private = [str(root), root.parent.name, str(Path.home()) + "/", f"/{getpass.getuser()}/", "cave", *CAPTIONS]
     for name, found in content.items():
@@ -97,6 +97,7 @@ def test_what_is_published_holds_no_path_of_this_machine_no_captions_and_nothing
     config = json.loads(content["config.json"])["config"]
     assert list(config) == [
         "data",
+        "datamodule",
         "encoder_pair",
         "module",
         "sampler",
@@ -105,7 +106,9 @@ def test_what_is_published_holds_no_path_of_this_machine_no_captions_and_nothing
         "objective",
         "seed",
     ]
-    assert config["data"] == {"name": "demo"}
+    assert config["data"] == {"name": "demo"} and config["datamodule"] == {
+        "frames": trained.opened.config.datamodule.frames
+    }
     assert config["module"]["optimizer"] is config["module"]["lr_scheduler"] is None
 
 

@@ -8,6 +8,7 @@ import torch
 from diffusers import DDIMScheduler
 from torch import Tensor
 
+from diffgar.dataloading.whole import whole_tracks
 from diffgar.errors import InputError
 from diffgar.evaluation.experiment import Experiment
 from diffgar.evaluation.queries import sample_generator
@@ -36,11 +37,17 @@ class Editor:
 
     @classmethod
     def of_tracks(cls, experiment: Experiment, sampler: Sampler, tracks: np.ndarray) -> "Editor":
-        """An editor of the first frames of real tracks. Raises InputError for a model that is no diffusion model."""
+        """An editor of real tracks, of the frames that the model was trained on: the first of each, or all, averaged.
+
+        Raises InputError for a model that is no diffusion model.
+        """
         model = experiment.model
         if not isinstance(model, LatentDiffusion):
             raise InputError(f"inversion needs a diffusion model, and {experiment.name} ({model.row}) is none")
         positions = experiment.track_positions[tracks]
+        if experiment.trained.get("datamodule", {}).get("frames") == "whole":
+            means = whole_tracks(experiment.audio, positions, model.num_frames).float()  # (P, T, D)
+            return cls(model, sampler, means, torch.ones(means.shape[:2], dtype=torch.bool))
         crops, mask = experiment.audio.gather(positions, np.zeros_like(positions), model.num_frames)
         return cls(model, sampler, crops.float(), mask)
 
@@ -69,12 +76,18 @@ class Editor:
         """The latents (P, T, D) in the model's scale, zero at padding."""
         return self.model.normalise(self.latents.to(self.model.device)) * self.valid.unsqueeze(-1)
 
-    @torch.no_grad()
     def edit(self, source: Denoise, targets: list[Denoise], num_inverted: int, num_iterations: int) -> list[Tensor]:
         """For each target the edited latents, pooled to unit queries (P, D)."""
+        edited = self.edited_latents(source, targets, num_inverted, num_iterations)
+        return [pool(latents, self.mask, self.model.centre) for latents in edited]
+
+    @torch.no_grad()
+    def edited_latents(
+        self, source: Denoise, targets: list[Denoise], num_inverted: int, num_iterations: int
+    ) -> list[Tensor]:
+        """For each target the edited latents (P, T, D), in the encoder's scale."""
         edited = edit(source, targets, self.solver, self.clean(), num_inverted, num_iterations, self.valid)
-        latents = [self.model.denormalise(latents).cpu() for latents in edited]
-        return [pool(each, self.mask, self.model.centre) for each in latents]
+        return [self.model.denormalise(latents).cpu() for latents in edited]
 
     def generate(self, states: TextStates, seed: int) -> Tensor:
         """Latents (P, T, D) that are generated for these captions, from noise."""

@@ -5,7 +5,7 @@ The words of a course and of its reverse are the same for most templates; what t
 
 import numpy as np
 
-from diffgar.demo.captions import ADJECTIVES, SYNONYMS, THINGS, article, draw_names, sentence
+from diffgar.demo.captions import ADJECTIVES, SYNONYMS, THINGS, article, draw_names, phrasings, sentence
 from diffgar.demo.courses import BAND, Course
 
 # {a} is what is there first, {b} what comes later; {x} a part that comes or goes, {name} its role
@@ -87,6 +87,7 @@ TEMPLATES = {
     "breakdown": BREAKDOWN,
 }
 PACES = ["{} part", "{} section", "{} passage"]
+MEDLEY_NAMES = ["lead"] * 4 + ["backing", "drums", "bass", "tempo", "density"]  # how often each is told
 CONTEXT_COUNTS = (1, 2, 3)  # attributes named beside the course
 
 
@@ -139,6 +140,18 @@ def tell(attributes: dict[str, str], course: Course, random: np.random.Generator
     elif course.changes != BAND:
         words |= {"x": pick(THINGS[course.changes][attributes[course.changes]])}
     return pick(TEMPLATES[course.kind]).format(**words)
+
+
+def medley_caption(first: dict[str, str], second: dict[str, str], random: np.random.Generator) -> str:
+    """Words for something of one track and then something of another, for a medley of their halves."""
+
+    def something(attributes: dict[str, str]) -> str:
+        name = MEDLEY_NAMES[random.integers(len(MEDLEY_NAMES))]
+        value = attributes[name]
+        options = SYNONYMS.get(value, [value]) if name in ("lead", "backing") else phrasings(name, value)
+        return options[random.integers(len(options))]
+
+    return CHANGES[random.integers(len(CHANGES))].format(a=something(first), b=something(second))
 
 
 def _capital(words: str) -> str:

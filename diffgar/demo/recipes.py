@@ -44,6 +44,7 @@ class Recipe:
     """Tracks drawn from an orchestra, of which a share has a course in time.
 
     num_captions: of a track; where it has a course, the first tells nothing of time and the second tells the course.
+    medley_share: of the tracks in training an encoder pair, see `WindowsDataModule`.
     twins: tracks come in pairs of the same music, the second of which (of odd number) is the reversed twin of the
     first; then all captions tell the course. draw: the attributes; say: a caption that tells no course, and the names
     of its attributes; phrases: the shortest captions, by attribute and value.
@@ -51,11 +52,12 @@ class Recipe:
 
     orchestra: Orchestra = DEMO
     course_share: float = 0.5
-    num_captions: int = 3
+    num_captions: int = 5
     twins: bool = False
     draw: Callable[[np.random.Generator, Orchestra], dict[str, str]] = draw_attributes
     say: Callable[..., tuple[str, list[str]]] = caption
     phrases: dict[str, dict[str, str]] = field(default_factory=lambda: PHRASES)
+    medley_share: float = 0.0
 
     def number_of_music(self, number: int) -> int:
         """The number that a track's music is drawn by: twins share it."""
@@ -97,6 +99,7 @@ def styled(orchestra: Orchestra, wording: Wording) -> Recipe:
 
 RECIPES = {
     "demo": Recipe(),
+    "demo_encoder": Recipe(num_captions=12, medley_share=0.4),  # the demo's tracks, to train its encoder pair on
     "demo_time": Recipe(course_share=1.0, num_captions=2, twins=True),
     "general": styled(GENERAL, GENERAL_WORDING),
     "third": styled(THIRD, THIRD_WORDING),

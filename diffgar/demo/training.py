@@ -12,20 +12,22 @@ from diffgar.demo.encoder import DemoAudioEncoder, DemoTextEncoder, save_pair, s
 from diffgar.demo.towers import DIM
 from diffgar.evaluation.metrics.ranks import ranks
 from diffgar.evaluation.metrics.recall import KS, retrieval_metrics
+from diffgar.models.backbones.layers import TextPooling
 from diffgar.models.clipping import ClipsGradients
 from diffgar.models.contrastive import info_nce
 from diffgar.models.encoders.base import pool
 from diffgar.models.encoders.segments import segment_means, side_by_side
 from diffgar.text_states import TextStates
 
+TEMPERATURE = 0.05  # of the loss of order
+
 
 class ContrastiveTowers(ClipsGradients):
     """Trains the demo's encoder pair: a track's pooled windows against one of its captions.
 
     captions: the text tower knows the words of these. Batches are those of `WindowsDataModule`. order_weight: of a
-    second loss, which asks the token states for the order of things: a linear map of their mean, used in training
-    alone, must find the means of the track's two halves side by side, among those of other tracks and, where the
-    caption tells a course, of its own track reversed. The state with the best validation R@10 is kept for `publish`.
+    second loss, which asks the token states for the order of things; see `order_loss`. The state with the best
+    validation R@10 is kept for `publish`.
     """
 
     def __init__(
@@ -35,13 +37,13 @@ class ContrastiveTowers(ClipsGradients):
         lr_scheduler: Callable,
         word_dropout: float = 0.1,
         max_mask: int = 10,
-        order_weight: float = 0.5,
+        order_weight: float = 1.0,
     ):
         super().__init__()
         self.audio_encoder, self.text_encoder = DemoAudioEncoder("random"), DemoTextEncoder("random")
         self.text_encoder.set_vocabulary(sorted({word for text in captions for word in split_words(text)}))
         self.text_encoder.word_dropout, self.max_mask = word_dropout, max_mask
-        self.order_weight, self.halves = order_weight, nn.Linear(self.text_encoder.dim, 2 * DIM)
+        self.order_weight, self.halves = order_weight, TextPooling(self.text_encoder.dim, 2 * DIM, num_heads=2)
         self.log_scale = nn.Parameter(torch.tensor(14.0).log())
         self.make_optimizer, self.make_lr_scheduler = optimizer, lr_scheduler
         self.best: tuple[float, dict] = (-1.0, {})
@@ -53,19 +55,24 @@ class ContrastiveTowers(ClipsGradients):
         latents = self.audio_encoder.tower(features).unflatten(0, batch["features"].shape[:2])  # (B, K, D)
         text, temperature = self.text_encoder.encode(batch["captions"]), 1 / self.log_scale.exp().clamp(max=100)
         loss = info_nce(embedding_of(text), pool(latents), temperature).mean()
-        order = self.order_loss(text, segment_means(latents, 2), batch["tells_course"], temperature)
+        order = self.order_loss(text, segment_means(latents, 2), batch["tells_course"])
         self.log_dict({"train/loss": loss, "train/order": order}, prog_bar=True, batch_size=len(latents))
         return loss + self.order_weight * order
 
-    def order_loss(self, text: TextStates, means: Tensor, tells_course: Tensor, temperature: Tensor) -> Tensor:
-        """The cross-entropy of captions finding their tracks' halves, mean latents (B, 2, D), in this order."""
-        weights = text.mask.unsqueeze(-1) / text.mask.sum(dim=1)[:, None, None]  # (B, L, 1)
-        told = self.halves((text.hidden_states * weights).sum(dim=1)).unflatten(-1, (2, DIM))  # (B, 2, D)
+    def order_loss(self, text: TextStates, means: Tensor, tells_course: Tensor) -> Tensor:
+        """How badly captions find the halves of their tracks, mean latents (B, 2, D), in their order.
+
+        Two vectors that are pooled from the token states, for training alone, must find their track's halves side by
+        side among those of other tracks and, where the caption tells a course, its own track's reversed. The reverse
+        alone is also asked for, with ten times the weight: without it the order of two instruments is never learned.
+        """
+        told = side_by_side(self.halves(text.hidden_states, text.mask).unflatten(-1, (2, DIM)))  # (B, 2 · D)
         index = torch.cat([side_by_side(means), side_by_side(means.flip(1))])  # (2B, 2 · D)
-        similarity = side_by_side(told) @ index.T / temperature  # (B, 2B)
-        partner = torch.arange(len(told), device=told.device)
+        similarity, partner = told @ index.T / TEMPERATURE, torch.arange(len(told), device=told.device)  # (B, 2B)
         untold = F.one_hot(partner + len(told), len(index)).bool() & ~tells_course[:, None]
-        return F.cross_entropy(similarity.masked_fill(untold, -torch.inf), partner)
+        own, reverse = similarity[partner, partner], similarity[partner, partner + len(told)]
+        pairs = F.softplus(reverse - own)[tells_course]
+        return F.cross_entropy(similarity.masked_fill(untold, -torch.inf), partner) + 10 * pairs.sum() / len(told)
 
     def validation_step(self, tracks: list[dict], batch_idx: int) -> None:
         """The whole split in one batch, while averaged weights, where a callback keeps them, are still in place."""

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from diffgar.dataloading.audio import load
 from diffgar.dataloading.datamodule import trainer_of
 from diffgar.dataloading.datasets.tracks import Dataset
+from diffgar.demo.course_captions import medley_caption
 from diffgar.demo.recipes import RECIPES
 from diffgar.demo.towers import LogMel
 
@@ -28,8 +29,9 @@ class WindowsDataModule(LightningDataModule):
     num_frames: frames of a window. Training batches {"features" (B, K, num_frames, M), "captions": B strings,
     "tells_course" (B,) bool} have K = `num_windows` random windows per track, one in each Kth of it and in their order,
     and one of its captions, or, at `phrase_share` of them, one attribute of it alone ("rock drums"), as the
-    collection's `recipe` phrases it. Validation and test have one batch: the tracks of the split, each with all its
-    windows and all its captions.
+    collection's `recipe` phrases it. The recipe's `medley_share` of them go on with another track's windows from the
+    middle on, and are captioned by what comes first and what then. Validation and test have one batch: the tracks of
+    the split, each with all its windows and all its captions.
     """
 
     def __init__(
@@ -46,7 +48,7 @@ class WindowsDataModule(LightningDataModule):
         super().__init__()
         self.dataset, self.frontend, self.num_frames = dataset, frontend, num_frames
         self.batch_size, self.num_windows, self.phrase_share = batch_size, num_windows, phrase_share
-        self.seed, self.phrases = seed, RECIPES[recipe].phrases
+        self.seed, self.phrases, self.medley_share = seed, RECIPES[recipe].phrases, RECIPES[recipe].medley_share
         self.features: dict[str, list[Tensor]] = {}
 
     def setup(self, stage: str) -> None:
@@ -126,7 +128,14 @@ class TrainBatches(IterableDataset):
         order = self.random.permutation(len(self.tracks))
         for batch in order[: len(self) * self.data.batch_size].reshape(len(self), -1):
             features = torch.stack([self._windows(i) for i in batch])  # (B, K, F, M)
-            captions, tells_course = zip(*(self._caption(i) for i in batch), strict=True)
+            others = self.random.permutation(batch)
+            medley = self.random.random(len(batch)) < self.data.medley_share
+            half = self.data.num_windows // 2
+            features[medley, half:] = torch.stack([self._windows(i) for i in others])[medley, half:]
+            drawn = [
+                self._medley(i, k) if m else self._caption(i) for i, k, m in zip(batch, others, medley, strict=True)
+            ]
+            captions, tells_course = zip(*drawn, strict=True)
             yield {"features": features, "captions": list(captions), "tells_course": torch.tensor(tells_course)}
 
     def _windows(self, i: int) -> Tensor:
@@ -134,6 +143,11 @@ class TrainBatches(IterableDataset):
         places = (np.arange(count) + self.random.random(count)) / count  # in order, 0 to 1
         starts = (places * (len(features) - self.data.num_frames + 1)).astype(int)
         return torch.stack([features[start : start + self.data.num_frames] for start in starts]).float()
+
+    def _medley(self, first: int, second: int) -> tuple[str, bool]:
+        """A caption of one track's beginning and another's end."""
+        attributes = self.tracks.attributes
+        return medley_caption(attributes[first], attributes[second], self.random), True
 
     def _caption(self, i: int) -> tuple[str, bool]:
         """A caption of a track, and whether it tells its course."""

@@ -12,7 +12,7 @@ from diffgar.batch import Batch
 from diffgar.errors import InputError
 from diffgar.models.backbones.base import Backbone
 from diffgar.models.backbones.layers import Dropout, TextPooling
-from diffgar.models.contrastive import info_nce
+from diffgar.models.contrastive import against_reverse, info_nce
 from diffgar.models.diffusion.formulas import NoiseScheduler, signal_and_sigma
 from diffgar.models.diffusion.guidance import Negative
 from diffgar.models.diffusion.loss_parts import Draws, Noisy
@@ -23,7 +23,7 @@ from diffgar.models.encoders.segments import segment_means, side_by_side
 from diffgar.models.latent_module import LatentModule
 from diffgar.models.ldm import LatentDiffusion
 from diffgar.text_states import TextStates
-from diffgar.values import whole
+from diffgar.values import number, whole
 
 
 class Regression(LatentDiffusion):
@@ -79,17 +79,25 @@ class ContrastiveHeads(LatentModule):
     text_dim: C. width: the width of the MLPs' hidden layer. dim: that of the joint space. parts: as for `LatentModule`.
     segments: P. With more than one, tracks are compared by P parts side by side (see `side_by_side`): the audio head
     projects the mean latent of each, and the text head makes P vectors from token states that heads of attention pool,
-    so that the order of the words can say what each part has.
+    so that the order of the words can say what each part has. reverse_weight: then that of `against_reverse`.
     """
 
     row, sampled = "contrastive", False
 
     def __init__(
-        self, text_dim: int, width: int = 512, dim: int = 128, dropout: float = 0.1, segments: int = 1, **parts: Any
+        self,
+        text_dim: int,
+        width: int = 512,
+        dim: int = 128,
+        dropout: float = 0.1,
+        segments: int = 1,
+        reverse_weight: float = 0.0,
+        **parts: Any,
     ):
         super().__init__(**parts)
         whole("module.segments", segments, least=1)
-        self.segments = segments
+        number("module.reverse_weight", reverse_weight, least=0)
+        self.segments, self.reverse_weight = segments, reverse_weight if segments > 1 else 0.0
         self.audio_head = head(len(self.latent_mean), width, dim, dropout)
         self.text_pooling = masked_mean if segments == 1 else NormedPooling(text_dim, width)
         self.text_head = head(text_dim if segments == 1 else width, width, segments * dim, dropout)
@@ -121,7 +129,11 @@ class ContrastiveHeads(LatentModule):
         means = segment_means(latents, self.segments, batch.mask) if several else masked_mean(latents, batch.mask)
         text = self.embed_text(batch.text)
         temperature = 1 / self.log_scale.exp().clamp(max=100)
-        loss = info_nce(text, self.embed_audio(means), temperature, gather_rows, batch.track).mean()
+        audio = self.embed_audio(means)
+        loss = info_nce(text, audio, temperature, gather_rows, batch.track).mean()
+        if self.reverse_weight:
+            reverse = against_reverse(text, audio, self.embed_audio(means.flip(1)), temperature)
+            loss = loss + self.reverse_weight * reverse.mean()
         self.log("train/loss", loss, prog_bar=True, sync_dist=True)
         return loss
 

@@ -68,3 +68,15 @@ def info_nce(
         similarities = [similarity.masked_fill(same, -torch.inf) for similarity in similarities]
     by_query, by_index = (F.cross_entropy(similarity, partner, reduction="none") for similarity in similarities)
     return (by_query + by_index) / 2
+
+
+@in_float32
+def against_reverse(
+    queries: Tensor, index: Tensor, reversed_index: Tensor, temperature: float | Tensor = 0.1
+) -> Tensor:
+    """How badly queries tell their partners from the same in reverse, (B,): log(1 + exp((reverse − partner) / τ)).
+
+    The logistic loss of the one hard negative that an unordered query cannot tell from its partner; log 2 at chance.
+    """
+    own, reverse = (queries * index).sum(dim=-1), (queries * reversed_index).sum(dim=-1)
+    return F.softplus((reverse - own) / temperature)

@@ -10,7 +10,7 @@ from torch import Tensor
 from diffgar.batch import Batch
 from diffgar.errors import InputError
 from diffgar.models.backbones.base import Backbone
-from diffgar.models.contrastive import info_nce, nt_xent
+from diffgar.models.contrastive import against_reverse, info_nce, nt_xent
 from diffgar.models.diffusion.formulas import PREDICTION_TYPES, NoiseScheduler, clean_latents
 from diffgar.models.diffusion.loss_parts import Draws, LossParts
 from diffgar.models.distributed import gather_rows
@@ -75,7 +75,8 @@ class Objective:
     prediction_type: that of the noise scheduler. caption_dropout: the probability of training on the empty caption.
     min_snr_gamma (5 is usual), p2_gamma: see `loss_weights`. contrastive_weight: the weight of a contrastive term
     between the time means of predicted and true latents, or with contrastive_segments P above 1 between the means of P
-    parts, side by side (`segments.side_by_side`). contrastive_loss: `nt_xent` on the normalised latents, or `info_nce`
+    parts, side by side (`segments.side_by_side`); then reverse_weight is that of a further term in it, which asks for
+    the parts' order (`contrastive.against_reverse`). contrastive_loss: `nt_xent` on the normalised latents, or `info_nce`
     on latents in the encoder's own scale, relative to the model's centre, as retrieval compares them.
     """
 
@@ -87,6 +88,7 @@ class Objective:
     contrastive_temperature: float = 0.1
     contrastive_loss: str = "nt_xent"
     contrastive_segments: int = 1
+    reverse_weight: float = 0.0
 
     def __post_init__(self) -> None:
         for name, choices in (("prediction_type", PREDICTION_TYPES), ("contrastive_loss", CONTRASTIVE_LOSSES)):
@@ -96,6 +98,9 @@ class Objective:
         number("p2_gamma", self.p2_gamma)
         number("contrastive_weight", self.contrastive_weight, 0)
         whole("contrastive_segments", self.contrastive_segments, 1)
+        number("reverse_weight", self.reverse_weight, 0)
+        if self.reverse_weight and self.contrastive_segments == 1:
+            raise InputError("reverse_weight needs parts that have an order; use objective.contrastive_segments=2")
         number("contrastive_temperature", self.contrastive_temperature, 1e-6)
         if self.min_snr_gamma is not None:
             number("min_snr_gamma", self.min_snr_gamma, 1e-6)
@@ -131,13 +136,18 @@ class Objective:
         views = [ranked.float(), batch.latents.float()]
         if self.contrastive_loss == "info_nce":
             views = [parts.as_ranked(view) for view in views]
-        if self.contrastive_segments > 1:
-            means = [segment_means(view, self.contrastive_segments, batch.mask) for view in views]  # (B, P, D)
-            query, index = (side_by_side(each) for each in means)  # (B, P · D)
-        else:
-            query, index = (pool(view, batch.mask) for view in views)  # (B, D)
+        options = (self.contrastive_temperature, gather_rows, batch.track)
         loss = CONTRASTIVE_LOSSES[self.contrastive_loss]
-        return loss(query, index, self.contrastive_temperature, gather_rows, batch.track)
+        if self.contrastive_segments == 1:
+            query, index = (pool(view, batch.mask) for view in views)  # (B, D)
+            return loss(query, index, *options)
+        means = [segment_means(view, self.contrastive_segments, batch.mask) for view in views]  # (B, P, D)
+        query, index = (side_by_side(each) for each in means)  # (B, P · D)
+        found = loss(query, index, *options)
+        if not self.reverse_weight:
+            return found
+        reverse = against_reverse(query, index, side_by_side(means[1].flip(1)), self.contrastive_temperature)
+        return found + self.reverse_weight * reverse
 
     def unweighted(self) -> "Objective":
         """The same objective, with equal weights for all noise levels."""

@@ -94,7 +94,7 @@ class Recipe:
 def styled(orchestra: Orchestra, wording: Wording) -> Recipe:
     """Tracks of styles, without courses, and captions in this wording."""
     phrases = wording.phrases()
-    return Recipe(orchestra, course_share=0.0, draw=draw_styled, say=wording.caption, phrases=phrases)
+    return Recipe(orchestra, course_share=0.0, num_captions=3, draw=draw_styled, say=wording.caption, phrases=phrases)
 
 
 RECIPES = {

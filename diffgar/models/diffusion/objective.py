@@ -75,9 +75,9 @@ class Objective:
     prediction_type: that of the noise scheduler. caption_dropout: the probability of training on the empty caption.
     min_snr_gamma (5 is usual), p2_gamma: see `loss_weights`. contrastive_weight: the weight of a contrastive term
     between the time means of predicted and true latents, or with contrastive_segments P above 1 between the means of P
-    parts, side by side (`segments.side_by_side`); then reverse_weight is that of a further term in it, which asks for
-    the parts' order (`contrastive.against_reverse`). contrastive_loss: `nt_xent` on the normalised latents, or `info_nce`
-    on latents in the encoder's own scale, relative to the model's centre, as retrieval compares them.
+    parts, side by side (`segments.side_by_side`). contrastive_loss: `nt_xent` on the normalised latents, or `info_nce`
+    on latents in the encoder's own scale, relative to the model's centre, as retrieval compares them. reverse_weight:
+    of a further term inside the contrastive one, which asks for the order of the parts (`contrastive.against_reverse`).
     """
 
     prediction_type: str = "sample"

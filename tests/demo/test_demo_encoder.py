@@ -1,6 +1,8 @@
 """The demo's encoder pair: its contract, its robustness to odd captions, and that the shipped weights know music."""
 
 import functools
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,6 +23,7 @@ from diffgar.demo.encoder import (
     LogMel,
     save_pair,
 )
+from diffgar.demo.recipes import RECIPES
 from diffgar.demo.training import ContrastiveTowers, masked_bands, recalls
 from diffgar.demo.windows import WindowsDataModule
 from diffgar.models.encoders.base import pool
@@ -210,3 +213,25 @@ def test_training_learns_its_batch_and_publishes_what_it_learned(dataset, tmp_pa
     figures = module.publish(tmp_path / "trained.safetensors")
     assert figures["num_tracks"] == 24 and 0 <= figures["R@1"] <= figures["R@10"] <= 100
     assert DemoTextEncoder(tmp_path / "trained.safetensors").vocabulary
+
+
+def test_a_medley_is_one_tracks_beginning_and_anothers_end_and_its_caption_says_so(dataset, monkeypatch):
+    monkeypatch.setitem(RECIPES, "medleys", replace(RECIPES["demo_encoder"], medley_share=1.0))
+    data = WindowsDataModule(dataset, LogMel(), 74, batch_size=12, num_windows=2, phrase_share=0.0, recipe="medleys")
+    data.trainer = SimpleNamespace(current_epoch=0)
+    data.setup("fit")
+    batch = next(iter(data.train_dataloader()))
+    tracks = [features.float() for features in data.features["train"]]
+
+    def track_of(window):
+        found = [(track.unfold(0, 74, 1).transpose(1, 2) == window).all(dim=(1, 2)).any() for track in tracks]
+        return found.index(True)
+
+    pairs = [tuple(map(track_of, both)) for both in batch["features"]]
+    assert any(first != second for first, second in pairs) and batch["tells_course"].all()
+    assert sorted(first for first, _ in pairs) == sorted(second for _, second in pairs) == list(range(12))
+    plain = WindowsDataModule(dataset, LogMel(), 74, batch_size=12, num_windows=2, phrase_share=0.0)
+    plain.trainer, plain.features = data.trainer, data.features
+    assert all(
+        track_of(first) == track_of(second) for first, second in next(iter(plain.train_dataloader()))["features"]
+    )

@@ -6,7 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from diffgar.models.contrastive import info_nce, nt_xent
+from diffgar.models.contrastive import against_reverse, info_nce, nt_xent
+from diffgar.models.diffusion.objective import Objective
+from diffgar.models.encoders.segments import side_by_side
 
 
 @pytest.fixture
@@ -54,3 +56,19 @@ def test_mixed_precision_does_not_round_the_cosines(loss):
     with torch.autocast("cpu", torch.bfloat16):
         found = loss(*alike, 0.05)
     torch.testing.assert_close(found, loss(*alike, 0.05), atol=1e-5, rtol=1e-5)
+
+
+def test_the_reverse_is_a_hard_negative_of_its_own():
+    parts = F.normalize(torch.randn(5, 2, 6), dim=-1)
+    index, reverse = side_by_side(parts), side_by_side(parts.flip(1))
+    right, wrong = against_reverse(index, index, reverse, 0.1), against_reverse(reverse, index, reverse, 0.1)
+    margin = (1 - (index * reverse).sum(dim=-1)) / 0.1
+    torch.testing.assert_close(right, torch.log1p(torch.exp(-margin)))
+    torch.testing.assert_close(wrong, torch.log1p(torch.exp(margin)))
+    unordered = side_by_side(parts.mean(dim=1, keepdim=True).expand(-1, 2, -1))  # the same in both parts
+    torch.testing.assert_close(against_reverse(unordered, index, reverse, 0.1), torch.full((5,), math.log(2)))
+
+
+def test_an_order_of_one_part_is_refused():
+    with pytest.raises(ValueError, match="reverse_weight needs parts .* use objective.contrastive_segments=2"):
+        Objective(contrastive_weight=1.0, reverse_weight=4.0)

@@ -1,5 +1,7 @@
 """A tuned model learns from what its sampler makes of the captions, and keeps to the denoising error."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from test_datamodule import make_stores
@@ -86,3 +88,17 @@ def test_in_validation_its_loss_is_the_denoising_error(datamodule):
 def test_what_it_cannot_be_tuned_with_is_refused(datamodule, options, message):
     with pytest.raises(ValueError, match=message):
         tuned_and_start(datamodule, **options)
+
+
+def test_without_a_teacher_it_is_a_generator_like_any_other_and_learns_from_scratch(datamodule):
+    objective = Objective(
+        contrastive_weight=1.0, contrastive_loss="info_nce", contrastive_segments=2, reverse_weight=4.0
+    )
+    model = make(Tuned, datamodule, objective=objective)
+    assert model.row == LatentDiffusion.row == "gdr"
+    assert make(Tuned, datamodule, objective=objective, teacher={"model_name": "m", "step": 1}).row == "tuned"
+    inputs = a_batch_and_draws(datamodule, model)
+    without = make(Tuned, datamodule, objective=replace(objective, reverse_weight=0.0))
+    without.load_state_dict(model.state_dict())
+    with_it, plain = losses_of(model, *inputs).contrastive, losses_of(without, *inputs).contrastive
+    assert (with_it > plain).all()

@@ -88,13 +88,13 @@ PURPOSES = {
 }
 
 
-def write_purposes(folder: str | Path, **sizes: int) -> Path:
+def write_purposes(folder: str | Path, recipe: str = "demo", **sizes: int) -> Path:
     """Write the table of purposes, `purposes.csv`, beside the demo collection; returns it.
 
-    The collection is written first where it is not there yet; `sizes` are those of `write_collection`, and the audio is
+    The collection is written first where it is not there yet; recipe and sizes are those of `write_collection`, and the audio is
     the same. One row per caption, with the columns of `purpose_rows`. A table that is up to date is left alone.
     """
-    collection, table = write_collection(folder, **sizes), Path(folder) / TABLE
+    collection, table = write_collection(folder, recipe=recipe, **sizes), Path(folder) / TABLE
     rows = purpose_rows(pd.read_csv(collection, dtype=str, keep_default_na=False))
     text = rows.to_csv(index=False, lineterminator="\n")
     with FileLock(Path(folder).with_name(f"{Path(folder).name}.lock")):

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from diffgar.evaluation.metrics.bootstrap import mean_with_interval
 from diffgar.evaluation.metrics.mmr import nearest
+from diffgar.evaluation.metrics.ranks import Index
 from diffgar.evaluation.metrics.summary import Summary
 
 K = 10
@@ -37,7 +38,7 @@ def coverage(listed: Tensor, kinds: Tensor, fits: Tensor) -> Tensor:
 
 
 def summarise_answers(
-    queries: Tensor, index: Tensor, targets: Tensor, kinds: Tensor, fits: Tensor, mmr: float | None = None
+    queries: Tensor, index: Index, targets: Tensor, kinds: Tensor, fits: Tensor, mmr: float | None = None
 ) -> dict[str, Summary]:
     """precision@10 and coverage@10 of queries (S, Q, D), or sets (S, Q, M, D), against the index (N, D).
 

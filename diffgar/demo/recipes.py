@@ -100,6 +100,7 @@ def styled(orchestra: Orchestra, wording: Wording) -> Recipe:
 RECIPES = {
     "demo": Recipe(),
     "demo_encoder": Recipe(num_captions=12, medley_share=0.25),  # the demo's tracks, to train its encoder pair on
+    "demo_text": Recipe(num_captions=12, medley_share=0.5),  # the same, to train the text tower on alone
     "demo_time": Recipe(course_share=1.0, num_captions=2, twins=True),
     "general": styled(GENERAL, GENERAL_WORDING),
     "third": styled(THIRD, THIRD_WORDING),

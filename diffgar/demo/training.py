@@ -16,6 +16,7 @@ from diffgar.models.backbones.layers import TextPooling
 from diffgar.models.clipping import ClipsGradients
 from diffgar.models.contrastive import info_nce
 from diffgar.models.encoders.base import pool
+from diffgar.models.encoders.pretrained.weights import RANDOM
 from diffgar.models.encoders.segments import segment_means, side_by_side
 from diffgar.text_states import TextStates
 
@@ -25,9 +26,9 @@ TEMPERATURE = 0.05  # of the loss of order
 class ContrastiveTowers(ClipsGradients):
     """Trains the demo's encoder pair: a track's pooled windows against one of its captions.
 
-    captions: the text tower knows the words of these. Batches are those of `WindowsDataModule`. order_weight: of a
-    second loss, which asks the token states for the order of things (`order_loss`), from step `order_from` on: any
-    sooner it keeps the towers from meeting.
+    captions: the text tower knows the words of these. Batches are those of `WindowsDataModule`. From step `order_from`
+    on a second loss asks the token states for the order of things (`order_loss`); any sooner it keeps the towers from
+    meeting. weights: a file of `save_pair` to start from, with its words, or "random".
     """
 
     def __init__(
@@ -37,14 +38,16 @@ class ContrastiveTowers(ClipsGradients):
         lr_scheduler: Callable,
         word_dropout: float = 0.1,
         max_mask: int = 10,
-        order_weight: float = 1.0,
         order_from: int = 1000,
+        reverse_weight: float = 10.0,
+        weights: str | Path = RANDOM,
     ):
         super().__init__()
-        self.audio_encoder, self.text_encoder = DemoAudioEncoder("random"), DemoTextEncoder("random")
-        self.text_encoder.set_vocabulary(sorted({word for text in captions for word in split_words(text)}))
+        self.audio_encoder, self.text_encoder = DemoAudioEncoder(weights), DemoTextEncoder(weights)
+        if weights == RANDOM:
+            self.text_encoder.set_vocabulary(sorted({word for text in captions for word in split_words(text)}))
         self.text_encoder.word_dropout, self.max_mask = word_dropout, max_mask
-        self.order_weight, self.order_from = order_weight, order_from
+        self.order_from, self.reverse_weight = order_from, reverse_weight
         self.halves = TextPooling(self.text_encoder.dim, 2 * DIM, num_heads=2)
         self.log_scale = nn.Parameter(torch.tensor(14.0).log())
         self.make_optimizer, self.make_lr_scheduler = optimizer, lr_scheduler
@@ -52,8 +55,7 @@ class ContrastiveTowers(ClipsGradients):
 
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
         """InfoNCE between captions and the pooled windows of their tracks, and between them and the halves in order."""
-        features = masked_bands(batch["features"].flatten(0, 1), self.max_mask)  # (B·K, F, M)
-        latents = self.audio_encoder.tower(features).unflatten(0, batch["features"].shape[:2])  # (B, K, D)
+        latents = self.latents_of(batch["features"])  # (B, K, D)
         text, temperature = self.text_encoder.encode(batch["captions"]), 1 / self.log_scale.exp().clamp(max=100)
         loss = info_nce(embedding_of(text), pool(latents), temperature).mean()
         self.log("train/loss", loss, prog_bar=True, batch_size=len(latents))
@@ -61,14 +63,19 @@ class ContrastiveTowers(ClipsGradients):
             return loss
         order = self.order_loss(text, segment_means(latents, 2), batch["tells_course"])
         self.log("train/order", order, prog_bar=True, batch_size=len(latents))
-        return loss + self.order_weight * order
+        return loss + order
+
+    def latents_of(self, features: Tensor) -> Tensor:
+        """Windows (B, K, F, M), some of their bands hidden, to latents (B, K, D)."""
+        masked = masked_bands(features.flatten(0, 1), self.max_mask)  # (B·K, F, M)
+        return self.audio_encoder.tower(masked).unflatten(0, features.shape[:2])
 
     def order_loss(self, text: TextStates, means: Tensor, tells_course: Tensor) -> Tensor:
         """How badly captions find the halves of their tracks, mean latents (B, 2, D), in their order.
 
         Two vectors that are pooled from the token states, for training alone, must find their track's halves side by
         side among those of other tracks and, where the caption tells a course, its own track's reversed. The reverse
-        alone is also asked for, with ten times the weight: without it the order of two instruments is never learned.
+        alone is also asked for, with `reverse_weight`: without it the order of two instruments is never learned.
         """
         told = side_by_side(self.halves(text.hidden_states, text.mask).unflatten(-1, (2, DIM)))  # (B, 2 · D)
         index = torch.cat([side_by_side(means), side_by_side(means.flip(1))])  # (2B, 2 · D)
@@ -76,7 +83,8 @@ class ContrastiveTowers(ClipsGradients):
         untold = F.one_hot(partner + len(told), len(index)).bool() & ~tells_course[:, None]
         own, reverse = similarity[partner, partner], similarity[partner, partner + len(told)]
         pairs = F.softplus(reverse - own)[tells_course]
-        return F.cross_entropy(similarity.masked_fill(untold, -torch.inf), partner) + 10 * pairs.sum() / len(told)
+        found = F.cross_entropy(similarity.masked_fill(untold, -torch.inf), partner)
+        return found + self.reverse_weight * pairs.sum() / len(told)
 
     def validation_step(self, tracks: list[dict], batch_idx: int) -> None:
         """The whole split in one batch, while averaged weights, where a callback keeps them, are still in place."""

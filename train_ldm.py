@@ -4,7 +4,6 @@
     python train_ldm.py --config config/train_ldm/model/encoder_pair/clap/unet/train_ldm_sample_pred_base.yaml
     python train_ldm.py --model_name demo_short trainer.max_steps=200  # change any option
     python train_ldm.py --model_name demo_alone task=null            # train, and evaluate nothing
-    python train_ldm.py --config config/train_ldm/paper_in_miniature.yaml   # the paper's tables, on small collections
     python train_ldm.py -m seed=0,1,2 'model_name=demo_${seed}'      # one run for each value
 
 A killed run resumes from its last checkpoint; a finished one prints its table.

@@ -91,8 +91,8 @@ PURPOSES = {
 def write_purposes(folder: str | Path, recipe: str = "demo", **sizes: int) -> Path:
     """Write the table of purposes, `purposes.csv`, beside the demo collection; returns it.
 
-    The collection is written first where it is not there yet; recipe and sizes are those of `write_collection`, and the
-    audio is the same. One row per caption, with the columns of `purpose_rows`. A table that is up to date is left alone.
+    The collection is written first where it is not there yet; recipe and sizes are those of `write_collection`. Its
+    audio serves both. One row per caption, with the columns of `purpose_rows`. A table that is up to date is left.
     """
     collection, table = write_collection(folder, recipe=recipe, **sizes), Path(folder) / TABLE
     rows = purpose_rows(pd.read_csv(collection, dtype=str, keep_default_na=False))

@@ -30,6 +30,7 @@ class Encoder:
 
 ENCODERS = (
     Encoder(("DemoAudioEncoder", "DemoTextEncoder"), "", "the demo's encoder pair", "mit", PACKAGED, english=True),
+    Encoder(("GeneralAudioEncoder", "GeneralTextEncoder"), "", "the general pair", "mit", PACKAGED, english=True),
     Encoder(
         ("ClapAudioEncoder", "ClapTextEncoder"),
         r"music_audioset_epoch_15_esc_90\.14\.pt",

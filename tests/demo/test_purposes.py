@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from diffgar.demo import collection as demo
-from diffgar.demo import music, purposes
+from diffgar.demo import purposes
+from diffgar.demo.attributes import ATTRIBUTES, DEMO
 from diffgar.demo.encoder import read_vocabulary, split_words
 from diffgar.demo.purposes import ALSO, PURPOSES, purpose_rows, write_purposes
 
@@ -25,7 +26,7 @@ def tracks(count: int = 200, **columns) -> pd.DataFrame:
     rows = []
     for number in range(count):
         split = ("train", "test")[number % 2]
-        attributes = {name: values[number % len(values)] for name, values in music.ATTRIBUTES.items()}
+        attributes = {name: values[number % len(values)] for name, values in ATTRIBUTES.items()}
         rows.append({"track_id": f"{split}-{number}", "path": f"{number}.flac", "split": split} | attributes | columns)
     return pd.DataFrame(rows)
 
@@ -37,14 +38,14 @@ def content(purpose: str) -> set[str]:
 
 def test_twelve_purposes_of_three_unlike_leads_each_and_every_lead_has_a_purpose():
     family = {lead: name for name, leads in FAMILIES.items() for lead in leads}
-    assert set(family) == set(music.LEADS)
+    assert set(family) == set(DEMO.leads)
     assert len(PURPOSES) == 12
     for purpose in PURPOSES.values():
         assert len({family[lead] for lead in purpose.leads}) == 3, purpose
     for one, other in combinations(PURPOSES.values(), 2):
         assert len(set(one.leads) & set(other.leads)) < 2, (one, other)
     counts = pd.Series([lead for purpose in PURPOSES.values() for lead in purpose.leads]).value_counts()
-    assert set(counts.index) == set(music.LEADS) and set(counts) == {2, 3}
+    assert set(counts.index) == set(DEMO.leads) and set(counts) == {2, 3}
 
 
 def test_no_two_purposes_share_a_word_and_the_encoder_knows_none():

@@ -20,6 +20,7 @@ TINY = [
     "trainer.val_check_interval=10",
     "lr_scheduler.warmup_steps=2",
     "batch_size=16",
+    "keep=all",
 ]
 
 SMALL = [  # the least that trains a model which searches

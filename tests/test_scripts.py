@@ -45,6 +45,7 @@ def test_the_main_job_prints_a_table_and_where_its_parts_lie(demo):
 def test_the_main_job_says_what_it_will_do_then_what_it_did_then_what_to_type_and_nothing_of_its_libraries(demo):
     folder, output = demo
     lines = [line for line in re.split(r"[\r\n]+", output) if line.strip() and not re.match(BAR, line)]
+    lines = [line for line in lines if "captions are longer than" not in line]
     assert lines[0] == "plan    train demo" and "compose and render 106 tracks" in lines[1]
     assert [line.split()[0] for line in lines[7:11]] == ["audio", "text", "WARNING:", "checkpoints"], output
     table = [line for line in lines if line.startswith(("row ", "chance ", "teacher ", "gdr "))]
@@ -74,9 +75,9 @@ def test_a_second_run_makes_nothing_again(demo):
 def test_the_evaluation_scripts_take_task_model_and_step(demo):
     folder, _ = demo
     named = ["--task", "demo", "--model_name", "demo", "--model_step", "20", *places(folder)]
-    assert "\ngdr " in invoke("eval_retrieval.py", *named, "sampler.num_steps=4")
+    assert "\ngdr " in invoke("eval_retrieval.py", *named, "sampler.num_steps=2")
     assert (folder / "results/demo/demo/retrieval-20-unique_tracks.json").is_file()
-    few = ["sampler.num_steps=4", "evaluation.seeds=[0,1]"]
+    few = ["sampler.num_steps=2", "evaluation.seeds=[0,1]"]
     output = invoke("eval_fidelity.py", *named, *few, "evaluation.guidance=[1,3]")
     assert "real (the floor)" in output and "frechet" in output
     assert (folder / "results/demo/demo/fidelity-20-halves-guidance=1+3-seeds=0+1.png").is_file()

@@ -18,8 +18,10 @@ from diffgar.models.baselines import ContrastiveHeads
 from diffgar.models.diffusion.objective import CONTRASTIVE_LOSSES
 from diffgar.text_states import TextStates
 
-LEAF = "train_ldm/model/encoder_pair/demo/unet/train_ldm_sample_pred_small"  # dropout 0.3, contrastive_weight 0.3
+LEAF = "train_ldm/model/encoder_pair/demo/ablations/plain"  # dropout 0.3, contrastive_weight 0.3
 TOY = [
+    "model_name=demo",
+    "keep=all",
     "~prepare",
     "encoder_pair.audio_name=toy_audio",
     "encoder_pair.text_name=toy_text",

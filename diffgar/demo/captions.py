@@ -94,6 +94,11 @@ SYNONYMS = {
 NOUNS = ["piece", "track", "recording", "song", "instrumental"]
 
 
+def names_of(instrument: str) -> list[str]:
+    """What captions call an instrument, its own name first."""
+    return SYNONYMS.get(instrument, [instrument])
+
+
 def phrasings(name: str, value: str) -> list[str]:
     """An attribute's value as short captions, the plainest first: what a negative caption says ("rock drums")."""
     if value == "none":
@@ -145,7 +150,7 @@ def sentence(named: dict[str, str], random: np.random.Generator) -> str:
     things = [pick(THINGS[n][v]) for n, v in named.items() if n in THINGS and v != "none"]
     for name, templates in (("lead", LEAD), ("backing", BACKING)):
         if name in named:
-            things.append(pick(templates).format(pick(SYNONYMS.get(named[name], [named[name]]))))
+            things.append(pick(templates).format(pick(names_of(named[name]))))
     for words in (adjectives, things):
         random.shuffle(words)
     noun, style = pick(NOUNS), random.integers(4)

@@ -5,7 +5,16 @@ The words of a course and of its reverse are the same for most templates; what t
 
 import numpy as np
 
-from diffgar.demo.captions import ADJECTIVES, SYNONYMS, THINGS, article, draw_names, phrasings, sentence
+from diffgar.demo.captions import (
+    ADJECTIVES,
+    THINGS,
+    article,
+    draw_names,
+    names_of,
+    phrasings,
+    sentence,
+    sentence_case,
+)
 from diffgar.demo.courses import BAND, Course
 
 # {a} is what is there first, {b} what comes later; {x} a part that comes or goes, {name} its role
@@ -105,10 +114,10 @@ def course_caption(attributes: dict[str, str], course: Course, random: np.random
     clause = tell(attributes, course, random)
     context = sentence({name: attributes[name] for name in named}, random).rstrip(".")
     forms = [
-        f"{_capital(clause)}. {_capital(context)}.",
-        f"{clause}, {_small(context)}",
-        f"{_capital(context)}: {clause}.",
-        f"{_capital(context)}. {_capital(clause)}.",
+        f"{sentence_case(clause)} {sentence_case(context)}",
+        f"{clause}, {context[0].lower()}{context[1:]}",
+        sentence_case(f"{context}: {clause}"),
+        f"{sentence_case(context)} {sentence_case(clause)}",
     ]
     return forms[random.integers(len(forms))], named
 
@@ -120,7 +129,7 @@ def tell(attributes: dict[str, str], course: Course, random: np.random.Generator
         return options[random.integers(len(options))]
 
     def instrument(name: str) -> str:
-        return pick(SYNONYMS.get(name, [name]))
+        return pick(names_of(name))
 
     words = {"lead": instrument(attributes["lead"]), "name": course.changes}
     if course.changes == "lead":
@@ -148,15 +157,7 @@ def medley_caption(first: dict[str, str], second: dict[str, str], random: np.ran
     def something(attributes: dict[str, str]) -> str:
         name = MEDLEY_NAMES[random.integers(len(MEDLEY_NAMES))]
         value = attributes[name]
-        options = SYNONYMS.get(value, [value]) if name in ("lead", "backing") else phrasings(name, value)
+        options = names_of(value) if name in ("lead", "backing") else phrasings(name, value)
         return options[random.integers(len(options))]
 
     return CHANGES[random.integers(len(CHANGES))].format(a=something(first), b=something(second))
-
-
-def _capital(words: str) -> str:
-    return words[0].upper() + words[1:]
-
-
-def _small(words: str) -> str:
-    return words[0].lower() + words[1:]

@@ -10,7 +10,7 @@ import numpy as np
 
 ROLES = ("lead", "backing", "bass", "drums")
 BAND = "band"  # what `changes` says where the instruments come or go together
-FORWARD_OF = {  # the kind of a course, forwards and backwards
+FORWARDS = {  # the kind of a course, and of its reverse
     "enters": "leaves",
     "changes": "changes",
     "speeds up": "slows down",
@@ -18,7 +18,7 @@ FORWARD_OF = {  # the kind of a course, forwards and backwards
     "builds up": "winds down",
     "drop": "breakdown",
 }
-BACKWARD_OF = FORWARD_OF | {backward: forward for forward, backward in FORWARD_OF.items()}
+BACKWARD_OF = FORWARDS | {backward: forward for forward, backward in FORWARDS.items()}
 SOLO, FULL = "solo", "full"  # the values of a band
 
 

@@ -49,7 +49,7 @@ class HalvesBatches(TrainBatches):
 def halves_of(tracks: Tracks, audio_encoder: DemoAudioEncoder) -> Tensor:
     """The mean latents (N, 2, D) of the tracks' halves, all of their windows heard."""
     heard = (audio_encoder.tower(tracks[i]["features"]) for i in tqdm(range(len(tracks)), "encoding train"))
-    return torch.stack([segment_means(latents, 2) for latents in heard]).clone()
+    return torch.stack([segment_means(latents, 2) for latents in heard])
 
 
 class OrderedText(ContrastiveTowers):

@@ -7,7 +7,7 @@ import numpy as np
 import soundfile
 
 from diffgar.demo.music import bar_beats_of, compose, draw_timing, length_of
-from diffgar.demo.recipes import RECIPES, Recipe
+from diffgar.demo.recipes import RECIPES, Piece, Recipe
 from diffgar.demo.sound import SAMPLE_RATE, render
 
 SPLITS = ("train", "validation", "test")
@@ -29,6 +29,12 @@ def generator(seed: int, split: str, number: int, purpose: int) -> np.random.Gen
     return np.random.default_rng([seed, SPLITS.index(split), number, purpose])
 
 
+def piece_of(seed: int, split: str, number: int, recipe: Recipe) -> Piece:
+    """What a track is."""
+    random = generator(seed, split, recipe.number_of_music(number), 2)
+    return recipe.piece(random, backwards=recipe.is_twin(number))
+
+
 def track_rows(seed: int, split: str, number: int, recipe: Recipe = DEMO) -> list[dict]:
     """The rows of a track in captions.csv, one per caption.
 
@@ -39,7 +45,7 @@ def track_rows(seed: int, split: str, number: int, recipe: Recipe = DEMO) -> lis
     `twin_of` is the reversed twin's id.
     """
     music = recipe.number_of_music(number)
-    piece = recipe.piece(generator(seed, split, music, 2), backwards=recipe.is_twin(number))
+    piece = piece_of(seed, split, number, recipe)
     stretches = draw_timing(piece.attributes, piece.drawn, generator(seed, split, music, 0), piece.backwards)
     seconds = length_of(stretches, bar_beats_of(piece.attributes))
     course, rows = piece.course, []
@@ -59,7 +65,7 @@ def track_rows(seed: int, split: str, number: int, recipe: Recipe = DEMO) -> lis
 def render_track(folder: Path, seed: int, split: str, number: int, recipe: Recipe = DEMO) -> None:
     """Write a track's audio file, whole or not at all."""
     music = recipe.number_of_music(number)
-    piece = recipe.piece(generator(seed, split, music, 2), backwards=recipe.is_twin(number))
+    piece = piece_of(seed, split, number, recipe)
     random = generator(seed, split, music, 0)
     song = compose(piece.attributes, random, piece.drawn, piece.backwards, recipe.orchestra)
     samples = render(song)

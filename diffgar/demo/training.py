@@ -14,7 +14,7 @@ from diffgar.evaluation.metrics.ranks import ranks
 from diffgar.evaluation.metrics.recall import KS, retrieval_metrics
 from diffgar.models.backbones.layers import TextPooling
 from diffgar.models.clipping import ClipsGradients
-from diffgar.models.contrastive import info_nce
+from diffgar.models.contrastive import against_reverse, info_nce
 from diffgar.models.encoders.base import pool
 from diffgar.models.encoders.pretrained.weights import RANDOM
 from diffgar.models.encoders.segments import segment_means, side_by_side
@@ -81,10 +81,9 @@ class ContrastiveTowers(ClipsGradients):
         index = torch.cat([side_by_side(means), side_by_side(means.flip(1))])  # (2B, 2 · D)
         similarity, partner = told @ index.T / TEMPERATURE, torch.arange(len(told), device=told.device)  # (B, 2B)
         untold = F.one_hot(partner + len(told), len(index)).bool() & ~tells_course[:, None]
-        own, reverse = similarity[partner, partner], similarity[partner, partner + len(told)]
-        pairs = F.softplus(reverse - own)[tells_course]
         found = F.cross_entropy(similarity.masked_fill(untold, -torch.inf), partner)
-        return found + self.reverse_weight * pairs.sum() / len(told)
+        reverse = against_reverse(told, index[: len(told)], index[len(told) :], TEMPERATURE)  # (B,)
+        return found + self.reverse_weight * (reverse * tells_course).mean()
 
     def validation_step(self, tracks: list[dict], batch_idx: int) -> None:
         """The whole split in one batch, while averaged weights, where a callback keeps them, are still in place."""

@@ -128,13 +128,7 @@ class TrainBatches(IterableDataset):
         order = self.random.permutation(len(self.tracks))
         for batch in order[: len(self) * self.data.batch_size].reshape(len(self), -1):
             features = torch.stack([self._windows(i) for i in batch])  # (B, K, F, M)
-            others = self.random.permutation(batch)
-            medley = self.random.random(len(batch)) < self.data.medley_share
-            half = self.data.num_windows // 2
-            features[medley, half:] = torch.stack([self._windows(i) for i in others])[medley, half:]
-            drawn = [
-                self._medley(i, k) if m else self._caption(i) for i, k, m in zip(batch, others, medley, strict=True)
-            ]
+            drawn = [self._caption(i) for i in batch] if not self.data.medley_share else self._medleys(batch, features)
             captions, tells_course = zip(*drawn, strict=True)
             yield {"features": features, "captions": list(captions), "tells_course": torch.tensor(tells_course)}
 
@@ -144,10 +138,16 @@ class TrainBatches(IterableDataset):
         starts = (places * (len(features) - self.data.num_frames + 1)).astype(int)
         return torch.stack([features[start : start + self.data.num_frames] for start in starts]).float()
 
-    def _medley(self, first: int, second: int) -> tuple[str, bool]:
-        """A caption of one track's beginning and another's end."""
-        attributes = self.tracks.attributes
-        return medley_caption(attributes[first], attributes[second], self.random), True
+    def _medleys(self, batch: np.ndarray, features: Tensor) -> list[tuple[str, bool]]:
+        """Let some tracks go on with another's windows from the middle on; returns all captions, see `_caption`."""
+        others = self.random.permutation(batch)
+        medley = self.random.random(len(batch)) < self.data.medley_share
+        half, attributes = self.data.num_windows // 2, self.tracks.attributes
+        features[medley, half:] = torch.stack([self._windows(i) for i in others])[medley, half:]
+        return [
+            (medley_caption(attributes[i], attributes[other], self.random), True) if joined else self._caption(i)
+            for i, other, joined in zip(batch, others, medley, strict=True)
+        ]
 
     def _caption(self, i: int) -> tuple[str, bool]:
         """A caption of a track, and whether it tells its course."""

@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
-import torch
+from test_demo_encoder import index_and_queries
 from test_soundfont import cents_off
 
-from diffgar.dataloading.audio import load, windows
 from diffgar.demo.attributes import DEMO
 from diffgar.demo.captions import SYNONYMS, THINGS
 from diffgar.demo.collection import read_collection
@@ -19,7 +18,6 @@ from diffgar.demo.style_captions import GENERAL_WORDING, THIRD_WORDING
 from diffgar.demo.styles import STYLES, USES, draw_styled
 from diffgar.demo.tracks import track_rows
 from diffgar.demo.training import recalls
-from diffgar.models.encoders.base import pool
 from diffgar.models.encoders.pretrained.tensor_files import WeightsError
 
 STYLED = {"general": GENERAL_WORDING, "third": THIRD_WORDING}
@@ -113,14 +111,7 @@ def general(tmp_path_factory):
     [(GeneralAudioEncoder, GeneralTextEncoder, 60, 100), (DemoAudioEncoder, DemoTextEncoder, 0, 55)],
 )
 def test_the_general_pair_knows_the_general_collection_and_the_demos_does_not(general, audio, text, least, most):
-    audio_encoder, text_encoder, pairs = audio(), text(), []
-    for track in general:
-        cut = windows(load(track.path, audio_encoder.sample_rate), audio_encoder.sample_rate, 3.0, 1.0)
-        captions = general.captions.loc[general.captions["track_id"] == track.track_id, "caption"].tolist()
-        with torch.inference_mode():
-            index = pool(audio_encoder.encode(torch.from_numpy(cut.copy())))
-            pairs.append((index, text_encoder.encode(captions).embedding))
-    assert least <= recalls(pairs)["R@10"] <= most  # chance: 25
+    assert least <= recalls(index_and_queries(general, audio(), text()))["R@10"] <= most  # chance: 25
 
 
 def test_missing_weights_of_the_general_pair_are_refused_with_its_own_command(tmp_path):

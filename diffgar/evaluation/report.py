@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import combinations
 from typing import Any
 
 import pandas as pd
@@ -57,16 +58,25 @@ class Report:
     """What an evaluator returns.
 
     protocol: all that decides whether two reports compare, as JSON has it. rows: system → metric → summary, in the
-    order of a table. paired: (first, second) → metric → the difference first − second. queries: per-query ranks, a
-    table of row (the system's label), seed, query_id, rank, optimistic and pessimistic. extra: further parts of the
-    result's JSON.
+    order of a table. queries: per-query ranks, a table of row (the system's label), seed, query_id, rank, optimistic
+    and pessimistic. extra: further parts of the result's JSON.
     """
 
     protocol: dict[str, Any]
     rows: dict[System, Metrics]
-    paired: dict[tuple[System, System], dict[str, Difference]] = field(default_factory=dict)
     queries: pd.DataFrame | None = None
     extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def paired(self) -> dict[tuple[System, System], dict[str, Difference]]:
+        """(first, second) → metric → the difference first − second, of all metrics that were bootstrapped."""
+        return {(a, b): differences(self.rows[a], self.rows[b]) for a, b in combinations(self.rows, 2) if a != CHANCE}
+
+
+def differences(first: Metrics, second: Metrics) -> dict[str, Difference]:
+    """Metric → the difference first − second, of the metrics that both have and that were bootstrapped."""
+    shared = [name for name in first if name in second and first[name].redraws is not None]
+    return {name: Difference.between(first[name], second[name]) for name in shared}
 
 
 def in_words(value: Numbers) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor
 
 from diffgar.evaluation.checks import check_mmr
-from diffgar.evaluation.metrics.bootstrap import bootstrap_metrics, paired_differences, redrawn_means, summarise
+from diffgar.evaluation.metrics.bootstrap import bootstrap_metrics, redrawn_means, summarise
 from diffgar.evaluation.metrics.hubness import CORRECTIONS, QueryBankNorm, correct
 from diffgar.evaluation.metrics.mmr import mmr_ranks
 from diffgar.evaluation.metrics.order import CHANCE_OF_ORDER, ORDER_RIGHT, order_right
@@ -142,20 +141,18 @@ def _report(
 ) -> Report:
     """The report of every system, from its outcome for each sampling seed."""
     protocol = task.describe(options.direction)
-    size, redraws, rows = protocol["pool_size"], {}, {}
+    size, rows = protocol["pool_size"], {}
     for system, samples in runs.items():
-        redraws[system] = _redraws(samples, resolved, size, task.protocol, options)
-        rows[system] = summarise([sample.metrics(size, task.protocol) for sample in samples], redraws[system])
+        redraws = _redraws(samples, resolved, size, task.protocol, options)
+        rows[system] = summarise([sample.metrics(size, task.protocol) for sample in samples], redraws)
     chance = chance_metrics(next(iter(runs.values()))[0].ranks.num_relevant, size)
     chance |= {} if resolved.twins is None else {ORDER_RIGHT: CHANCE_OF_ORDER}
-    paired = {(a, b): paired_differences(redraws[a], redraws[b], (rows[a], rows[b])) for a, b in combinations(runs, 2)}
     protocol |= {"seeds": {system.label: len(samples) for system, samples in runs.items()}, **asdict(options)}
     del protocol["chunk"]  # changes nothing but the memory
     protocol["hubness"] = list(options.hubness)
     return Report(
         protocol,
         {CHANCE: {name: Summary.exact(value) for name, value in chance.items()}} | rows,
-        paired,
         pd.concat([_query_table(*run, resolved) for run in runs.items()], ignore_index=True),
     )
 

@@ -1,4 +1,4 @@
-"""Bootstrap intervals by track: of a mean, of retrieval metrics, and of paired differences.
+"""Bootstrap intervals by track: of a mean, and of retrieval metrics.
 
 Captions of one track are drawn together, because they are not independent.
 """
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from diffgar.evaluation.metrics.ranks import Ranks
 from diffgar.evaluation.metrics.recall import medr_factor, per_query
-from diffgar.evaluation.metrics.summary import Difference, Summary
+from diffgar.evaluation.metrics.summary import Summary
 
 
 def redraw(num_groups: int, num_resamples: int, seed: int) -> Iterator[np.ndarray]:
@@ -70,22 +70,6 @@ def bootstrap_metrics(
 def summarise(values: Sequence[Mapping[str, float]], redraws: Mapping[str, np.ndarray]) -> dict[str, Summary]:
     """Metric → its summary, from its value for each sampling seed and its redraws (num_resamples,)."""
     return {name: Summary.of([seed[name] for seed in values], redraws[name]) for name in values[0]}
-
-
-def paired_differences(
-    first: Mapping[str, np.ndarray],
-    second: Mapping[str, np.ndarray],
-    summaries: tuple[Mapping[str, Summary], Mapping[str, Summary]],
-) -> dict[str, Difference]:
-    """Metric → the difference first − second, from the redraws and the summaries of two systems."""
-    differences = {}
-    for name in first:
-        delta = first[name] - second[name]
-        low, high = np.percentile(delta, (2.5, 97.5))
-        p = min(1.0, 2 * (1 + min((delta <= 0).sum(), (delta >= 0).sum())) / (1 + len(delta)))
-        mean = summaries[0][name].mean - summaries[1][name].mean
-        differences[name] = Difference(mean, float(low), float(high), float(p), bool(low > 0 or high < 0))
-    return differences
 
 
 def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:

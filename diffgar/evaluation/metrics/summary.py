@@ -1,7 +1,7 @@
 """A metric of one system with its spread, and the difference of two systems in it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -10,7 +10,8 @@ import numpy as np
 class Summary:
     """A metric's mean, its standard deviation over samples, and its 95 % interval from `low` to `high`.
 
-    n: how many captions, tracks or vectors it was computed on, where that is said.
+    n: how many captions, tracks or vectors it was computed on, where that is said. redraws: the mean on each bootstrap
+    redraw, where a summary was just computed; by them two systems are compared in pairs (`Difference.between`).
     """
 
     mean: float
@@ -18,6 +19,7 @@ class Summary:
     low: float
     high: float
     n: int | None = None
+    redraws: np.ndarray | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def of(
@@ -32,7 +34,7 @@ class Summary:
         samples = table if table.ndim == 1 else table.mean(axis=1)  # (S,)
         std = samples.std(ddof=1) if len(samples) > 1 else 0.0
         low, high = np.percentile(redraws, (2.5, 97.5))
-        return cls(float(table.mean()), float(std), float(low), float(high), n)
+        return cls(float(table.mean()), float(std), float(low), float(high), n, np.asarray(redraws))
 
     @classmethod
     def exact(cls, value: float, n: int | None = None) -> "Summary":
@@ -53,3 +55,12 @@ class Difference:
     high: float
     p: float
     outside_noise: bool
+
+    @classmethod
+    def between(cls, first: Summary, second: Summary) -> "Difference":
+        """first − second, paired: redrawn with one seed and one grouping, both met the same tracks in each redraw."""
+        assert first.redraws is not None and second.redraws is not None  # neither is exact, nor read from a file
+        delta = first.redraws - second.redraws
+        low, high = np.percentile(delta, (2.5, 97.5))
+        p = min(1.0, 2 * (1 + min((delta <= 0).sum(), (delta >= 0).sum())) / (1 + len(delta)))
+        return cls(first.mean - second.mean, float(low), float(high), float(p), bool(low > 0 or high < 0))

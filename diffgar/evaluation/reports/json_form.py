@@ -17,7 +17,8 @@ from diffgar.evaluation.report import Metrics, System
 
 def summary_as_json(summary: Summary) -> dict[str, float]:
     """The numbers of a summary; `n` only where it is said."""
-    return {name: value for name, value in asdict(summary).items() if value is not None}
+    numbers = {"mean": summary.mean, "std": summary.std, "low": summary.low, "high": summary.high}
+    return numbers if summary.n is None else numbers | {"n": summary.n}
 
 
 def rows_as_json(rows: Mapping[System, Metrics]) -> dict[str, Any]:

@@ -9,7 +9,6 @@ import torch
 from diffgar.evaluation.metrics.bootstrap import (
     bootstrap_metrics,
     mean_with_interval,
-    paired_differences,
     redraw,
     summarise,
 )
@@ -103,9 +102,9 @@ def test_a_row_does_not_differ_from_itself_and_differs_from_a_better_one():
     groups = torch.arange(100)
     redraws = [bootstrap_metrics([row], groups, 50) for row in (worse, better)]
     rows = [summarise([retrieval_metrics(row, 50)], draws) for row, draws in zip((worse, better), redraws, strict=True)]
-    same = paired_differences(redraws[0], redraws[0], (rows[0], rows[0]))
-    assert same["R@5"] == Difference(0.0, low=0.0, high=0.0, p=1.0, outside_noise=False)
-    gain = paired_differences(redraws[1], redraws[0], (rows[1], rows[0]))["R@5"]
+    same = Difference.between(rows[0]["R@5"], rows[0]["R@5"])
+    assert same == Difference(0.0, low=0.0, high=0.0, p=1.0, outside_noise=False)
+    gain = Difference.between(rows[1]["R@5"], rows[0]["R@5"])
     assert gain.outside_noise and gain.difference == pytest.approx(40) and gain.p < 0.01
 
 

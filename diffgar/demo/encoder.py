@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 import zlib
+from collections.abc import Iterable
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
@@ -82,6 +83,13 @@ class DemoTextEncoder(TextEncoder):
         self.vocabulary = {word: row for row, word in enumerate(words, start=1)}
         self.words = nn.Embedding(1 + len(words), self.dim)
         nn.init.normal_(self.words.weight, std=0.5)
+
+    def add_words(self, words: Iterable[str]) -> None:
+        """Know these words too: the vectors of those that are new are fresh."""
+        known = self.words.weight.detach()
+        self.set_vocabulary([*self.vocabulary, *sorted(set(words) - self.vocabulary.keys())])
+        with torch.no_grad():
+            self.words.weight[: len(known)] = known
 
     def encode(self, captions: list[str]) -> TextStates:
         tokens = [["<start>", *split_words(caption)] for caption in captions]

@@ -1,7 +1,8 @@
 """Wording of the captions of styled collections: a style, a use, an instrument, a tempo, a mood.
 
 The general collection's never name an accompaniment, a register, a density, a metre or a texture, and name a lead by
-its family only, in words of their own; those of the third are longer, in other words again.
+its family only. They share a few plain words with the demo's ("slow", "sad", "piano"), as captions of any collection
+do; the rest are their own. Those of the third are longer, in other words again.
 """
 
 from collections.abc import Collection
@@ -43,30 +44,30 @@ GENERAL_WORDS: Words = {
     "style": STYLE,
     "use": USE,
     "family": {
-        "keys": ["keyboard", "keys"],
+        "keys": ["keyboard", "keys", "piano"],
         "bells": ["tuned percussion", "mallets"],
         "guitars": ["guitar", "clean guitar"],
         "distortion": ["overdriven guitar", "distorted riffs"],
         "plucked": ["plucked strings", "a zither"],
-        "bowed": ["bowed strings", "a string player"],
-        "brass": ["brass", "horns"],
-        "reeds": ["reeds", "a woodwind"],
+        "bowed": ["bowed strings", "a string player", "strings"],
+        "brass": ["brass", "horns", "trumpets"],
+        "reeds": ["reeds", "a woodwind", "saxophones"],
         "flutes": ["flutes", "a whistle"],
         "synths": ["synth lead", "electronic lead"],
         "voices": ["wordless voice", "vocals without words"],
     },
     "tempo": {
-        "slow": ["downtempo", "lazy"],
+        "slow": ["slow", "downtempo", "lazy"],
         "medium": ["grooving", "strolling"],
-        "fast": ["brisk", "racing"],
+        "fast": ["fast", "brisk", "racing"],
     },
     "mood": {
-        "peaceful": ["mellow", "soothing"],
-        "cheerful": ["feel-good", "bright"],
-        "energetic": ["lively", "exhilarating"],
-        "melancholic": ["wistful", "bittersweet"],
-        "mysterious": ["moody", "shadowy"],
-        "tense": ["edgy", "gritty"],
+        "peaceful": ["calm", "mellow", "soothing"],
+        "cheerful": ["happy", "feel-good", "bright"],
+        "energetic": ["energetic", "lively", "exhilarating"],
+        "melancholic": ["sad", "wistful", "bittersweet"],
+        "mysterious": ["dark", "moody", "shadowy"],
+        "tense": ["tense", "edgy", "gritty"],
     },
 }
 THIRD_WORDS: Words = {

@@ -26,7 +26,7 @@ TEMPERATURE = 0.05  # of the loss of order
 class ContrastiveTowers(ClipsGradients):
     """Trains the demo's encoder pair: a track's pooled windows against one of its captions.
 
-    captions: the text tower knows the words of these. Batches are those of `WindowsDataModule`. From step `order_from`
+    captions: the text tower gets to know their words. Batches are those of `WindowsDataModule`. From step `order_from`
     on a second loss asks the token states for the order of things (`order_loss`); any sooner it keeps the towers from
     meeting. weights: a file of `save_pair` to start from, with its words, or "random".
     """
@@ -44,8 +44,7 @@ class ContrastiveTowers(ClipsGradients):
     ):
         super().__init__()
         self.audio_encoder, self.text_encoder = DemoAudioEncoder(weights), DemoTextEncoder(weights)
-        if weights == RANDOM:
-            self.text_encoder.set_vocabulary(sorted({word for text in captions for word in split_words(text)}))
+        self.text_encoder.add_words(word for text in captions for word in split_words(text))
         self.text_encoder.word_dropout, self.max_mask = word_dropout, max_mask
         self.order_from, self.reverse_weight = order_from, reverse_weight
         self.halves = TextPooling(self.text_encoder.dim, 2 * DIM, num_heads=2)

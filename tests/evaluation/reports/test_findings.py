@@ -43,9 +43,9 @@ def retrieval(model, task, recalls, half=2.0, gap_half=1.0, **fields):
 
 
 def control(kind, curves):
-    """A control result of the model `general` on the demo: system → metric → mean."""
+    """A control result of the model `general_plain` on the demo: system → metric → mean."""
     rows = {system: {name: summary(mean) for name, mean in metrics.items()} for system, metrics in curves.items()}
-    return Result("control", "general", "demo", 600, {"name": "unique_tracks", "control": kind}, rows)
+    return Result("control", "general_plain", "demo", 600, {"name": "unique_tracks", "control": kind}, rows)
 
 
 def verdicts(*results):
@@ -61,17 +61,17 @@ def test_without_results_nothing_is_measured_and_the_published_numbers_stand():
 
 @pytest.mark.parametrize(("gdr", "verdict"), [(20.0, HELD), (12.5, NOT_HELD), (9.0, NOT_HELD)])
 def test_above_asks_for_a_difference_outside_the_noise(gdr, verdict):
-    assert verdicts(retrieval("general", "demo", {TEACHER: 12.0, GDR: gdr}))[0] == verdict
+    assert verdicts(retrieval("general_plain", "demo", {TEACHER: 12.0, GDR: gdr}))[0] == verdict
 
 
 @pytest.mark.parametrize(("gdr", "verdict"), [(57.0, HELD), (53.0, HELD), (50.0, NOT_HELD), (70.0, NOT_HELD)])
 def test_level_is_within_a_tenth_of_the_other(gdr, verdict):
-    assert verdicts(retrieval("demo", "demo", {TEACHER: 57.0, GDR: gdr}))[1] == verdict
+    assert verdicts(retrieval("demo_plain", "demo", {TEACHER: 57.0, GDR: gdr}))[1] == verdict
 
 
 def test_two_places_of_which_one_is_as_claimed_hold_partly_and_one_alone_counts_as_it_is():
-    below = retrieval("general", "general", {TEACHER: 30.0, GDR: 20.0})
-    above = retrieval("general", "third", {TEACHER: 10.0, GDR: 20.0})
+    below = retrieval("general_plain", "general", {TEACHER: 30.0, GDR: 20.0})
+    above = retrieval("general_plain", "third", {TEACHER: 10.0, GDR: 20.0})
     assert verdicts(below)[2] == HELD
     assert verdicts(above)[2] == NOT_HELD
     assert verdicts(below, above)[2] == PARTLY
@@ -80,19 +80,19 @@ def test_two_places_of_which_one_is_as_claimed_hold_partly_and_one_alone_counts_
 def test_as_well_is_not_below_but_for_the_noise():
     other = System("general_minilm", step=400)
     for minilm, verdict in ((30.0, HELD), (22.5, HELD), (20.0, NOT_HELD)):
-        assert verdicts(retrieval("general", "demo", {GDR: 23.0, other: minilm}))[4] == verdict
+        assert verdicts(retrieval("general_plain", "demo", {GDR: 23.0, other: minilm}))[4] == verdict
 
 
 def test_a_baseline_of_the_same_result_is_compared_with_its_model_either_way_round():
     for rows in ({GDR: 25.0, MLP: 20.0}, {MLP: 20.0, GDR: 25.0}):
-        assert verdicts(retrieval("general", "demo", rows))[5] == HELD
-    assert verdicts(retrieval("general", "demo", {GDR: 20.4, MLP: 20.0}))[5] == NOT_HELD
+        assert verdicts(retrieval("general_plain", "demo", rows))[5] == HELD
+    assert verdicts(retrieval("general_plain", "demo", {GDR: 20.4, MLP: 20.0}))[5] == NOT_HELD
 
 
 def test_guidance_needs_a_scale_of_1_and_one_above():
-    one = retrieval("general", "demo", {GDR: 15.0}, scale=1, differences={"guidance_scale": "1"})
-    five = retrieval("general", "demo", {GDR: 16.0}, scale=5, differences={"guidance_scale": "5"})
-    three = retrieval("general", "demo", {GDR: 22.0})
+    one = retrieval("general_plain", "demo", {GDR: 15.0}, scale=1, differences={"guidance_scale": "1"})
+    five = retrieval("general_plain", "demo", {GDR: 16.0}, scale=5, differences={"guidance_scale": "5"})
+    three = retrieval("general_plain", "demo", {GDR: 22.0})
     assert verdicts(one)[6] == verdicts(three, five)[6] == NOT_MEASURED
     assert verdicts(one, five)[6] == NOT_HELD
     assert verdicts(one, three, five)[6] == HELD
@@ -102,7 +102,7 @@ def test_guidance_needs_a_scale_of_1_and_one_above():
 
 
 def test_a_result_at_another_guidance_stands_in_no_table():
-    other = retrieval("demo", "demo", {TEACHER: 57.0, GDR: 10.0}, differences={"guidance_scale": "1"})
+    other = retrieval("demo_plain", "demo", {TEACHER: 57.0, GDR: 10.0}, differences={"guidance_scale": "1"})
     assert verdicts(other)[1] == NOT_MEASURED
 
 
@@ -126,7 +126,7 @@ def test_independent_halves_add_as_squares():
 def test_the_report_prints_both_tables_and_the_checklist_and_writes_them_where_no_result_is_looked_for(
     tmp_path, capsys
 ):
-    result = retrieval("general", "demo", {TEACHER: 12.0, GDR: 20.0})
+    result = retrieval("general_plain", "demo", {TEACHER: 12.0, GDR: 20.0})
     write_result(tmp_path, Result(**{**vars(result), "rows": {CHANCE: result.rows[GDR]} | dict(result.rows)}))
     for _ in range(2):  # what it wrote is in its way no more than a result is
         miniature.report(str(tmp_path))
@@ -135,7 +135,7 @@ def test_the_report_prints_both_tables_and_the_checklist_and_writes_them_where_n
     content = json.loads((tmp_path / "tables/paper_in_miniature.json").read_text())
     assert [finding["verdict"] for finding in content["findings"]][:2] == [HELD, NOT_MEASURED]
     retrieval_rows = content["tables"][0]["rows"]
-    assert retrieval_rows[3][:5] == ["", "general, gdr", "20.0", "20.0", "20.0 [18.0, 22.0]"]
+    assert retrieval_rows[3][:5] == ["", "general_plain, gdr", "20.0", "20.0", "20.0 [18.0, 22.0]"]
     assert "22.9" in retrieval_rows[2]
     markdown = (tmp_path / "tables/paper_in_miniature.md").read_text()
     assert markdown.count("**") == 6 and "no miniature" in markdown

@@ -1,15 +1,17 @@
-"""Captions of other splits that training has as well, in the same words or almost: found in time linear in their number.
+"""Captions of other splits that training has as well, in the same words or almost, in time linear in their number.
 
 Almost the same: the sets of words have a Jaccard similarity of NEAR or more. Candidates are found by MinHash (Broder
 1997), whose values agree with that probability, in BANDS of ROWS values each; every candidate is then compared exactly.
 """
 
+import hashlib
 import logging
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -19,49 +21,75 @@ log = logging.getLogger(__name__)
 NEAR = 0.8
 BANDS, ROWS = 16, 4  # of two captions with similarity .8, one pair in 5,000 agrees in no band
 PER_BUCKET = 8  # training captions that are compared in one bucket: the time stays linear where many are alike
-BLOCK = 65536  # captions hashed at once
+BLOCK = 16384  # captions hashed at once
+MIXING = np.random.default_rng(0).integers(2**63, size=(2, BANDS * ROWS), dtype=np.uint64) | np.uint64(1)
+
+Words = frozenset[str]
 
 
 @dataclass(frozen=True)
-class Overlap:
-    """How many of a split's captions training has too: `same` but for case and signs, `near` in almost its words.
+class Known:
+    """The captions of training.
 
-    examples: (caption, the training's caption), first of those that are near. near is a lower bound: at most PER_BUCKET
-    training captions of a bucket are compared.
+    text_of: words in order, joined → caption. captions: caption and its set of words, each set once. buckets: a band
+    and its value → positions in `captions`.
     """
 
-    total: int
-    same: int
-    near: int
-    examples: tuple[tuple[str, str], ...]
+    text_of: Mapping[str, str]
+    captions: Sequence[tuple[str, Words]]
+    buckets: Mapping[tuple[int, int], Sequence[int]]
+
+    @classmethod
+    def of(cls, captions: Sequence[str]) -> "Known":
+        """From captions; those without a word are left out."""
+        text_of = {" ".join(words): text for text in captions if (words := words_of(text))}
+        distinct = list(
+            {words: (text, words) for key, text in text_of.items() if (words := frozenset(key.split()))}.values()
+        )
+        buckets: dict[tuple[int, int], list[int]] = defaultdict(list)
+        for position, row in enumerate(_bands([words for _, words in distinct])):
+            for each in enumerate(row):
+                if len(bucket := buckets[each]) < PER_BUCKET:
+                    bucket.append(position)
+        return cls(text_of, distinct, dict(buckets))
+
+    def same(self, captions: Sequence[str]) -> list[tuple[str, str]]:
+        """Those that are a caption of training but for case and signs, each with that caption."""
+        keys = [(text, " ".join(words_of(text))) for text in captions]
+        return [(text, self.text_of[key]) for text, key in keys if key in self.text_of]
+
+    def near(self, captions: Sequence[str]) -> list[tuple[str, str]]:
+        """Those whose set of words is near to a training caption's, but not the same in order, each with that caption.
+
+        Some may be missed: at most PER_BUCKET captions of a bucket are compared.
+        """
+        worded = [
+            (text, words) for text in captions if (words := words_of(text)) and " ".join(words) not in self.text_of
+        ]
+        sets, found = [frozenset(words) for _, words in worded], []
+        for (text, _), words, row in zip(worded, sets, _bands(sets), strict=True):
+            candidates = dict.fromkeys(position for each in enumerate(row) for position in self.buckets.get(each, ()))
+            others = (self.captions[position] for position in candidates)
+            other = next((other for other, its in others if len(words & its) >= NEAR * len(words | its)), None)
+            found += [] if other is None else [(text, other)]
+        return found
 
 
 def warn_of_near_captions(name: str, captions: pd.DataFrame) -> None:
-    """Say, for the validation and the test split, how many captions training has too, with an example of each kind."""
+    """Say of the validation and the test split how many captions training has too, with an example."""
     training = list(captions["caption"][captions["split"] == "train"])
-    for split in ("validation", "test"):
-        asked = list(captions["caption"][captions["split"] == split])
-        if not (training and asked):
-            continue
-        found = overlap(training, asked)
-        if found.same or found.near:
-            told = "; ".join(f"{own!r} and {theirs!r}" for own, theirs in found.examples[:2])
+    held_out = {split: list(captions["caption"][captions["split"] == split]) for split in ("validation", "test")}
+    if not training or not any(held_out.values()):
+        return
+    known = Known.of(training)
+    for split, asked in held_out.items():
+        same, near = known.same(asked), known.near(asked)
+        if same or near:
             log.warning(
-                "%s: of %d %s captions, %d are captions of training too but for case and signs, and at least %d more "
-                "have almost the words of one (e.g. %s); a model may know their answers by heart",
-                *(name, found.total, split, found.same, found.near, told),
+                "%s: of %d %s captions, training has %d too but for case and signs, and %d or more in almost the same "
+                "words, such as %r beside %r; what a model finds for these it may know by heart",
+                *(name, len(asked), split, len(same), len(near), *(near or same)[0]),
             )
-
-
-def overlap(training: Sequence[str], asked: Sequence[str]) -> Overlap:
-    """Which of the captions that are asked training has too."""
-    ours, theirs = [words_of(text) for text in asked], [words_of(text) for text in training]
-    text_of = {" ".join(words): text for words, text in zip(theirs, training, strict=True)}
-    same = [text for text, words in zip(asked, ours, strict=True) if " ".join(words) in text_of]
-    others = [(text, frozenset(words)) for text, words in zip(asked, ours, strict=True) if " ".join(words) not in text_of]
-    near = [] if not others else list(_near(others, [(text, frozenset(words)) for words, text in zip(theirs, training, strict=True)]))
-    examples = (*near[:1], *((text, text_of[" ".join(words_of(text))]) for text in same[:1]))
-    return Overlap(len(asked), len(same), len(near), examples)
 
 
 def words_of(text: str) -> list[str]:
@@ -69,38 +97,20 @@ def words_of(text: str) -> list[str]:
     return re.findall(r"[^\W_]+", unicodedata.normalize("NFKC", text).casefold())
 
 
-Worded = tuple[str, frozenset[str]]  # a caption, and the set of its words
-
-
-def _near(asked: Sequence[Worded], training: Iterable[Worded]) -> Iterator[tuple[str, str]]:
-    """Each caption that is near to one of training, with the first such."""
-    distinct = list({words: (text, words) for text, words in training if words}.values())
-    asked = [each for each in asked if each[1]]
-    bands = _bands([words for _, words in (*distinct, *asked)])  # (n, BANDS)
-    buckets: dict[tuple[int, int], list[int]] = defaultdict(list)
-    for place, row in enumerate(bands[: len(distinct)].tolist()):
-        for band, value in enumerate(row):
-            if len(bucket := buckets[band, value]) < PER_BUCKET:
-                bucket.append(place)
-    for (text, words), row in zip(asked, bands[len(distinct) :].tolist(), strict=True):
-        candidates = dict.fromkeys(place for each in enumerate(row) for place in buckets.get(each, ()))
-        for other, theirs in (distinct[place] for place in candidates):
-            if len(words & theirs) >= NEAR * len(words | theirs):
-                yield text, other
-                break
-
-
-def _bands(sets: Sequence[frozenset[str]]) -> np.ndarray:
+def _bands(sets: Sequence[Words]) -> list[list[int]]:
     """A number for each band of each set's MinHash, (n, BANDS): equal where all values of the band are."""
-    number_of: dict[str, int] = {}
-    tokens = [[number_of.setdefault(word, len(number_of)) for word in sorted(words)] for words in sets]
-    rng = np.random.default_rng(0)
-    hashes = rng.integers(2**32, size=(len(number_of), BANDS * ROWS), dtype=np.uint64)  # of each word
-    mixing = rng.integers(2**63, size=(BANDS, ROWS), dtype=np.uint64) | np.uint64(1)
-    bands = np.empty((len(sets), BANDS), dtype=np.uint64)
+    bands: list[list[int]] = []
     for start in range(0, len(sets), BLOCK):
-        block = tokens[start : start + BLOCK]
+        block = sets[start : start + BLOCK]
         starts = np.cumsum([0, *map(len, block)])[:-1]
-        least = np.minimum.reduceat(hashes[np.concatenate(block)], starts, axis=0)  # (n, BANDS * ROWS)
-        bands[start : start + len(block)] = (least.reshape(-1, BANDS, ROWS) * mixing).sum(axis=2)
+        numbers = np.array([_number(word) for words in block for word in words], dtype=np.uint64)
+        hashes = (numbers[:, None] * MIXING[0] + MIXING[1]) >> np.uint64(32)  # (words, BANDS · ROWS)
+        least = np.minimum.reduceat(hashes, starts, axis=0).reshape(-1, BANDS, ROWS)
+        bands += (least * MIXING[0, :ROWS]).sum(axis=2).tolist()
     return bands
+
+
+@cache
+def _number(word: str) -> int:
+    """A number of 64 bits for a word, the same in every run."""
+    return int.from_bytes(hashlib.blake2b(word.encode(), digest_size=8).digest(), "big")

@@ -75,15 +75,13 @@ def as_read(pair: Pair, first: Store, second: Store) -> dict[str, Any]:
 def show(content: dict[str, Any], first: str, second: str) -> None:
     """Print how many pairs there are, those between two splits, and the first of them."""
     pairs, (ours, theirs) = content["pairs"], content["num_tracks"]
-    print(
-        f"{first} ({ours} tracks) and {second} ({theirs}): {len(pairs)} pairs overlap of {content['num_compared']} compared"
-    )
+    compared = content["num_compared"]
+    print(f"{first} ({ours} tracks) and {second} ({theirs}): {len(pairs)} pairs overlap of {compared} compared")
     if apart := sum(pair["first_split"] != pair["second_split"] for pair in pairs):
         print(f"{apart} of them are of two splits")
     for pair in pairs[:SHOWN]:
-        print(
-            f"  {pair['first']} ({pair['first_split']}) · {pair['second']} ({pair['second_split']}): {pair['offset_s']:+g} s, "
-            f"similarity {pair['similarity']:.3f}, course {pair['course']:.3f}, over {pair['compared_s']:g} s"
-        )
+        tracks = " · ".join(f"{pair[side]} ({pair[f'{side}_split']})" for side in ("first", "second"))
+        agreement = f"similarity {pair['similarity']:.3f}, course {pair['course']:.3f}"
+        print(f"  {tracks}: {pair['offset_s']:+g} s, {agreement}, over {pair['compared_s']:g} s")
     if len(pairs) > SHOWN:
         print(f"  … and {len(pairs) - SHOWN} more in the JSON")

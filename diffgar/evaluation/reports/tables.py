@@ -55,24 +55,30 @@ def retrieval_table(results: Sequence[Result], further: Sequence[str] = ()) -> T
             order = (order_of(system)[0], result.model_name, result.step, result.tag) if own else order_of(system)
             lines.append((order, (f"{system.label} ({result.label})" if own else system.label, *cells)))
     lines.sort(key=lambda line: line[0])  # several that stand together stay in the order of their names
-    split, whole = protocol.get("split"), "worst rank seen" if protocol["name"] == "caption_rows" else "pool"
-    graded, unit = protocol["name"] == GRADED, "pair of twins" if twins else "track"
-    unit = "query, captions of one track together" if graded else unit
+    split = protocol.get("split")
     parts = (protocol["task"], split if split != USUAL_SPLIT else None, protocol["direction"].replace("_", " "))
     return Table(
         ", ".join(filter(None, (*parts, protocol["name"]))),
         ("row", *(TITLES.get(metric, metric) for metric in metrics)),
         tuple(cells for _, cells in lines),
         (
-            f"{protocol['num_queries']} queries, pool of {protocol['pool_size']}"
-            + (f", {protocol['num_missing_tracks']} tracks missing" if protocol["num_missing_tracks"] else "")
-            + ("; per cent." if graded else f"; per cent. MedR: the median rank (in per cent of the {whole})."),
-            f"mean ± std over sampling seeds [95 % bootstrap interval by {unit}].",
-            *([TWINS] if twins else []),
-            *([graded_note(protocol)] if graded else []),
+            *how_measured(protocol, twins),
             *dict.fromkeys(note for result in results for note in notes_of(result, several)),
         ),
     )
+
+
+def how_measured(protocol: Mapping[str, Any], twins: bool = False) -> list[str]:
+    """What stands below a table: its sizes, what its metrics mean, and what the intervals are of."""
+    missing = protocol["num_missing_tracks"]
+    sizes = f"{protocol['num_queries']} queries, pool of {protocol['pool_size']}"
+    sizes += (f", {missing} tracks missing" if missing else "") + "; per cent."
+    spread = "mean ± std over sampling seeds [95 % bootstrap interval by {}]."
+    if protocol["name"] == GRADED:
+        return [sizes, spread.format("query, captions of one track together"), graded_note(protocol)]
+    whole = "worst rank seen" if protocol["name"] == "caption_rows" else "pool"
+    sizes += f" MedR: the median rank (in per cent of the {whole})."
+    return [sizes, spread.format("pair of twins"), TWINS] if twins else [sizes, spread.format("track")]
 
 
 def metrics_of(protocol: Mapping[str, Any]) -> tuple[str, ...]:

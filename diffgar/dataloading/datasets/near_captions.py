@@ -42,10 +42,9 @@ class Known:
     @classmethod
     def of(cls, captions: Sequence[str]) -> "Known":
         """From captions; those without a word are left out."""
-        text_of = {" ".join(words): text for text in captions if (words := words_of(text))}
-        distinct = list(
-            {words: (text, words) for key, text in text_of.items() if (words := frozenset(key.split()))}.values()
-        )
+        text_of = {key: text for text in captions if (key := " ".join(words_of(text)))}
+        sets = {frozenset(key.split()): text for key, text in text_of.items()}
+        distinct = [(text, words) for words, text in sets.items()]
         buckets: dict[tuple[int, int], list[int]] = defaultdict(list)
         for position, row in enumerate(_bands([words for _, words in distinct])):
             for each in enumerate(row):
@@ -63,11 +62,10 @@ class Known:
 
         Some may be missed: at most PER_BUCKET captions of a bucket are compared.
         """
-        worded = [
-            (text, words) for text in captions if (words := words_of(text)) and " ".join(words) not in self.text_of
-        ]
-        sets, found = [frozenset(words) for _, words in worded], []
-        for (text, _), words, row in zip(worded, sets, _bands(sets), strict=True):
+        keys = [(text, " ".join(words_of(text))) for text in captions]
+        texts = [text for text, key in keys if key and key not in self.text_of]
+        sets, found = [frozenset(words_of(text)) for text in texts], []
+        for text, words, row in zip(texts, sets, _bands(sets), strict=True):
             candidates = dict.fromkeys(position for each in enumerate(row) for position in self.buckets.get(each, ()))
             others = (self.captions[position] for position in candidates)
             other = next((other for other, its in others if len(words & its) >= NEAR * len(words | its)), None)

@@ -93,7 +93,7 @@ def graded_note(protocol: Mapping[str, Any]) -> str:
         f"{protocol['relevant_from']:g} on. R@10: the share of a query's relevant tracks."
     )
     unanswered = protocol["num_unanswered"]
-    return note + (f" {unanswered} queries have no relevant track and count 0." if unanswered else "")
+    return note + (f" Queries without a relevant track, which count 0: {unanswered}." if unanswered else "")
 
 
 def retrieval_cell(result: Result, system: System, metric: str) -> str:

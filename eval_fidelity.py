@@ -5,6 +5,7 @@
     python eval_fidelity.py evaluation.guidance=[1,2,3,5]            # quality against diversity
     python eval_fidelity.py evaluation.seeds=[0,1,2,3,4]             # more samples per caption
     python eval_fidelity.py task.split=validation                    # on other tracks
+    python eval_fidelity.py overlap=datasets overlap.first=demo overlap.second=demo_time  # tracks that both have
 
 Each metric has a reference beside it: the same metric between two halves of the real tracks.
 """
@@ -18,10 +19,13 @@ from diffgar.jobs import first_checks
 
 @cli.main("eval_fidelity", flags=("task", "model_name", "model_step"), check=first_checks.of_evaluation)
 def main(cfg) -> None:
-    """Evaluate the fidelity of what a model generates."""
-    from diffgar.jobs import fidelity  # here: --help and a mistyped word need no torch
+    """Evaluate the fidelity of what a model generates, or compare the audio of two datasets."""
+    from diffgar.jobs import fidelity, overlap  # here: --help and a mistyped word need no torch
 
-    fidelity.run(cfg)
+    if cfg.get("overlap"):
+        overlap.run(cfg)
+    else:
+        fidelity.run(cfg)
 
 
 if __name__ == "__main__":

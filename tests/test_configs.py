@@ -36,8 +36,11 @@ def test_a_whole_config_composes_and_resolves(path):
 @pytest.mark.parametrize("path", GROUPS, ids=str)
 def test_a_choice_composes_in_its_script(path):
     group, choice = path.parent.as_posix(), path.stem
-    base = {"control": "eval_retrieval", "sampler": "eval_retrieval"}.get(group, "train_ldm")
-    names = ["task.name=name", "task.dataset=name"] if (group, choice) == ("task", "dataset") else []
+    base = {"control": "eval_retrieval", "sampler": "eval_retrieval", "overlap": "eval_fidelity"}.get(
+        group, "train_ldm"
+    )
+    names = ["task.name=name", "task.dataset=name"] if group == "task" and choice in ("dataset", "graded") else []
+    names += ["task.qrels=qrels.csv"] * (choice == "graded")
     cfg = composed(base, ["model_name=name", f"{group}={choice}", *names])
     OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
 

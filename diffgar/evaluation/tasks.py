@@ -10,9 +10,12 @@ import torch
 from torch import Tensor
 
 from diffgar.errors import InputError
+from diffgar.evaluation.grades import Grades
 from diffgar.evaluation.twins import NO_TWIN, pairs
 
 PROTOCOLS = ("unique_tracks", "caption_rows")
+GRADED = "graded"  # the protocol of a task with grades: see `graded_task`
+NO_TRACK = -1  # the target of a query that belongs to no track
 DIRECTIONS = ("text_to_audio", "audio_to_text")
 
 
@@ -23,7 +26,8 @@ class RetrievalTask:
     track_ids: the N tracks. captions: a table of Q rows with `caption_id`, `track_id` and `caption`. targets (Q,) long:
     the position in `track_ids` of each caption's own track. protocol: `unique_tracks`, where the pool is the tracks and
     all captions of a track share it; or `caption_rows`, where the pool has one row per caption and only the diagonal is
-    right, for comparison with published numbers. missing: tracks that the table has and the store has not, left out
+    right, for comparison with published numbers; or `graded`, where `grades` say what is relevant, and a target is −1
+    where a query belongs to no track of the pool. missing: tracks that the table has and the store has not, left out
     because the config allowed it. twins (N,) long: the position of each track's twin, −1 where it has none, or None.
     """
 
@@ -35,6 +39,7 @@ class RetrievalTask:
     protocol: str = "unique_tracks"
     missing: tuple[str, ...] = ()
     twins: Tensor | None = None
+    grades: Grades | None = None
 
     @classmethod
     def from_tables(
@@ -134,6 +139,10 @@ class RetrievalTask:
             queries, pool = captions, tracks
         else:
             queries, pool = sorted(set(self.captions["track_id"])), captions
+        further: dict[str, object] = (
+            {} if self.twins is None else {"num_pairs": int((self.twins != NO_TWIN).sum()) // 2}
+        )
+        further |= {} if self.grades is None else self.grades.describe(len(queries))
         return {
             "name": self.protocol,
             "direction": direction,
@@ -145,7 +154,7 @@ class RetrievalTask:
             "num_queries": len(queries),
             "num_tracks": len(self.track_ids),
             "num_missing_tracks": len(self.missing),
-        } | ({} if self.twins is None else {"num_pairs": int((self.twins != NO_TWIN).sum()) // 2})
+        } | further
 
 
 def _digest(words: Iterable[str]) -> str:

@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 from tqdm import tqdm
 
 from diffgar.evaluation.control.evaluator import ControlEvaluator
+from diffgar.evaluation.graded import refuse_graded
 from diffgar.evaluation.reports import show as reports
 from diffgar.evaluation.reports.results import write_result
 from diffgar.jobs import evaluation_plan, next_commands
@@ -19,6 +20,7 @@ def run(cfg: DictConfig) -> Path:
     """Measure how queries can be steered, by `control=negative` or another; returns the path of the JSON."""
     evaluate: ControlEvaluator = build(cfg.control)
     experiment = open_experiment(cfg, cfg.model_name)
+    refuse_graded(experiment.task, f"control={cfg.control.name}")
     experiment.generator(f"control={cfg.control.name}")  # refused now where it generates nothing
     text_encoder = build(experiment.trained["encoder_pair"]["text_encoder"])
     evaluation_plan.show_control(cfg, experiment, *evaluate.size(experiment))

@@ -2,15 +2,18 @@
 
 from pathlib import Path
 
+import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
 from diffgar import checkpoints
+from diffgar.dataloading.datasets.qrels import read_qrels
 from diffgar.dataloading.store.card import StoreError
 from diffgar.dataloading.store.reader import Store, TextStore
 from diffgar.errors import InputError
 from diffgar.evaluation.experiment import Experiment
+from diffgar.evaluation.graded import graded_task
 from diffgar.evaluation.queries import task_of, track_positions
-from diffgar.evaluation.tasks import RetrievalTask
+from diffgar.evaluation.tasks import GRADED, RetrievalTask
 from diffgar.identity import refuse_changed_tracks, refuse_other_latents, seen_tracks
 from diffgar.jobs import first_checks
 from diffgar.jobs.building import as_it_resolves, build, plain, read_config
@@ -80,8 +83,25 @@ def open_task(cfg: DictConfig, audio: Store, text: TextStore) -> RetrievalTask:
     if not isinstance(where, dict):
         raise InputError(f"task.where is {where!r}; give it columns and their values: task.where={{genre: rock}}")
     missing = cfg.evaluation.allow_missing
+    if (asked.protocol == GRADED) != (asked.get("qrels") is not None):
+        raise InputError(
+            f"task {asked.name} has protocol {asked.protocol} and qrels {asked.get('qrels')}; a graded task has both "
+            "task.protocol=graded and task.qrels, as config/task/graded.yaml does"
+        )
+    if asked.protocol == GRADED:
+        judged = judgements(asked, audio, text)
+        return graded_task(str(asked.name), audio, text, judged, asked.split, asked.relevant_from, where, missing)
     twins = asked.get("twins")
     return task_of(str(asked.name), audio, text, asked.split, asked.protocol, where, missing, twins)
+
+
+def judgements(asked: DictConfig, audio: Store, text: TextStore) -> pd.DataFrame:
+    """The judgements of `task.qrels`: a file, or a `_target_` that reads them or makes them of the split's tables."""
+    made = read_qrels(asked.qrels) if isinstance(asked.qrels, str) else build(asked.qrels)
+    if not callable(made):
+        return made
+    tracks, captions = (store.rows[store.rows["split"] == asked.split] for store in (audio, text))
+    return made(tracks.assign(track_id=tracks["row_id"]), captions.assign(caption_id=captions["row_id"]))
 
 
 def steps_to_evaluate(cfg: DictConfig) -> list[DictConfig]:

@@ -8,6 +8,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 from omegaconf import DictConfig
 
+from diffgar.dataloading.datasets.near_captions import warn_of_near_captions
 from diffgar.dataloading.store.card import Card
 from diffgar.extraction.batches import Options
 from diffgar.extraction.given_latents import OwnLatents
@@ -63,6 +64,8 @@ def extract(cfg: DictConfig, options: Options | None = None, announce: bool = Fa
     """
     first_checks.check_folders(cfg)
     dataset, options = build(cfg.data), options or options_of(cfg)
+    if options.job[0] == 0:
+        warn_of_near_captions(dataset.name, dataset.captions)
     pair, hop = open_pair(cfg), cfg.encoder_pair.hop_seconds
     if announce:
         plan.show_extraction(cfg, dataset)

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from diffgar.errors import InputError
 from diffgar.evaluation.experiment import Experiment
 from diffgar.evaluation.fidelity import FidelityOptions, evaluate_fidelity, require_tracks
+from diffgar.evaluation.graded import refuse_graded
 from diffgar.evaluation.queries import generated_latents
 from diffgar.evaluation.report import System
 from diffgar.evaluation.reports import show as reports
@@ -34,6 +35,7 @@ def evaluate(cfg: DictConfig) -> Path:
     """Evaluate one step of one model on one task, at each guidance scale; returns the path of the JSON it wrote."""
     options = FidelityOptions(**plain(cfg.evaluation.fidelity))
     experiment = open_experiment(cfg, cfg.model_name)
+    refuse_graded(experiment.task, "fidelity")
     model, tracks = experiment.generator("fidelity"), experiment.track_positions
     require_tracks(experiment.task.targets)
     seeds = plain(cfg.evaluation.seeds)

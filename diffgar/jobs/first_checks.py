@@ -51,9 +51,9 @@ def of_extraction(cfg: DictConfig) -> None:
 def of_evaluation(cfg: DictConfig) -> None:
     """Raises InputError for values that no evaluation can run with, and for a model, step or store that is not there.
 
-    A table of results that are there is no evaluation: nothing is checked for it.
+    A table of results that are there, and a comparison of two datasets, are none: nothing is checked for them.
     """
-    if OmegaConf.select(cfg, "tables.which"):
+    if OmegaConf.select(cfg, "tables.which") or cfg.get("overlap"):
         return
     of_queries(cfg)
     models = [cfg.model_name, *cfg.evaluation.baselines]

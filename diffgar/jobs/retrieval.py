@@ -8,6 +8,7 @@ from tqdm import tqdm
 from diffgar.evaluation.answers import answer_metrics, refuse_no_answers
 from diffgar.evaluation.checks import several
 from diffgar.evaluation.experiment import Experiment
+from diffgar.evaluation.graded import evaluate_graded
 from diffgar.evaluation.pooling import Pooling
 from diffgar.evaluation.reports import show as reports
 from diffgar.evaluation.reports.json_form import paired_as_json
@@ -61,7 +62,10 @@ def evaluate(cfg: DictConfig, planned: int = 0) -> tuple[Path, Result]:
         systems = audio_to_text(first)
     else:
         systems = open_systems(cfg, experiments, with_bank=bool(options.hubness))
-    report = evaluate_retrieval(systems.queries, systems.index, first.task, options, systems.bank)
+    if first.task.grades is None:
+        report = evaluate_retrieval(systems.queries, systems.index, first.task, options, systems.bank)
+    else:
+        report = evaluate_graded(systems.queries, systems.index, first.task, options)
     true = [attribute_metrics(first, systems, attributes, options.mmr)] if attributes else []
     true += [answer_metrics(first, systems, answers, options.mmr)] if answers else []
     for system, metrics in (row for found in true for row in found.items()):

@@ -1,6 +1,7 @@
 """Splits: their words, blank artists, and files that are cut in parts."""
 
 import logging
+import re
 
 import pandas as pd
 import pytest
@@ -108,11 +109,28 @@ def test_a_whole_file_is_in_the_split_of_its_parts():
     assert (read.tracks.groupby("path")["split"].nunique() == 1).all()
 
 
-def test_parts_of_a_file_in_two_splits_are_told_where_the_table_says_so(caplog):
-    columns = {"start_s": "start_s"}
-    cells = {"path": ["a.wav", "a.wav", "b.wav"], "start_s": [0, 10, 0], "split": ["train", "test", "test"]}
-    dataset(splits.by_column(), columns, **cells)
-    assert "some: 1 of 2 files have parts in more than one split, the first /audio/a.wav" in caplog.text
+PARTED = {"path": ["a.wav", "a.wav", "b.wav"], "start_s": [0, 10, 0], "split": ["train", "test", "test"]}
+SAID = "1 of 2 files have parts in more than one split, the first /audio/a.wav (train, test)"
+
+
+def test_parts_of_a_file_in_two_splits_are_refused():
+    with pytest.raises(DatasetError, match=re.escape(SAID) + ".*split by file"):
+        dataset(splits.by_column(), {"start_s": "start_s"}, **PARTED)
+
+
+def test_parts_of_a_file_in_two_splits_are_told_where_that_is_allowed(caplog):
+    read = dataset(splits.WithLeaks(splits.by_column()), {"start_s": "start_s"}, **PARTED)
+    assert list(read.tracks["split"]) == PARTED["split"]
+    assert f"some: {SAID}" in caplog.text
+
+
+def test_an_artist_in_two_splits_is_told_and_a_blank_one_is_nobody(caplog):
+    cells = {"artist": ["a", "b", "a", "", ""], "split": ["train", "train", "test", "train", "test"]}
+    dataset(splits.by_column(), {"artist": "artist"}, **cells)
+    assert "1 of 2 artists have tracks in more than one split, the first a (train, test)" in caplog.text
+    caplog.clear()
+    dataset(splits.by_hash(EVEN, by="artist"), {"artist": "artist"}, artist=[f"a{i % 9}" for i in range(90)])
+    assert "artists have tracks" not in caplog.text
 
 
 def test_a_hash_does_not_depend_on_the_type_of_an_id():

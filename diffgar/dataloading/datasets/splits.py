@@ -4,6 +4,7 @@ import hashlib
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -48,6 +49,16 @@ def standard(splits: Sequence[str], name: str) -> list[str]:
             *(name, ", ".join(map(repr, unusual)), ", ".join(SPLITS)),
         )
     return [places[str(split)] for split in splits]
+
+
+@dataclass(frozen=True)
+class WithLeaks:
+    """The splits of another rule, where files may have parts in several of them: that is said, and not refused."""
+
+    rule: SplitRule
+
+    def __call__(self, rows: pd.DataFrame) -> list[str]:
+        return self.rule(rows)
 
 
 def by_name(split: str) -> SplitRule:

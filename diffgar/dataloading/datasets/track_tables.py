@@ -37,14 +37,7 @@ def refuse_conflicts(rows: pd.DataFrame) -> None:
 
 
 def warn_of_doubts(name: str, rows: pd.DataFrame) -> None:
-    """Warn once of what is valid but may not be meant: parts of a file in two splits, ids with decimals."""
-    num_splits = rows.groupby("path")["split"].nunique()
-    if leaking := list(num_splits.index[num_splits > 1]):
-        log.warning(
-            "%s: %d of %d files have parts in more than one split, the first %s; what is tested on may sound like "
-            "what was trained on",
-            *(name, len(leaking), len(num_splits), leaking[0]),
-        )
+    """Warn once of what is valid but may not be meant: ids with decimals."""
     ids = rows["track_id"].drop_duplicates()
     decimal, whole = (next((i for i in ids if re.fullmatch(form, i)), None) for form in (r"\d+\.0", r"\d+"))
     if decimal and whole:

@@ -17,7 +17,8 @@ from diffgar.dataloading.datasets import columns as mapping
 from diffgar.dataloading.datasets.audio_paths import file_names, hint, paths
 from diffgar.dataloading.datasets.cells import storable
 from diffgar.dataloading.datasets.errors import DatasetError
-from diffgar.dataloading.datasets.splits import SplitRule, standard
+from diffgar.dataloading.datasets.leaks import refuse_parted_files, warn_of_parted_artists
+from diffgar.dataloading.datasets.splits import SplitRule, WithLeaks, standard
 from diffgar.dataloading.datasets.tables import joined, read_tables
 from diffgar.dataloading.datasets.track_tables import refuse_conflicts, tracks_and_captions, warn_of_doubts
 from diffgar.values import is_number
@@ -141,6 +142,8 @@ def read_dataset(
             rows["_file"] = file_names(fields.assign(split=rows["split"]), path_template)
         rows["path"] = paths(Path(audio_root), rows.pop("_file"))
         refuse_conflicts(rows)
+        refuse_parted_files(name, rows, isinstance(split, WithLeaks))
+        warn_of_parted_artists(name, rows)
         warn_of_doubts(name, rows)
         return Dataset(name, *tracks_and_captions(rows), missing, source)
     except DatasetError as error:

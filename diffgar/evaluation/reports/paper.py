@@ -13,7 +13,8 @@ from diffgar.evaluation.report import System
 from diffgar.evaluation.reports.names import USUAL_SPLIT
 from diffgar.evaluation.reports.results import Result, config_value
 from diffgar.evaluation.reports.table_styles import Table, format_cell
-from diffgar.evaluation.reports.tables import NO_RESULT, notes_of, same_protocol
+from diffgar.evaluation.reports.tables import GRADED_METRICS, NO_RESULT, notes_of, same_protocol
+from diffgar.evaluation.tasks import GRADED
 
 PUBLISHED = Path(__file__).with_name("published.yaml")
 METRICS = ("R@1", "R@5", "R@10", "MedR")
@@ -84,10 +85,11 @@ def grid_table(
 
 
 def training_seeds_table(
-    results: Sequence[Result], metrics: Sequence[str] = METRICS, system: System = GDR, seed_key: str = "seed"
+    results: Sequence[Result], metrics: Sequence[str] = (), system: System = GDR, seed_key: str = "seed"
 ) -> Table:
     """One model trained with several seeds: one line per seed, then mean ± std over them."""
     protocol = same_protocol(results)
+    metrics = metrics or (GRADED_METRICS if protocol["name"] == GRADED else METRICS)
     by_seed = sorted(results, key=lambda result: (float(config_value(result, seed_key)), result.model_name))
     rows = []
     for result in by_seed:

@@ -20,10 +20,11 @@ from diffgar.evaluation.reports.figures import curve_figure, rank_figure, recall
 from diffgar.evaluation.reports.maps import latent_maps
 from diffgar.evaluation.reports.results import Result, queries_path
 from diffgar.evaluation.reports.table_styles import WIDTH, Table, render
-from diffgar.evaluation.reports.tables import RETRIEVAL_METRICS, fidelity_table, retrieval_table
+from diffgar.evaluation.reports.tables import fidelity_table, retrieval_table
 from diffgar.evaluation.reports.wandb_log import log, log_result
 from diffgar.evaluation.reports.worst import worst_captions
 from diffgar.evaluation.systems import Systems
+from diffgar.evaluation.tasks import GRADED
 
 QUALITY_DIVERSITY = ("intra_caption_diversity", "pooled_frechet")
 
@@ -39,7 +40,7 @@ def show(path: Path, result: Result) -> None:
         )
         print(textwrap.fill(how, WIDTH))
     print(f"JSON    {path}")
-    if queries_path(path).is_file() and not path.with_suffix(".png").is_file():
+    if has_ranks(result) and queries_path(path).is_file() and not path.with_suffix(".png").is_file():
         draw_ranks(path, result, lambda: pd.read_parquet(queries_path(path)))
     if path.with_suffix(".png").is_file():
         print(f"figure  {path.with_suffix('.png')}")
@@ -49,7 +50,7 @@ def table_of(result: Result) -> Table:
     """The table that a person sees of one result."""
     if result.kind == "retrieval":
         answers = [name for name in (PRECISION, COVERAGE) if all(name in row for row in result.rows.values())]
-        return retrieval_table([result], (*RETRIEVAL_METRICS, *answers))
+        return retrieval_table([result], answers)
     return fidelity_table(result) if result.kind == "fidelity" else control_table(result)
 
 
@@ -73,6 +74,8 @@ def draw(path: Path, result: Result, ranks: pd.DataFrame, systems: Systems, expe
     ranks: the per-query ranks of the report.
     """
     base, own = path.with_suffix(""), System(experiment.model.row)
+    if not has_ranks(result):
+        return
     draw_ranks(path, result, lambda: ranks)
     if own not in systems.queries or systems.queries[own].ndim != 3:
         return
@@ -87,6 +90,11 @@ def draw(path: Path, result: Result, ranks: pd.DataFrame, systems: Systems, expe
     first = experiment.task.captions["caption"].iloc[0]
     if isinstance(index, Tensor):  # tracks that may be cut anywhere are no points of a map
         attempt(f"{base}/map-pca.png was not drawn", lambda: latent_maps(base, index, queries, 0, first))
+
+
+def has_ranks(result: Result) -> bool:
+    """Whether a result has a rank for each query; where relevance is graded it has the metrics alone."""
+    return result.protocol["name"] != GRADED
 
 
 def draw_ranks(path: Path, result: Result, ranks: Callable[[], pd.DataFrame]) -> None:

@@ -1,31 +1,43 @@
 """Results as tables: the one that is printed after an evaluation, with what a reader must know below it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from diffgar.errors import InputError
+from diffgar.evaluation.metrics.graded import MAP, MRR, NDCG
 from diffgar.evaluation.metrics.order import ORDER_RIGHT
 from diffgar.evaluation.report import CHANCE, REAL, System
 from diffgar.evaluation.reports.names import USUAL_SPLIT
 from diffgar.evaluation.reports.results import Result
 from diffgar.evaluation.reports.table_styles import Table, format_cell
+from diffgar.evaluation.tasks import GRADED
 
 RETRIEVAL_METRICS = ("R@1", "R@5", "R@10", "MedR", "MRR")
+GRADED_METRICS = (NDCG, MAP, "R@10", MRR)
 ORDER = ("chance", "teacher", "contrastive", "regression")  # others follow, by name
-SHARED = ("name", "direction", "pool", "pool_size", "query_set")  # what results in one column have in common
-WITH_INTERVAL = ("R@10", ORDER_RIGHT)  # the others' are in the JSON: all of them make a table too wide to read
+SHARED = (
+    "name",
+    "direction",
+    "pool",
+    "pool_size",
+    "query_set",
+    "judgements",
+    "relevant_from",
+)  # what results in one column have in common
+WITH_INTERVAL = ("R@10", NDCG, ORDER_RIGHT)  # the others' are in the JSON: all of them make a table too wide to read
 TITLES = {ORDER_RIGHT: "order right"}
 TWINS = "Order right: per cent of captions whose track is nearer than its twin, the same music in another order."
 NO_RESULT = "no result"
 
 
-def retrieval_table(results: Sequence[Result], metrics: Sequence[str] = RETRIEVAL_METRICS) -> Table:
+def retrieval_table(results: Sequence[Result], further: Sequence[str] = ()) -> Table:
     """The table printed after evaluation: chance, teacher, baselines, then the models, of one task and protocol.
 
     Chance is printed once, and so is the teacher of models that share an encoder pair. Where all results are of tracks
-    with twins, a further column says how often the order is right.
+    with twins, a further column says how often the order is right. further: metrics beside those of the protocol.
     """
     protocol = same_protocol(results)
+    metrics = (*metrics_of(protocol), *further)
     twins = all(ORDER_RIGHT in numbers for result in results for numbers in result.rows.values())
     metrics = (*metrics, ORDER_RIGHT) if twins else metrics
     several = len({result.label for result in results}) > 1
@@ -43,21 +55,45 @@ def retrieval_table(results: Sequence[Result], metrics: Sequence[str] = RETRIEVA
             order = (order_of(system)[0], result.model_name, result.step, result.tag) if own else order_of(system)
             lines.append((order, (f"{system.label} ({result.label})" if own else system.label, *cells)))
     lines.sort(key=lambda line: line[0])  # several that stand together stay in the order of their names
-    split, whole = protocol.get("split"), "worst rank seen" if protocol["name"] == "caption_rows" else "pool"
+    split = protocol.get("split")
     parts = (protocol["task"], split if split != USUAL_SPLIT else None, protocol["direction"].replace("_", " "))
     return Table(
         ", ".join(filter(None, (*parts, protocol["name"]))),
         ("row", *(TITLES.get(metric, metric) for metric in metrics)),
         tuple(cells for _, cells in lines),
         (
-            f"{protocol['num_queries']} queries, pool of {protocol['pool_size']}"
-            + (f", {protocol['num_missing_tracks']} tracks missing" if protocol["num_missing_tracks"] else "")
-            + f"; per cent. MedR: the median rank (in per cent of the {whole}).",
-            f"mean ± std over sampling seeds [95 % bootstrap interval by {'pair of twins' if twins else 'track'}].",
-            *([TWINS] if twins else []),
+            *how_measured(protocol, twins),
             *dict.fromkeys(note for result in results for note in notes_of(result, several)),
         ),
     )
+
+
+def how_measured(protocol: Mapping[str, Any], twins: bool = False) -> list[str]:
+    """What stands below a table: its sizes, what its metrics mean, and what the intervals are of."""
+    missing = protocol["num_missing_tracks"]
+    sizes = f"{protocol['num_queries']} queries, pool of {protocol['pool_size']}"
+    sizes += (f", {missing} tracks missing" if missing else "") + "; per cent."
+    spread = "mean ± std over sampling seeds [95 % bootstrap interval by {}]."
+    if protocol["name"] == GRADED:
+        return [sizes, spread.format("query, captions of one track together"), graded_note(protocol)]
+    whole = "worst rank seen" if protocol["name"] == "caption_rows" else "pool"
+    sizes += f" MedR: the median rank (in per cent of the {whole})."
+    return [sizes, spread.format("pair of twins"), TWINS] if twins else [sizes, spread.format("track")]
+
+
+def metrics_of(protocol: Mapping[str, Any]) -> tuple[str, ...]:
+    """The metrics that a protocol's table shows."""
+    return GRADED_METRICS if protocol["name"] == GRADED else RETRIEVAL_METRICS
+
+
+def graded_note(protocol: Mapping[str, Any]) -> str:
+    """What a reader of graded metrics must know: the gain, what is relevant, and how many queries nothing answers."""
+    note = (
+        f"nDCG@10 by the grades themselves (linear gain); the others: a track is relevant from grade "
+        f"{protocol['relevant_from']:g} on. R@10: the share of a query's relevant tracks."
+    )
+    unanswered = protocol["num_unanswered"]
+    return note + (f" Queries without a relevant track, which count 0: {unanswered}." if unanswered else "")
 
 
 def retrieval_cell(result: Result, system: System, metric: str) -> str:

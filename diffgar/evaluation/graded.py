@@ -1,7 +1,6 @@
 """Evaluation by graded relevance: its task from two stores and judgements, and the report of every system."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -12,7 +11,7 @@ from diffgar.dataloading.datasets.columns import keep
 from diffgar.dataloading.store.reader import Store, TextStore
 from diffgar.errors import InputError
 from diffgar.evaluation.grades import Grades
-from diffgar.evaluation.metrics.bootstrap import paired_differences, redrawn_means
+from diffgar.evaluation.metrics.bootstrap import redrawn_means
 from diffgar.evaluation.metrics.graded import graded_metrics
 from diffgar.evaluation.metrics.ranks import CHUNK_SCORES, Index, similarities
 from diffgar.evaluation.metrics.summary import Summary
@@ -88,19 +87,17 @@ def evaluate_graded(
     chunk = options.chunk or max(1, CHUNK // size)
     groups = torch.where(task.targets == NO_TRACK, torch.arange(num_queries) + size, task.targets)
     how = (groups, options.num_resamples, options.bootstrap_seed)
-    rows, redraws, tables = {}, {}, []
+    rows, tables = {}, []
     for system, samples in queries.items():
         values = [_values(similarities(sample, index[system], chunk), grades) for sample in samples]
         table = {name: np.stack([sample[name].numpy() for sample in values]) for name in values[0]}  # (S, Q) each
-        redraws[system] = {name: redrawn_means(each.mean(axis=0), *how) for name, each in table.items()}
-        rows[system] = {name: Summary.of(each, redraws[system][name]) for name, each in table.items()}
+        rows[system] = {name: Summary.of(each, redrawn_means(each.mean(axis=0), *how)) for name, each in table.items()}
         tables += [_query_table(system, seed, task, sample) for seed, sample in enumerate(values)]
     chance = _values(_level(num_queries, size, chunk), grades)
-    paired = {(a, b): paired_differences(redraws[a], redraws[b], (rows[a], rows[b])) for a, b in combinations(rows, 2)}
     protocol = task.describe() | {"seeds": {system.label: len(samples) for system, samples in queries.items()}}
     protocol |= {"num_resamples": options.num_resamples, "bootstrap_seed": options.bootstrap_seed}
     exact = {name: Summary.exact(float(value.mean())) for name, value in chance.items()}
-    return Report(protocol, {CHANCE: exact} | rows, paired, pd.concat(tables, ignore_index=True))
+    return Report(protocol, {CHANCE: exact} | rows, pd.concat(tables, ignore_index=True))
 
 
 def _values(scores: Iterable[tuple[int, Tensor]], grades: Grades) -> dict[str, Tensor]:

@@ -5,7 +5,6 @@ Tracks and captions are two tables with the columns of `Track` and `Caption`; th
 
 import dataclasses
 import logging
-import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from diffgar.dataloading.datasets.errors import DatasetError
 from diffgar.dataloading.datasets.splits import SplitRule, standard
 from diffgar.dataloading.datasets.tables import joined, read_tables
 from diffgar.dataloading.datasets.track_tables import refuse_conflicts, tracks_and_captions, warn_of_doubts
+from diffgar.dataloading.places import is_there
 from diffgar.values import is_number
 
 log = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ class Dataset:
 
     def missing_audio(self) -> list[Track]:
         """The tracks whose file is not on disk."""
-        there = {path: os.path.isfile(path) for path in self.tracks["path"].unique()}
+        there = {path: is_there(path) for path in self.tracks["path"].unique()}
         return [track for track in self if not there[track.path]]
 
     def refuse_missing(self, known: Collection[str] = ()) -> list[Track]:

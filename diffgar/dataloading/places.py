@@ -32,6 +32,14 @@ def file_of(path: str | Path) -> Path:
     return Path(path) if place is None else place[0]
 
 
+def name_of(path: str | Path) -> str:
+    """What a track is called by its path: its file without the suffix; of a row of Parquet, shard and row."""
+    place = inside(path)
+    if place is None or place[0].suffix.lower() == ".tar":
+        return Path(path if place is None else place[1]).stem
+    return f"{place[0].stem} {place[1].rpartition(':')[2]}"
+
+
 def is_there(path: str | Path) -> bool:
     """Whether the file that holds a track's audio is on disk."""
     return os.path.isfile(file_of(path))

@@ -125,24 +125,24 @@ METADATA = pd.DataFrame({"id": [9, 7], "artist": ["bob", "ann"], "caption": ["",
 
 
 def test_two_tables_are_joined_on_an_id_whatever_its_type():
-    found = join(CAPTIONS, METADATA, on="id")
+    found = join(CAPTIONS, METADATA, key="id")
     assert list(found["artist"]) == ["ann", "ann", "bob"] and list(found["caption"]) == ["slow", "fast", "loud"]
     files = METADATA.assign(file=["a/9.mp3", "7.mp3"]).drop(columns="id")
-    assert list(join(CAPTIONS, files, on={"id": "{file}"})["artist"]) == ["ann", "ann", "bob"]
+    assert list(join(CAPTIONS, files, key={"id": "{file}"})["artist"]) == ["ann", "ann", "bob"]
 
 
 def test_what_has_no_partner_or_two_is_refused_by_row_or_told_what_to_do_with():
     lacking = METADATA[:1]
     with pytest.raises(DatasetError, match=r"row 1: no row of the other table has its id \(2 of 3 rows are so\)"):
-        join(CAPTIONS, lacking, on="id")
-    assert list(join(CAPTIONS, lacking, on="id", missing="skip")["caption"]) == ["loud"]
-    assert list(join(CAPTIONS, lacking, on="id", missing="keep")["artist"]) == [None, None, "bob"]
+        join(CAPTIONS, lacking, key="id")
+    assert list(join(CAPTIONS, lacking, key="id", missing="skip")["caption"]) == ["loud"]
+    assert list(join(CAPTIONS, lacking, key="id", missing="keep")["artist"]) == [None, None, "bob"]
     with pytest.raises(DatasetError, match="row 3: the id '7' .id. stands in row 1 too"):
-        join(METADATA, CAPTIONS.iloc[[0, 2, 1]], on="id")
-    with pytest.raises(DatasetError, match="no column 'key' to join on"):
-        join(CAPTIONS, METADATA, on={"id": "key"})
+        join(METADATA, CAPTIONS.iloc[[0, 2, 1]], key="id")
+    with pytest.raises(DatasetError, match="no column 'number' to join by"):
+        join(CAPTIONS, METADATA, key={"id": "number"})
     with pytest.raises(DatasetError, match="missing is 'drop'; choose refuse, skip, keep"):
-        join(CAPTIONS, METADATA, on="id", missing="drop")
+        join(CAPTIONS, METADATA, key="id", missing="drop")
 
 
 def test_captions_of_parts_make_each_part_a_track_by_an_id_of_several_columns():

@@ -12,7 +12,7 @@ from diffgar.dataloading.datasets.text_files import text_of
 
 Read = Callable[[Path], pd.DataFrame]  # a file → its table, each row named with the file
 METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
-SHARD = re.compile(r"(\w+)-\d+-of-\d+")  # as the hub names them: train-00000-of-00012.parquet
+SHARD = re.compile(r"(\w+)-\d+-of-\d+(?:-[0-9a-f]+)?")  # as the hub names them: train-00000-of-00012.parquet
 
 
 def matching_files(pattern: str) -> list[Path] | None:

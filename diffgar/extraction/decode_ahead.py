@@ -69,7 +69,10 @@ def audio_digest(path: str | Path, start_s: float | None = None, end_s: float | 
 def file_digest(path: str, size: int, changed: int) -> str:
     """SHA-256 of a track's bytes; its file's size and the time of its last change (ns) identify it in the cache."""
     with open_audio(Path(path)) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        digest = hashlib.sha256()
+        while chunk := file.read(2**20):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def pieces_of(number: int, track: Track, framing: Framing) -> Iterator[Piece]:

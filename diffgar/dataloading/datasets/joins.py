@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ from diffgar.dataloading.datasets.cells import blank, written
 from diffgar.dataloading.datasets.errors import DatasetError
 from diffgar.dataloading.datasets.tables import read_tables
 
-Table = str | Path | Sequence | Mapping | pd.DataFrame  # what `read_tables` takes
+Table: TypeAlias = str | Path | Sequence | Mapping | pd.DataFrame  # what `read_tables` takes
 MISSING = ("refuse", "skip", "keep")
 
 
@@ -31,8 +32,8 @@ def join(table: Table, other: Table, key: str | Mapping[str, str], missing: str 
     alone = partners == -1
     if alone.any() and (missing == "refuse" or alone.all()):
         raise DatasetError(
-            f"{left.index[alone.argmax()]}: no row of the other table has its {ours} ({alone.sum()} of {len(left)} rows "
-            "are so); correct `key`, or set join's missing to skip or keep"
+            f"{left.index[alone.argmax()]}: no row of the other table has its {ours} ({alone.sum()} of "
+            f"{len(left)} rows are so); correct `key`, or set join's missing to skip or keep"
         )
     if missing == "skip":
         left, partners = left[~alone], partners[~alone]

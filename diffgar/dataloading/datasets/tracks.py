@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Track:
-    """A piece of audio: a file, or its seconds start_s to end_s."""
+    """A piece of audio: a file, or its seconds start_s to end_s. The path may lead into a file, see `places`."""
 
     track_id: str
     path: str
@@ -117,7 +117,7 @@ def read_dataset(
     where: Mapping[str, object] | None = None,
     missing: str = "refuse",
 ) -> Dataset:
-    """Read a dataset from a table: CSV, TSV, JSON, JSON lines or Parquet, several of them, or a DataFrame.
+    """Read a dataset from what `read_tables` reads: CSV, TSV, JSON, JSON lines, Parquet, tars, folders, a DataFrame.
 
     columns: our column → the table's; `track_id` must be there, `caption` may be a list of columns or a
     column of lists, and null is a column that the table lacks: without `caption` the dataset has tracks alone.

@@ -1,7 +1,8 @@
 """Opening audio, wherever it lies: a file, a row of a Parquet file, a member of a tar. Nothing is copied to disk.
 
 A member of a tar is read where it lies. Parquet has no such places: a row's bytes are read with those of its page. Rows
-that are asked for in their order, as an extraction does, are read once, by each worker, a page at a time.
+that are asked for in their order, as an extraction does, are read once, by each worker, a page at a time. Most writers
+make one page of a row group, which then takes twice its bytes, compressed and not.
 """
 
 import functools
@@ -108,7 +109,7 @@ class Rows:
             return self.last["bytes"] if isinstance(self.last, dict) else self.last
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=1)  # it may hold a row group
 def _rows(file: str, column: str, size: int, changed: int) -> Rows:
     """The rows of a file of this size (bytes), changed at this time (ns)."""
     return Rows(file, column)

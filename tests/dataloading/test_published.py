@@ -202,9 +202,10 @@ def test_the_splits_that_are_published_stay(tmp_path, monkeypatch):
 
 
 def test_the_aspects_of_conceptcaps_are_the_truth_of_its_task(tmp_path, monkeypatch):
-    tracks = made(conceptcaps, tmp_path, monkeypatch).tracks.set_index("track_id")
+    dataset = made(conceptcaps, tmp_path, monkeypatch)
+    tracks, captions = dataset.tracks.set_index("track_id"), dataset.captions.set_index("track_id")
     assert tracks.loc["0", ["piano", "drums", "happy"]].tolist() == ["piano", "none", "happy"]
-    assert tracks.loc["2", "named"] == "drums|rock|happy"
+    assert captions.loc["2", "named"] == "drums|rock|happy"  # with the captions, of which each track has one
     task, data = (OmegaConf.load(CONFIGS.parent / kind / "conceptcaps.yaml") for kind in ("task", "data"))
     assert task.attributes == data.table["values"]
 

@@ -12,6 +12,7 @@ from test_extraction import extract, write_collection
 from diffgar.dataloading.datasets.splits import by_name
 from diffgar.dataloading.datasets.tracks import Dataset, read_dataset
 from diffgar.dataloading.store.reader import Store
+from diffgar.extraction.progress import ExtractionError
 
 NUM_TRACKS = 7
 FILES = [f"{number}.flac" for number in range(NUM_TRACKS)]
@@ -97,3 +98,18 @@ def test_a_shard_that_was_moved_or_written_anew_keeps_the_latents_of_the_audio_t
     assert extract(read(tmp_path / "b", tmp_path, columns), tmp_path / "store")
     after = Store(tmp_path / "store").rows["_audio"].tolist()
     assert after[:-1] == before[:-1] and after[-1] == before[4] != before[-1]
+
+
+def test_a_row_whose_bytes_are_gone_is_left_out_and_counted(plain, tmp_path):
+    files, _ = plain
+    (tmp_path / "a").mkdir()
+    columns = parquet(files, tmp_path / "a")
+    assert extract(read(tmp_path / "a", tmp_path, columns), tmp_path / "store")
+    shard = tmp_path / "a/train-00001-of-00002.parquet"
+    changed = pd.read_parquet(shard)
+    changed.at[changed.index[-1], "audio"] = {"bytes": None, "path": "6.flac"}
+    changed.to_parquet(shard)
+    with pytest.raises(ExtractionError, match=r"00001-of-00002\.parquet#audio:3: has no bytes in its Parquet file"):
+        extract(read(tmp_path / "a", tmp_path, columns), tmp_path / "store")
+    assert extract(read(tmp_path / "a", tmp_path, columns), tmp_path / "store", max_failures=1)
+    assert Store(tmp_path / "store").rows["row_id"].tolist() == [f"t{number}" for number in range(NUM_TRACKS - 1)]

@@ -21,7 +21,7 @@ def read_tar(path: Path) -> pd.DataFrame:
     """
     samples: dict[str, dict] = {}
     try:
-        with tarfile.open(path, "r:") as tar:
+        with tarfile.TarFile(path) as tar:
             for member in tar:
                 folder, name = posixpath.split(member.name)
                 key, _, suffix = name.partition(".")

@@ -57,7 +57,7 @@ def members(tar: str, size: int, changed: int) -> dict[str, tuple[int, int]]:
 
     Only the headers are read. Raises tarfile.TarError for a file that is none, is compressed, or is truncated.
     """
-    with tarfile.open(tar, "r:") as file:
+    with tarfile.TarFile(tar) as file:
         return {each.name: (each.offset_data, each.offset_data + each.size) for each in file if each.isreg()}
 
 

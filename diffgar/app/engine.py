@@ -10,6 +10,7 @@ from diffgar.app.moves import moves
 from diffgar.app.plane import Plane
 from diffgar.app.query import Query
 from diffgar.app.uploads import Uploads
+from diffgar.dataloading.places import name_of
 from diffgar.library import Library
 from diffgar.search.errors import SearchError
 from diffgar.search.hits import Hits
@@ -70,7 +71,7 @@ class Engine:
     def name(self, position: int) -> str:
         """What a track is called: its caption, or else its file."""
         path = self.library.path_of(position)
-        return self.library.caption_of(str(self.library.tracks["row_id"].iloc[position])) or path.stem
+        return self.library.caption_of(str(self.library.tracks["row_id"].iloc[position])) or name_of(path)
 
     def _hits(self, query: Query) -> Hits:
         asked: dict[str, Any] = {"negative": query.avoided or None}

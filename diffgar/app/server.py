@@ -10,8 +10,11 @@ from fastapi.staticfiles import StaticFiles
 from diffgar.app.engine import Engine
 from diffgar.app.guard import Guard
 from diffgar.app.page import STATIC, build_page
+from diffgar.app.parts import served
 from diffgar.app.told import told_track
 from diffgar.app.uploads import Uploads
+from diffgar.dataloading.decoders.parts import AudioError
+from diffgar.dataloading.places import inside, is_there
 from diffgar.search.errors import SearchError
 
 FONTS = ["system-ui", "sans-serif"]  # the system's: none is fetched
@@ -38,12 +41,20 @@ class Served:
     def __init__(self, opening: "Future[Engine]", uploads: Uploads):
         self.opening, self.uploads = opening, uploads
 
-    def audio(self, position: int) -> Response:
-        """The audio file of the track at a position; its parts too, so that a player can begin anywhere."""
+    def audio(self, position: int, request: Request) -> Response:
+        """The audio of the track at a position; its parts too, so that a player can begin anywhere."""
         if not self._has(position):
             return sentence(404, f"the library has no track {position}")
         path = self.opening.result().library.path_of(position)
-        return FileResponse(path) if path.is_file() else sentence(404, f"{path.name} is not in its folder any more")
+        if not is_there(path):
+            return sentence(404, f"{path.name} is not in its folder any more")
+        if inside(path) is None:
+            return FileResponse(path)
+        try:
+            found = served(path, request.headers.get("range"))
+        except AudioError as error:
+            return sentence(404, str(error))
+        return Response(found.content, found.status, found.headers)
 
     def track(self, position: int) -> Response:
         """What the track at a position is called."""

@@ -15,7 +15,9 @@ import numpy as np
 from diffgar.dataloading import workers
 from diffgar.dataloading.audio import blocks, pad_short, window_samples
 from diffgar.dataloading.datasets.tracks import Track
+from diffgar.dataloading.decoders.embedded import open_audio
 from diffgar.dataloading.decoders.parts import UNREADABLE, AudioError
+from diffgar.dataloading.places import file_of
 
 PIECE_SECONDS = 60  # audio per message: long enough to be cheap, short enough to bound the memory of long files
 AHEAD = 2  # pieces that each worker keeps ready
@@ -57,7 +59,7 @@ def audio_digest(path: str | Path, start_s: float | None = None, end_s: float | 
 
     The same bytes under another name have the same digest. Raises OSError for a file that cannot be read.
     """
-    status = os.stat(path)
+    status = os.stat(file_of(path))
     content = file_digest(str(path), status.st_size, status.st_mtime_ns)
     end = None if end_s is None else float(end_s)
     return hashlib.sha256(f"{content} {float(start_s or 0)} {end}".encode()).hexdigest()[:16]
@@ -65,9 +67,12 @@ def audio_digest(path: str | Path, start_s: float | None = None, end_s: float | 
 
 @functools.lru_cache(maxsize=64)  # a file's parts come one after the other
 def file_digest(path: str, size: int, changed: int) -> str:
-    """SHA-256 of a file's bytes; its size and the time of its last change (ns) identify it in the cache."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """SHA-256 of a track's bytes; its file's size and the time of its last change (ns) identify it in the cache."""
+    with open_audio(Path(path)) as file:
+        digest = hashlib.sha256()
+        while chunk := file.read(2**20):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def pieces_of(number: int, track: Track, framing: Framing) -> Iterator[Piece]:

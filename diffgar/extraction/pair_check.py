@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from diffgar.dataloading.datasets.tracks import Dataset
+from diffgar.dataloading.places import is_there
 from diffgar.dataloading.store.card import Card
 from diffgar.dataloading.store.moments import NOTHING_ELSE, common_mean
 from diffgar.extraction.batches import Options, WindowBatches, encode_tracks, framing_of
@@ -32,7 +33,7 @@ def self_test(
     captioned tracks can be read, which would show nothing.
     """
     captions = dataset.captions.drop_duplicates("track_id").set_index("track_id")["caption"]
-    tracks = [track for track in dataset if track.track_id in captions.index and Path(track.path).is_file()]
+    tracks = [track for track in dataset if track.track_id in captions.index and is_there(track.path)]
     if len(tracks) < LEAST:
         return None
     tracks = [tracks[i] for i in np.unique(np.linspace(0, len(tracks) - 1, num_tracks).astype(int))]

@@ -10,6 +10,7 @@ from typing import Any, overload
 import pandas as pd
 from torch import Tensor
 
+from diffgar.dataloading.places import inside
 from diffgar.search.errors import SearchError
 from diffgar.search.parts import WHOLE, Parts
 
@@ -74,10 +75,15 @@ class Hits(Sequence[Hit]):
     def to_m3u(self) -> str:
         """The hits as a playlist in extended M3U, with absolute paths: it can be written anywhere, in UTF-8.
 
-        Raises SearchError for a file with a line break in its path, of which the playlist would make two.
+        Raises SearchError for audio inside a Parquet file or a tar, and for a file with a line break in its path, of
+        which the playlist would make two.
         """
         lines = ["#EXTM3U"]
         for hit in self.hits:
+            if inside(hit.path):
+                raise SearchError(
+                    f"{hit.path} lies inside another file, where no player of playlists finds it; unpack it"
+                )
             path = os.path.abspath(hit.path)
             if "\n" in path or "\r" in path:
                 raise SearchError(

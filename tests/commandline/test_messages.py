@@ -58,7 +58,7 @@ def nothing(cfg) -> None:
     [
         (
             ["task=nope"],
-            "CommandError: no task 'nope'; there is demo, .*third; .*datasets .*mtg_jamendo",
+            "CommandError: no task 'nope'; there is conceptcaps, demo, .*third.*; .*datasets .*mtg_jamendo",
         ),
         (["--task", "dmo"], "did you mean demo?"),
         (["backbone=unet"], "no backbone 'unet'; .*there is dit_base, dit_small, .*unet_small"),

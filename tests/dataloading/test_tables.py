@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from diffgar.dataloading.datasets.cells import Unread
+from diffgar.dataloading.datasets.cells import Embedded
 from diffgar.dataloading.datasets.splits import by_list, by_name
 from diffgar.dataloading.datasets.tables import DatasetError, read_table
 from diffgar.dataloading.datasets.tracks import read_dataset
@@ -110,8 +110,8 @@ REFUSED = {
     "line 2 has no track_id but the word 'None'": HEADER + "None,a,slow\n",
     "line 2 has no path, which path_template '.path.' needs": HEADER + "0,,slow\n",
     "line 3 has an empty caption": HEADER + "0,a,slow\n1,b,  \n",
-    r"line 2: caption is .\['rock', 'guitar'\]., a list or record written as one": HEADER
-    + "0,a,\"['rock', 'guitar']\"\n",
+    "line 2: caption is a list of 2, not text": HEADER + "0,a,\"[['rock', 'guitar']]\"\n",
+    "table.csv: line 2 has an empty caption": HEADER + "0,a,[]\n",
     "line 2: caption is .*a list or record": HEADER + '0,a,"{""en"": ""slow""}"\n',
 }
 
@@ -169,7 +169,7 @@ JSON = {
     ("json", '[{"track_id": null, "path": "a", "caption": "x"}]'): "row 1 has no track_id; give",
     ("json", '[{"track_id": 1e17, "path": "a", "caption": "x"}]'): "row 1: track_id .*too large to be exact",
     ("json", '[{"track_id": "1", "path": {"bytes": "xx", "path": "a"}, "caption": "x"}]'): (
-        "row 1: path .* is a record of bytes, path, not text; audio inside a table is not read here yet"
+        "row 1: path .* is a record of bytes, path, not text; map a column of file names, or of a Parquet"
     ),
 }
 
@@ -258,18 +258,43 @@ BASE = {"track_id": ["0", "1"], "path": ["a", "b"], "caption": ["x", "y"]}
 EMBEDDED = [{"bytes": b"\xff" * 5000, "path": "a.wav"}] * 2
 
 
-@pytest.mark.parametrize("audio", [EMBEDDED, [b"\xff\x00" * 5000] * 2, [b"\xff" * 20] * 2, [[b"\xff"]] * 2])
-def test_audio_inside_a_parquet_is_told_in_a_short_message_and_passed_over_when_not_mapped(tmp_path, audio):
+@pytest.mark.parametrize("audio", [[b"\xff" * 20] * 2, [[b"\xff"]] * 2, [{"data": b"\xff"}] * 2])
+def test_bytes_that_are_no_audio_are_told_in_a_short_message_and_passed_over_when_not_mapped(tmp_path, audio):
     path = written(tmp_path, pa.table(BASE | {"audio": audio}), "parquet")
-    with pytest.raises(DatasetError, match=r"row 1: path \(column 'audio'\).*not read here yet: write it") as error:
+    with pytest.raises(
+        DatasetError, match=r"row 1: path \(column 'audio'\).*; map a column of file names, or"
+    ) as error:
         read_dataset("some", path, "/audio", COLUMNS | {"path": "audio"}, by_name("test"))
     assert len(str(error.value)) < 300 + len(path) and "xff" not in str(error.value)
     assert captions(path) == ["x", "y"]
 
 
 def test_embedded_files_are_not_read_from_a_parquet(tmp_path):
-    table = read_table(written(tmp_path, pa.table(BASE | {"audio": EMBEDDED}), "parquet"))
-    assert table["audio"].iloc[0] == Unread("a record of bytes, path")
+    path = written(tmp_path, pa.table(BASE | {"audio": EMBEDDED}), "parquet")
+    assert read_table(path)["audio"].iloc[1] == Embedded("a record of bytes, path", f"{path}#audio:2")
+    assert list(read_table(path)["audio.path"]) == ["a.wav", "a.wav"]
+    bare = pa.array([{"bytes": None, "path": "a.wav"}] * 2, pa.struct({"bytes": pa.binary(), "path": pa.string()}))
+    table = read_table(written(tmp_path, pa.table(BASE | {"audio": bare}), "parquet"))
+    assert list(table["audio"]) == ["a.wav", "a.wav"] and "audio.path" not in table
+    with pytest.raises(DatasetError, match="row 1: caption is a record of bytes, path, not text"):
+        captions_of_column = COLUMNS | {"caption": "audio"}
+        path = written(tmp_path, pa.table(BASE | {"audio": EMBEDDED}), "parquet")
+        read_dataset("some", path, "/audio", captions_of_column, by_name("test"))
+
+
+def test_a_list_written_as_a_text_is_that_list(tmp_path):
+    content = HEADER + '0,a,"[\'slow\', ""it\'s sad""]"\n' + '1,b,"[""fast""]"\n' + "2,c,[Intro] slow piano\n"
+    assert captions(written(tmp_path, content)) == ["slow", "it's sad", "fast", "[Intro] slow piano"]
+
+
+def test_json_keyed_by_id_may_hold_captions_alone(tmp_path):
+    content = json.dumps({"0": "slow", "1": ["fast", "loud"]}, indent=1)
+    dataset = read_dataset(
+        *("some", written(tmp_path, content, "json"), "/audio", {"track_id": "key", "caption": "caption"}),
+        *(by_name("test"), "{key}.wav"),
+    )
+    assert list(dataset.captions["caption"]) == ["slow", "fast", "loud"]
+    assert list(dataset.tracks["path"]) == ["/audio/0.wav", "/audio/1.wav"]
 
 
 def test_every_type_of_a_parquet_is_read_and_can_be_stored(tmp_path):
@@ -333,7 +358,9 @@ def test_a_table_that_may_not_be_read_is_told_with_its_path(tmp_path, monkeypatc
 
 def test_a_folder_or_no_file_at_all_is_refused(tmp_path):
     (tmp_path / "folder.csv").mkdir()
-    with pytest.raises(DatasetError, match=r"folder\.csv: is a folder; name a table in it"):
+    with pytest.raises(
+        DatasetError, match=r"folder\.csv: is a folder without tables, tars and audio; name a table in it"
+    ):
         captions(str(tmp_path / "folder.csv"))
     for nothing in ([], {}):
         with pytest.raises(DatasetError, match="names no file"):

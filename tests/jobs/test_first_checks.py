@@ -38,7 +38,7 @@ def trained(folder: Path, name: str = "mine") -> Path:
         ("extract_dataset", ["num_devices=0"], "ConfigError: num_devices is 0; it must be a whole number from 1 on"),
         ("extract_dataset", ["data.name=a/b"], "ConfigError: data.name is 'a/b'; it names a folder of latents"),
         ("eval_retrieval", ["--model_name", "nope"], "CheckpointError: no model 'nope' in .*models there: mine"),
-        ("eval_retrieval", ["--task", "nope"], "CommandError: no task 'nope'; there is demo"),
+        ("eval_retrieval", ["--task", "nope"], "CommandError: no task 'nope'; there is conceptcaps, demo"),
         ("eval_retrieval", ["--model_name", "mine", "--task", "musiccaps"], "clap_audio does not exist; run extract_"),
         ("eval_retrieval", ["--model_name", "mine", "evaluation.baselines=[other]"], "no model 'other' in "),
         ("eval_fidelity", ["--model_name", "mine", "evaluation.seeds=[]"], "evaluation.seeds is []; give it one seed"),

@@ -19,3 +19,8 @@ def test_a_file_name_with_a_line_break_is_refused_for_a_playlist_in_a_sentence(p
 
 def test_a_title_of_several_lines_is_one_line():
     assert hits_of("/a b.mp3").to_m3u().splitlines() == ["#EXTM3U", "#EXTINF:-1,two lines", "/a b.mp3"]
+
+
+def test_a_playlist_of_audio_inside_a_parquet_is_refused():
+    with pytest.raises(SearchError, match=r"x\.parquet#audio:1 lies inside another file, .*; unpack it"):
+        hits_of("x.parquet#audio:1").to_m3u()

@@ -25,6 +25,13 @@ class Unread:
     reason: str
 
 
+@dataclass(frozen=True)
+class Embedded(Unread):
+    """The cell of a column of embedded audio, which stays where it is: at `place`, see `diffgar.dataloading.places`."""
+
+    place: str
+
+
 def missing(cell: object) -> bool:
     """Whether a cell has no value: None, NaN, pd.NA, NaT, a masked one."""
     if isinstance(cell, str):

@@ -5,15 +5,16 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from diffgar.dataloading.datasets.cells import blank, matches, matching, several, shown, spells_none, written
+from diffgar.dataloading.datasets.cells import Embedded, blank, matches, matching, several, shown, spells_none, written
 from diffgar.dataloading.datasets.errors import DatasetError
 from diffgar.dataloading.datasets.texts import seconds_of, texts_of
 
 __all__ = ["OURS", "RESERVED", "keep", "matches", "refuse_reserved", "rename"]
 
 OURS = ("track_id", "path", "caption", "caption_id", "artist", "start_s", "end_s")
+SEVERAL = ("caption", "track_id", "caption_id")  # ours that may be several of the table's columns
 RESERVED = ("_row", "_file", "_seconds", "_key", "_audio", "_dataset")  # columns that this package adds
-EMBEDDED = "audio inside a table is not read here yet: write it to files and map a column of their names"
+FILES = "map a column of file names, or of a Parquet file one of records {bytes, path}"
 
 
 def refuse_reserved(rows: pd.DataFrame) -> None:
@@ -37,6 +38,7 @@ def keep(rows: pd.DataFrame, where: Mapping[str, object]) -> pd.DataFrame:
 def rename(rows: pd.DataFrame, columns: Mapping[str, str | Sequence[str] | None]) -> pd.DataFrame:
     """Rows with our columns beside the table's; `caption` becomes a list of texts, blank paths and artists None.
 
+    An id may be several columns, joined by colons: {track_id: [id, start]} → `1004034:30`, of a part of a file.
     Raises DatasetError naming the row for a mapped cell that is not what its column should hold. Cells of other
     columns are not checked.
     """
@@ -50,6 +52,8 @@ def rename(rows: pd.DataFrame, columns: Mapping[str, str | Sequence[str] | None]
             raise DatasetError(
                 f"no column {column!r}; there are {list(rows.columns)}; correct the mapping under `columns`"
             )
+    if several_of := [name for name, theirs in mapped.items() if len(theirs) > 1 and name not in SEVERAL]:
+        raise DatasetError(f"columns maps {several_of[0]} to several columns; name one")
     ours: dict = {"start_s": np.nan, "end_s": np.nan}
     for name, theirs in mapped.items():
         cells = [rows[column].tolist() for column in theirs]
@@ -58,7 +62,13 @@ def rename(rows: pd.DataFrame, columns: Mapping[str, str | Sequence[str] | None]
         elif name in ("start_s", "end_s"):
             ours[name] = [seconds_of(cell, theirs[0], place) for place, cell in zip(rows.index, cells[0], strict=True)]
         else:
-            ours[name] = [_text(cell, name, theirs[0], place) for place, cell in zip(rows.index, cells[0], strict=True)]
+            texts = [
+                [_text(cell, name, column, place) for place, cell in zip(rows.index, each, strict=True)]
+                for column, each in zip(theirs, cells, strict=True)
+            ]
+            ours[name] = (
+                texts[0] if len(texts) == 1 else [":".join(map(str, parts)) for parts in zip(*texts, strict=True)]
+            )
     rows = rows.drop(columns=[c for c in ("caption", "caption_id", "artist") if c in rows]).assign(**ours)
     _refuse_backward(rows)
     return rows
@@ -66,6 +76,8 @@ def rename(rows: pd.DataFrame, columns: Mapping[str, str | Sequence[str] | None]
 
 def _text(cell: object, name: str, column: str, place: str) -> str | None:
     """A cell as the text of one of our columns. An id must be there; a path or an artist may be blank."""
+    if name == "path" and isinstance(cell, Embedded):
+        return cell.place
     optional = name in ("path", "artist")
     if blank(cell) or (isinstance(cell, str) and name != "path" and spells_none(cell)):
         if optional:
@@ -76,7 +88,7 @@ def _text(cell: object, name: str, column: str, place: str) -> str | None:
         return written(cell)
     except ValueError as error:
         remedy = (
-            EMBEDDED
+            FILES
             if name == "path" and not isinstance(cell, str)
             else f"map {name} to a column of texts or whole numbers"
         )

@@ -12,7 +12,9 @@ from diffgar.dataloading.datasets.text_files import lines_of, text_of
 
 
 def read_json(path: Path) -> pd.DataFrame:
-    """A list of records, as MusCALL's, or a mapping of ids to records (the id becomes the column `key`).
+    """A list of records, as MusCALL's, or a mapping of ids (the column `key`) to records, texts or lists of texts.
+
+    Texts become the column `caption`.
 
     JSON lines are read also where the file is called .json.
     """
@@ -25,6 +27,8 @@ def read_json(path: Path) -> pd.DataFrame:
         return _read_lines(text)
     if isinstance(content, dict) and len(lines_of(text.strip())) == 1 and not _is_mapping(content):
         return _read_lines(text)
+    if _is_of_texts(content):
+        content = {key: {"caption": cell} for key, cell in content.items()}
     if _is_mapping(content):
         content = [_keyed(key, record) for key, record in content.items()]
     if not isinstance(content, list):
@@ -72,6 +76,14 @@ def _record(pairs: list[tuple[str, object]]) -> dict:
 
 def _is_mapping(content: object) -> bool:
     return isinstance(content, dict) and bool(content) and all(isinstance(each, dict) for each in content.values())
+
+
+def _is_of_texts(content: object) -> bool:
+    """Whether content maps several ids to captions; a single record of texts looks the same, so one id is none."""
+    if not isinstance(content, dict) or len(content) < 2:
+        return False
+    cells = [cell if isinstance(cell, list) else [cell] for cell in content.values()]
+    return all(cell and all(isinstance(each, str) for each in cell) for cell in cells)
 
 
 def _keyed(key: str, record: dict) -> dict:

@@ -1,4 +1,4 @@
-"""Tables on disk → DataFrames: CSV, TSV, JSON, JSON lines and Parquet. The index names each row for messages."""
+"""Tables on disk → DataFrames: CSV, TSV, JSON, JSON lines, Parquet, tars. The index names each row for messages."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -8,9 +8,11 @@ import pandas as pd
 import pyarrow as pa
 
 from diffgar.dataloading.datasets.errors import DatasetError
+from diffgar.dataloading.datasets.folders import matching_files, read_folder, read_shards
 from diffgar.dataloading.datasets.json_tables import read_json, read_jsonl
 from diffgar.dataloading.datasets.parquet_tables import read_parquet
 from diffgar.dataloading.datasets.separated import read_separated, unique_names
+from diffgar.dataloading.datasets.tars import read_tar
 
 Read = TypeVar("Read")  # what a reader makes of a file
 
@@ -22,16 +24,20 @@ READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
     ".json": read_json,
     ".jsonl": read_jsonl,
     ".parquet": read_parquet,
+    ".tar": read_tar,
 }
 
 
 def read_table(path: Path | str) -> pd.DataFrame:
-    """The table in a file, by its suffix. Cells of CSV and TSV stay texts: the id `007` stays `007`.
+    """The table in a file, by its suffix, or in a folder (`read_folder`).
 
+    Cells of CSV and TSV stay texts: the id `007` stays `007`.
     The index has the place of each row in the file: `line 3` (the header is line 1) or, of JSON and Parquet, `row 2`.
     Raises DatasetError naming the file when it is missing, has no row, or is of another form.
     """
     path = Path(path).expanduser()
+    if path.is_dir():
+        return joined(read_folder(path, _placed))
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise DatasetError(f"{path}: no reader for {path.suffix!r}; there are {', '.join(READERS)}")
@@ -48,7 +54,7 @@ def opened(path: Path, reader: Callable[[Path], Read], remedy: str) -> Read:
     """
     try:
         if path.is_dir():
-            raise DatasetError("is a folder; name a table in it")
+            raise DatasetError("is a folder; name a file in it")
         if not path.is_file():
             raise DatasetError(f"no such table; {remedy}")
         return reader(path)
@@ -65,6 +71,7 @@ def opened(path: Path, reader: Callable[[Path], Read], remedy: str) -> Read:
 def read_tables(table: str | Path | Sequence | Mapping | pd.DataFrame) -> pd.DataFrame:
     """One table from a file, several files joined row by row, or `{split: file}`, which adds `split`.
 
+    A file may be a pattern of files, `data/train-*.parquet`, or a folder (`read_folder`).
     A DataFrame passes through, its rows named `row 1` and so on unless a reader of ours has named them.
     """
     if isinstance(table, pd.DataFrame):
@@ -72,7 +79,8 @@ def read_tables(table: str | Path | Sequence | Mapping | pd.DataFrame) -> pd.Dat
         named = len(table) and isinstance(table.index[0], str)
         return table if named else table.set_axis([f"row {number}" for number in range(1, len(table) + 1)])
     if isinstance(table, str | Path):
-        return read_table(table)
+        files = matching_files(str(table))
+        return read_table(table) if files is None else joined(read_shards(files, _placed))
     if not table:
         raise DatasetError("`table` names no file; name one")
     if isinstance(table, Mapping):
@@ -83,7 +91,8 @@ def read_tables(table: str | Path | Sequence | Mapping | pd.DataFrame) -> pd.Dat
 def _placed(path: str | Path | Sequence) -> pd.DataFrame:
     """A table whose rows are named with their file."""
     table = read_tables(path)
-    return table.set_axis([f"{path}: {place}" for place in table.index]) if isinstance(path, str | Path) else table
+    is_file = isinstance(path, str | Path) and Path(path).expanduser().is_file()  # others name their files themselves
+    return table.set_axis([f"{path}: {place}" for place in table.index]) if is_file else table
 
 
 def joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from diffgar.dataloading.datasets.cells import blank, shown
 from diffgar.dataloading.datasets.errors import DatasetError
+from diffgar.dataloading.datasets.lists import list_of
 from diffgar.dataloading.datasets.tables import joined, opened, read_tables
 from diffgar.dataloading.datasets.text_files import lines_of, text_of
 
@@ -56,9 +57,10 @@ def with_captions(table: pd.DataFrame, column: str = "tags", num_captions: int =
 def _tags(cell: object, column: str, place: str) -> list[str]:
     if blank(cell):
         return []
-    if not isinstance(cell, list | tuple | np.ndarray) or not all(isinstance(tag, str) for tag in cell):
+    tags = list_of(cell)
+    if tags is None or not all(isinstance(tag, str) for tag in tags):
         raise DatasetError(f"{place}: {column} is {shown(cell)}, expected a list of tags; write it as JSON or Parquet")
-    return [tag for tag in cell if tag.strip()]
+    return [tag for tag in tags if tag.strip()]
 
 
 def captions_of(tags: Sequence[str], num_captions: int, key: str) -> list[str]:

@@ -1,13 +1,12 @@
 """From a row's cells to its captions: texts, or lists of them, and nothing else."""
 
-import ast
-import json
 from collections.abc import Sequence
 
 import numpy as np
 
 from diffgar.dataloading.datasets.cells import blank, missing, shown, spells_none, written
 from diffgar.dataloading.datasets.errors import DatasetError
+from diffgar.dataloading.datasets.lists import list_of, written_as_text
 
 ELSEWHERE = "write the text itself, or a list of texts, into a column and map that"
 
@@ -15,13 +14,13 @@ ELSEWHERE = "write the text itself, or a list of texts, into a column and map th
 def texts_of(cells: Sequence, place: str) -> list[str]:
     """The captions in a row's cells, each a text or a list of texts. Of several columns some may be blank, not all.
 
-    Raises DatasetError naming the row for records, nested lists, numbers, words for a missing value, and lists that
-    are written as one text.
+    A list may be written as one text, as CSV files have it. Raises DatasetError naming the row for records, nested
+    lists, numbers, and words for a missing value.
     """
     captions = []
     for cell in cells:
-        listed = isinstance(cell, list | tuple) or (isinstance(cell, np.ndarray) and cell.ndim == 1)
-        captions += [_text(each, place) for each in (cell if listed else [cell])]
+        listed = list_of(cell)
+        captions += [_text(each, place) for each in ([cell] if listed is None else listed)]
     if not any(captions) or (len(cells) == 1 and not all(captions)):
         raise DatasetError(f"{place} has an empty caption; write one, or leave the row out of the table")
     return [caption for caption in captions if caption]
@@ -42,21 +41,9 @@ def _text(cell: object, place: str) -> str:
             f"{place}: caption is the word {text!r}, as programs write a missing value; write a caption, leave the "
             f"row out, or leave the cell empty where there are other columns of captions"
         )
-    if _is_list(text):
+    if written_as_text(text) is not None:
         raise DatasetError(f"{place}: caption is {shown(text)}, a list or record written as one text; {ELSEWHERE}")
     return text
-
-
-def _is_list(text: str) -> bool:
-    """Whether a text is what Python or JSON write for a list or a record; `[Intro] slow piano` is not."""
-    if (text[0], text[-1]) not in (("[", "]"), ("{", "}"), ("(", ")")):
-        return False
-    for parse in (json.loads, ast.literal_eval):
-        try:
-            return not isinstance(parse(text), str | int | float)
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
-            continue
-    return False
 
 
 def seconds_of(cell: object, name: str, place: str) -> float:

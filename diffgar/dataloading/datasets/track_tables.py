@@ -56,8 +56,8 @@ def _told(place: tuple) -> str:
 def tracks_and_captions(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """One row per track and one row per caption, with the columns of `Track` and of `Caption`.
 
-    The table's other columns go to the tracks where all rows of a track say the same, else to the captions. A column
-    that was not read goes nowhere.
+    The table's other columns go to the tracks where all rows of a track say the same, else to the captions; `named`,
+    the attributes that a caption names, is always with these. A column that was not read goes nowhere.
     """
     if "artist" not in rows:
         rows = rows.assign(artist=None)
@@ -67,7 +67,8 @@ def tracks_and_captions(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]
     plain = rows.assign(**{column: storable(rows[column]) for column in others})
     distinct = plain.groupby("track_id")[others].nunique(dropna=False).max()
     tracks = plain.drop_duplicates("track_id")[[*TRACK, *distinct.index[distinct == 1]]]
-    return tracks.reset_index(drop=True), _captions(plain, list(distinct.index[distinct > 1]))
+    of_captions = [name for name in distinct.index if distinct[name] > 1 or name == "named"]
+    return tracks.reset_index(drop=True), _captions(plain, of_captions)
 
 
 def _captions(rows: pd.DataFrame, others: list[str]) -> pd.DataFrame:

@@ -5,7 +5,6 @@ Tracks and captions are two tables with the columns of `Track` and `Caption`; th
 
 import dataclasses
 import logging
-import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from diffgar.dataloading.datasets.leaks import refuse_parted_files, warn_of_part
 from diffgar.dataloading.datasets.splits import SplitRule, WithLeaks, standard
 from diffgar.dataloading.datasets.tables import joined, read_tables
 from diffgar.dataloading.datasets.track_tables import refuse_conflicts, tracks_and_captions, warn_of_doubts
+from diffgar.dataloading.places import is_there
 from diffgar.values import is_number
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Track:
-    """A piece of audio: a file, or its seconds start_s to end_s."""
+    """A piece of audio: a file, or its seconds start_s to end_s. The path may lead into a file, see `places`."""
 
     track_id: str
     path: str
@@ -84,7 +84,7 @@ class Dataset:
 
     def missing_audio(self) -> list[Track]:
         """The tracks whose file is not on disk."""
-        there = {path: os.path.isfile(path) for path in self.tracks["path"].unique()}
+        there = {path: is_there(path) for path in self.tracks["path"].unique()}
         return [track for track in self if not there[track.path]]
 
     def refuse_missing(self, known: Collection[str] = ()) -> list[Track]:
@@ -118,7 +118,7 @@ def read_dataset(
     where: Mapping[str, object] | None = None,
     missing: str = "refuse",
 ) -> Dataset:
-    """Read a dataset from a table: CSV, TSV, JSON, JSON lines or Parquet, several of them, or a DataFrame.
+    """Read a dataset from what `read_tables` reads: CSV, TSV, JSON, JSON lines, Parquet, tars, folders, a DataFrame.
 
     columns: our column → the table's; `track_id` must be there, `caption` may be a list of columns or a
     column of lists, and null is a column that the table lacks: without `caption` the dataset has tracks alone.

@@ -15,14 +15,15 @@ import numpy as np
 import soundfile
 
 from diffgar.dataloading.decoders.containers import OTHER, sniff
+from diffgar.dataloading.decoders.embedded import open_audio
 from diffgar.dataloading.decoders.mp3 import mp3_parts
 from diffgar.dataloading.decoders.ogg import OtherCodec
-from diffgar.dataloading.decoders.parts import FETCH, TOLERANCE_SECONDS, UNREADABLE, AudioError, Part
+from diffgar.dataloading.decoders.parts import FETCH, TOLERANCE_SECONDS, UNREADABLE, AudioError, Part, size_of
 from diffgar.dataloading.decoders.pyav import av_blocks
 from diffgar.dataloading.decoders.sndfile import chunk_parts, flac_parts, ogg_parts
+from diffgar.dataloading.places import file_of
 
 BLOCK_FRAMES = 2**18  # about 6 s at 44.1 kHz
-READ_AHEAD = 2**16  # bytes
 
 
 def decode(path: Path, start: float, end: float | None) -> Iterator[tuple[int, np.ndarray]]:
@@ -35,7 +36,9 @@ def decode(path: Path, start: float, end: float | None) -> Iterator[tuple[int, n
         _refuse_no_file(path)
         if end is not None and end <= start:
             raise AudioError(path, f"is to be read from {start:g} s to {end:g} s", "correct start_s and end_s")
-        with path.open("rb", buffering=READ_AHEAD) as file:
+        with open_audio(path) as file:
+            if not size_of(file):
+                raise AudioError(path, "is empty (0 bytes)", FETCH)
             yield from _decode(path, file, start, end)
     except AudioError:
         raise
@@ -51,7 +54,7 @@ def decode(path: Path, start: float, end: float | None) -> Iterator[tuple[int, n
 
 def _refuse_no_file(path: Path) -> None:
     try:
-        status = path.stat()
+        status = file_of(path).stat()
     except (FileNotFoundError, NotADirectoryError):
         remedy = "check audio_root and path_template, or set missing: skip"
         raise AudioError(path, "is missing", remedy) from None
@@ -59,8 +62,6 @@ def _refuse_no_file(path: Path) -> None:
         raise AudioError(path, "is a folder, not a file", "correct its path in the table")
     if not stat.S_ISREG(status.st_mode):
         raise AudioError(path, "is a pipe or a device, not a file", "save it to a file first")
-    if status.st_size == 0:
-        raise AudioError(path, "is empty (0 bytes)", FETCH)
 
 
 def _decode(path: Path, file: BinaryIO, start: float, end: float | None) -> Iterator[tuple[int, np.ndarray]]:

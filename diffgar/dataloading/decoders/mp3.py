@@ -15,8 +15,9 @@ import soundfile
 
 from diffgar.dataloading.decoders.mp3_scan import Mp3Fault, Stream, scan
 from diffgar.dataloading.decoders.mpeg import mpeg_frame
-from diffgar.dataloading.decoders.parts import FETCH, AudioError, Part, Sequential, View
+from diffgar.dataloading.decoders.parts import FETCH, AudioError, Part, Sequential, View, size_of, whole_file
 from diffgar.dataloading.decoders.quiet import quiet
+from diffgar.dataloading.places import file_of
 
 RESERVOIR = 511  # bytes of earlier frames that a frame of layer III may use
 PHASE = 8  # frames after which the decoder's filter bank rounds in the same order
@@ -24,18 +25,18 @@ PHASE = 8  # frames after which the decoder's filter bank rounds in the same ord
 
 def mp3_parts(path: Path, file: BinaryIO, start: int) -> Iterator[Part]:
     """The streams of an MP3 file whose first frame is at byte `start`. Raises AudioError if it is not whole."""
-    status = path.stat()
+    size = size_of(file)
     try:
-        streams = scan(str(path), start, status.st_size, status.st_mtime_ns)
+        streams = scan(str(path), start, size, file_of(path).stat().st_mtime_ns)
     except Mp3Fault as fault:
         raise AudioError(path, str(fault), FETCH) from None
     for stream in streams:
-        alone = path if len(streams) == 1 else None
-        yield Part(stream.kind.rate, stream.trimmed, partial(_read, alone, file, stream, status.st_size))
+        alone = whole_file(path, file) if len(streams) == 1 else None
+        yield Part(stream.kind.rate, stream.trimmed, partial(_read, alone, file, stream, size))
 
 
 def _read(
-    alone: Path | None, file: BinaryIO, stream: Stream, size: int, first: int, last: int | None, count: int
+    alone: Path | View | None, file: BinaryIO, stream: Stream, size: int, first: int, last: int | None, count: int
 ) -> Iterator[np.ndarray]:
     left = (stream.trimmed if last is None else min(last, stream.trimmed)) - first
     opened, skip = _open(alone, file, stream, size, first)
@@ -51,7 +52,7 @@ def _read(
                 yield sound
 
 
-def _open(alone: Path | None, file: BinaryIO, stream: Stream, size: int, first: int) -> tuple[Sequential, int]:
+def _open(alone: Path | View | None, file: BinaryIO, stream: Stream, size: int, first: int) -> tuple[Sequential, int]:
     """The stream, from a place before sample `first` on, and how many samples lie between.
 
     alone: the file, if it has no other stream; it is opened itself where libsndfile takes its length as it is.

@@ -7,8 +7,10 @@ own, or has another rate or number of channels.
 import functools
 from array import array
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import BinaryIO
 
+from diffgar.dataloading.decoders.embedded import open_audio
 from diffgar.dataloading.decoders.mpeg import Kind, after_tags, find_frames, mpeg_frame
 from diffgar.dataloading.decoders.parts import TOLERANCE_SECONDS
 
@@ -68,7 +70,7 @@ def scan(path: str, start: int, size: int, changed: int) -> list[Stream]:
     Raises Mp3Fault for a file that lacks more than 0.1 s of what its headers say, ends within a frame or in something
     else where they say nothing, or has bytes between its frames that are neither frames nor tags.
     """
-    with open(path, "rb", buffering=2**18) as file:
+    with open_audio(Path(path), buffering=2**18) as file:
         streams, junk, end = _walk(file, start, size)
         rest = _rest(file, end, size)
     for stream in streams:

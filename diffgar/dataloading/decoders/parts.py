@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import soundfile
 
+from diffgar.dataloading.places import inside
 from diffgar.errors import InputError
 
 TOLERANCE_SECONDS = 0.1  # what a header may promise and a file lack: a few frames of an MP3, a few bytes of a WAV
@@ -53,6 +54,11 @@ class Sequential(soundfile.SoundFile):  # type: ignore[misc]  # soundfile tells 
     def seekable(self) -> bool:
         """False: so soundfile never seeks by itself."""
         return False
+
+
+def size_of(file: BinaryIO) -> int:
+    """The number of bytes of an open file."""
+    return file.seek(0, io.SEEK_END)
 
 
 class View(io.RawIOBase):
@@ -103,3 +109,8 @@ class View(io.RawIOBase):
             if count < wanted:
                 break
         return done
+
+
+def whole_file(path: Path, file: BinaryIO) -> Path | View:
+    """What libsndfile is to open of a whole file: its path, or a view where it lies inside another."""
+    return path if inside(path) is None else View(file, (0, size_of(file)))

@@ -8,7 +8,7 @@ import numpy as np
 
 from diffgar.dataloading.decoders.boxes import adts_length, is_cut_asf, is_cut_mp4, is_cut_webm
 from diffgar.dataloading.decoders.containers import AV
-from diffgar.dataloading.decoders.parts import FETCH, TOLERANCE_SECONDS, UNREADABLE, AudioError, View
+from diffgar.dataloading.decoders.parts import FETCH, TOLERANCE_SECONDS, UNREADABLE, AudioError, View, size_of
 
 MOST_CHANNELS = 8  # a damaged header may say 31; beyond 8 PyAV reads memory that is not the frame's
 CUT = "is truncated: its last part is not whole"
@@ -26,7 +26,7 @@ def av_blocks(path: Path, kind: str | None, file: BinaryIO, begin: int) -> Itera
             raise AudioError(path, UNREADABLE.format("its format is not known"), FETCH) from None
         remedy = "pip install av, or convert it to WAV or FLAC"
         raise AudioError(path, f"is {AV[kind]}, which PyAV decodes", remedy) from None
-    size, promised, seconds = path.stat().st_size, _promised(path, kind, file, begin), 0.0
+    size, promised, seconds = size_of(file), _promised(path, kind, file, begin), 0.0
     try:
         with av.open(View(file, (begin, size)), "r", metadata_errors="replace") as container:
             if not container.streams.audio:
@@ -52,7 +52,7 @@ def av_blocks(path: Path, kind: str | None, file: BinaryIO, begin: int) -> Itera
 
 def _promised(path: Path, kind: str | None, file: BinaryIO, begin: int) -> float | None:
     """Seconds of a file that names no duration, None where it may. Raises AudioError if it ends too early."""
-    size, promised, whole = path.stat().st_size, None, True
+    size, promised, whole = size_of(file), None, True
     if kind == "ADTS":
         promised, whole = adts_length(file, begin, size)
     elif kind == "MP4":

@@ -12,14 +12,23 @@ import numpy as np
 
 from diffgar.dataloading.decoders import chunks, flac, ogg
 from diffgar.dataloading.decoders.mp3 import mp3_parts
-from diffgar.dataloading.decoders.parts import FETCH, TOLERANCE_SECONDS, AudioError, Part, Sequential, View
+from diffgar.dataloading.decoders.parts import (
+    FETCH,
+    TOLERANCE_SECONDS,
+    AudioError,
+    Part,
+    Sequential,
+    View,
+    size_of,
+    whole_file,
+)
 
 OPUS_SECONDS = 10  # its decoder sounds as if it had read all after so much of what is before; the others do at once
 
 
 def chunk_parts(path: Path, kind: str, file: BinaryIO, begin: int) -> Iterator[Part]:
     """The one part of a WAV, W64, AIFF, AU or CAF. Raises AudioError where its header promises another length."""
-    size = path.stat().st_size
+    size = size_of(file)
     sound = chunks.sound(kind, file, begin, size)
     if sound is None:
         raise AudioError(path, "is truncated or damaged: no samples follow its header", FETCH)
@@ -31,7 +40,7 @@ def chunk_parts(path: Path, kind: str, file: BinaryIO, begin: int) -> Iterator[P
         return
     as_it_is = sound.promised == there or (kind != "W64" and sound.promised is not None and sound.promised < there)
     whole = begin == 0 and not sound.edits and as_it_is
-    with Sequential(path if whole else sound.view(file, begin, size)) as opened:
+    with Sequential(whole_file(path, file) if whole else sound.view(file, begin, size)) as opened:
         promised = there if sound.promised is None else sound.promised
         seconds_per_byte = opened.frames / opened.samplerate / max(1, min(there, promised))
         seconds, missing = promised * seconds_per_byte, (promised - there) * seconds_per_byte
@@ -47,15 +56,15 @@ def chunk_parts(path: Path, kind: str, file: BinaryIO, begin: int) -> Iterator[P
 def flac_parts(path: Path, file: BinaryIO, begin: int) -> Iterator[Part]:
     """The streams of a FLAC file, mostly one. Raises AudioError for one that is not whole."""
     try:
-        views = flac.streams(file, begin, path.stat().st_size)
+        views = flac.streams(file, begin, size_of(file))
     except flac.FlacFault as fault:
         raise AudioError(path, str(fault), FETCH) from None
-    yield from _sndfile_parts(path, views)
+    yield from _sndfile_parts(path, file, views)
 
 
 def ogg_parts(path: Path, file: BinaryIO, begin: int) -> Iterator[Part]:
     """The links of an OGG file, mostly one. Raises AudioError if it is not whole, OtherCodec if it is PyAV's."""
-    size = path.stat().st_size
+    size = size_of(file)
     try:
         links = ogg.links(file, begin, size)
     except ogg.OggFault as fault:
@@ -63,12 +72,12 @@ def ogg_parts(path: Path, file: BinaryIO, begin: int) -> Iterator[Part]:
     if any(link.codec not in ogg.READ or link.streams > 1 for link in links):
         raise ogg.OtherCodec
     whole = len(links) == 1 and links[0].has_end and (links[0].start, links[0].end) == (0, size)
-    yield from _sndfile_parts(path, [None] if whole else [ogg.view(file, link) for link in links])
+    yield from _sndfile_parts(path, file, [None] if whole else [ogg.view(file, link) for link in links])
 
 
-def _sndfile_parts(path: Path, views: list[View | None]) -> Iterator[Part]:
+def _sndfile_parts(path: Path, file: BinaryIO, views: list[View | None]) -> Iterator[Part]:
     for view in views:
-        with Sequential(path if view is None else view) as opened:
+        with Sequential(whole_file(path, file) if view is None else view) as opened:
             yield Part(opened.samplerate, opened.frames, partial(_read, opened))
 
 

@@ -1,6 +1,7 @@
 """What each row of a store is made of, as one short key: a row whose key has changed is encoded anew."""
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from unicodedata import normalize
@@ -9,6 +10,8 @@ import pandas as pd
 from tqdm import tqdm
 
 from diffgar.dataloading.datasets.tracks import Track
+from diffgar.dataloading.decoders.parts import AudioError
+from diffgar.dataloading.places import file_of, is_there
 from diffgar.dataloading.store.held import read_rows
 
 
@@ -23,7 +26,7 @@ def caption_keys(captions: Iterable[str]) -> list[str]:
 
 
 def audio_keys(tracks: Iterable[Track]) -> list[str]:
-    """Keys of the file's path, size and time, and of the cut; a file that is not on disk has a key of its own."""
+    """Keys of the path, its file's size and time, and the cut; a file that is not on disk has a key of its own."""
     stats: dict[str, tuple[int, int] | None] = {}
     return [key_of(_place(track), stats.setdefault(track.path, _stat(track.path))) for track in tracks]
 
@@ -48,12 +51,13 @@ def unchanged(
         elif track.track_id in key_of_held:
             others.append(track)
     for track in tqdm(others, "comparing files", unit="file", disable=not others, leave=False):
-        row = held.loc[track.track_id]
-        if not Path(track.path).is_file():
+        row, known = held.loc[track.track_id], False
+        if not is_there(track.path):
             start, end = (None if pd.isna(row[name]) else row[name] for name in ("start_s", "end_s"))
             known = _place(Track(track.track_id, row["path"], "", start, end)) == _place(track)
         else:
-            known = digest(track.path, track.start_s, track.end_s) == row.get("_audio")
+            with suppress(AudioError):  # its place in a Parquet file or a tar holds none: it fails when it is decoded
+                known = digest(track.path, track.start_s, track.end_s) == row.get("_audio")
         if known:
             same[track.track_id] = key_of_held[track.track_id]
     return same
@@ -65,7 +69,7 @@ def _place(track: Track) -> tuple:
 
 def _stat(path: str) -> tuple[int, int] | None:
     try:
-        stat = Path(path).stat()
+        stat = file_of(path).stat()
     except OSError:
         return None
     return stat.st_size, stat.st_mtime_ns

@@ -45,7 +45,7 @@ class ComposedRetrieval:
     wording: str = "instruction"
     arithmetic: Sequence[float] = (0.5, 1.0)
     interpolation: Sequence[float] = (0.25, 0.5, 0.75)
-    shares: Sequence[float] = (0.4, 1.0)
+    shares: Sequence[float] = (0.2, 0.4, 1.0)
     num_steps: int = 50
     num_iterations: int = 5
     max_requests: int = 600

@@ -48,7 +48,7 @@ def composed_report(
     paired = {(a, b): paired_differences(redraws[a], redraws[b], (rows[a], rows[b])) for a, b in combinations(ways, 2)}
     ends = {"source": truth.sources, "target": truth.targets}
     listing = pd.DataFrame({name: [task.track_ids[i] for i in each.tolist()] for name, each in ends.items()})
-    right = truth.right().sum(dim=1).double()
+    right = truth.right.sum(dim=1).double()
     return Report(
         dict(protocol) | {"num_right": float(right.mean())},
         rows,

@@ -1,6 +1,7 @@
 """Metrics of composed requests: the rank of the one target, and what the top 10 has of what was asked for."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -43,6 +44,7 @@ class ComposedTruth:
         shares = same.double().mean(dim=1)  # (P, A)
         return 100 * (shares * self.kept).sum(dim=1) / self.kept.sum(dim=1)  # 0 / 0 is NaN
 
+    @cached_property
     def fits(self) -> Tensor:
         """How many of the asked values each track has: the new one, and those that stay, (P, N)."""
         same = self.codes.unsqueeze(0) == self.codes[self.sources].unsqueeze(1)  # (P, N, A)
@@ -51,6 +53,7 @@ class ComposedTruth:
         new = self.codes[self.targets, changed].unsqueeze(1) == self.codes[:, changed].T  # (P, N)
         return kept + (new & (self.changed != UNKNOWN).unsqueeze(1))
 
+    @cached_property
     def right(self) -> Tensor:
         """The tracks that satisfy each request, (P, N) bool: the target always, the source never.
 
@@ -58,7 +61,7 @@ class ComposedTruth:
         """
         asked = self.kept.sum(dim=1) + (self.changed != UNKNOWN)  # (P,)
         known = (self.changed != UNKNOWN) & self.kept.any(dim=1)
-        right = (self.fits() == asked.unsqueeze(1)) & known.unsqueeze(1)
+        right = (self.fits == asked.unsqueeze(1)) & known.unsqueeze(1)
         right = right.scatter(1, self.targets.unsqueeze(1), True)
         return right.scatter(1, self.sources.unsqueeze(1), False)
 
@@ -73,7 +76,7 @@ def composed_values(similarity: Tensor, truth: ComposedTruth) -> dict[str, Tenso
     rank = ranks_of_scores(scores, truth.targets).mid
     top = scores.topk(min(K, scores.shape[1] - 1), dim=1).indices
     values = {f"R@{k}": 100 * (rank <= k).double() for k in KS}
-    values["precision@10"] = 100 * truth.right().gather(1, top).double().mean(dim=1)
+    values["precision@10"] = 100 * truth.right.gather(1, top).double().mean(dim=1)
     return values | {"gained@10": truth.gained(top), "kept@10": truth.preserved(top)}
 
 
@@ -88,10 +91,10 @@ def chance_of_composed(truth: ComposedTruth) -> dict[str, Tensor]:
     every = torch.arange(num_tracks).expand(len(truth), -1)  # (P, N)
     others = every[every != truth.sources.unsqueeze(1)].view(len(truth), -1)  # (P, N - 1)
     values = {f"R@{k}": torch.full((len(truth),), 100 * min(k / (num_tracks - 1), 1.0)).double() for k in KS}
-    values["precision@10"] = 100 * truth.right().double().sum(dim=1) / (num_tracks - 1)
+    values["precision@10"] = 100 * truth.right.double().sum(dim=1) / (num_tracks - 1)
     return values | {"gained@10": truth.gained(others), "kept@10": truth.preserved(others)}
 
 
 def ranked_by_truth(truth: ComposedTruth) -> Tensor:
     """The best scores that there are, (P, N): tracks that satisfy the request, then by how much of it they have."""
-    return truth.fits().double() + truth.codes.shape[1] * truth.right().double()
+    return truth.fits.double() + truth.codes.shape[1] * truth.right.double()

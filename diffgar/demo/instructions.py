@@ -27,7 +27,7 @@ def instruction(
     never named as one that stays.
     """
 
-    def pick(options: Sequence[str]) -> str:
+    def pick(options: list[str]) -> str:
         return options[random.integers(len(options))]
 
     clause, order = (

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from diffgar.dataloading.datasets.cells import blank
@@ -39,6 +40,6 @@ def read_corpus(table: str | Path | Sequence[str] | Mapping[str, str] | pd.DataF
 def caption_of(row: Mapping[str, object]) -> str:
     """The words of a clip, each once: "rock, guitar, vocal, fast"; "music" where it has none."""
     tags = row.get("tags")
-    listed = list(tags) if isinstance(tags, Sequence) or hasattr(tags, "tolist") else []
-    words = [*listed, *(row.get(name) for name in ("genre", "vocals", "speed"))]
+    words = list(tags) if isinstance(tags, list | np.ndarray) else []
+    words += [row.get(name) for name in ("genre", "vocals", "speed")]
     return ", ".join(dict.fromkeys(str(word).strip() for word in words if not blank(word))) or "music"

@@ -1,4 +1,4 @@
-"""A training batch: what the data module hands to a model for one step."""
+"""Training batches: what a data module hands to a model for one step."""
 
 from dataclasses import dataclass
 
@@ -35,3 +35,31 @@ class Batch:
         """The same batch in pinned memory, from which a GPU copies while it computes; a DataLoader calls this."""
         latents, mask, track = (tensor.pin_memory() for tensor in (self.latents, self.mask, self.track))
         return Batch(latents, mask, self.text.pin_memory(), track, self.step)
+
+
+@dataclass(frozen=True, eq=False)
+class ComposedBatch:
+    """Composed requests, "this track, but …".
+
+    source, target (B, D): the mean latents of the two tracks; text: the instructions (B); track (B,) int64: each
+    target's position in the audio store; step: the optimiser step that it is for. Lightning moves it by `to`.
+    """
+
+    source: Tensor
+    target: Tensor
+    text: TextStates
+    track: Tensor
+    step: int
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def to(self, device: torch.device | str) -> "ComposedBatch":
+        """The same batch on a device."""
+        source, target, track = (each.to(device) for each in (self.source, self.target, self.track))
+        return ComposedBatch(source, target, self.text.to(device), track, self.step)
+
+    def pin_memory(self) -> "ComposedBatch":
+        """The same batch in pinned memory; a DataLoader calls this."""
+        source, target, track = (each.pin_memory() for each in (self.source, self.target, self.track))
+        return ComposedBatch(source, target, self.text.pin_memory(), track, self.step)

@@ -156,6 +156,25 @@ def test_models_of_every_kind_stand_in_one_table_each_with_its_own_sampler(demo)
     assert calls == {"gdr": 2, "student": 1, "demo_student@10": 2, "tuned": 2}
 
 
+def test_a_head_for_composed_requests_is_trained_and_stands_beside_the_other_ways(demo):
+    config = "config/train_ldm/model/encoder_pair/demo/baselines/composed.yaml"
+    output = invoke("train_ldm.py", "--config", config, *TINY, "trainer.max_steps=10", *places(demo[0]))
+    typed = re.search(r"eval_retrieval.py (--task demo_composed control=composed control.head=demo_composed)", output)
+    few = ["control.shares=[1]", "control.num_steps=2", "control.max_requests=8", "evaluation.seeds=[0,1]"]
+    output = invoke("eval_retrieval.py", *typed.group(1).split(), *few, *places(demo[0]))
+    result = json.loads(Path(re.search(r"JSON +(\S+)", output).group(1)).read_text())
+    assert list(result["rows"])[:3] == ["source", "gdr", "teacher"] and "head - gdr" not in result["paired"]
+    assert {"head", "inversion 1", "interpolation 0.5", "arithmetic 1", "chance", "truth"} <= set(result["rows"])
+    assert result["paired"]["gdr - head"]["R@10"]["low"] <= result["paired"]["gdr - head"]["R@10"]["high"]
+    assert all(pair["source"] != pair["target"] and pair["instruction"] for pair in result["pairs"])
+    refused = invoke("eval_retrieval.py", "--model_name", "demo_composed", *places(demo[0]), fails=True)
+    assert "holds a ComposedHead, which makes no queries; name another" in refused
+    refused = invoke(
+        "eval_retrieval.py", *typed.group(1).split()[:3], "control.head=demo", *places(demo[0]), fails=True
+    )
+    assert "holds a Tuned, no head for composed requests; name another" in refused
+
+
 @pytest.mark.parametrize("start", ["track", "query"])
 def test_one_command_measures_edits_of_tracks_and_of_generated_queries(demo, start):
     small = ["control.num_steps=4", "control.max_pairs=6", "control.shares=[0.5,1]", f"control.start={start}"]

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from pytorch_lightning import LightningDataModule, Trainer
 from pytorch_lightning.utilities import rank_zero_only
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from diffgar.dataloading.batches import BatchOptions, LatentBatches
 from diffgar.dataloading.store.card import StoreError
@@ -163,7 +163,7 @@ class LatentDataModule(LightningDataModule):
         batches = self.batches("validation")
         return self._loader(batches, range(-(-len(batches.tracks) // self.options.batch_size)))
 
-    def _loader(self, batches: LatentBatches, steps: Iterable[int]) -> DataLoader:
+    def _loader(self, batches: Dataset, steps: Iterable[int]) -> DataLoader:
         on_gpu = any(isinstance(store.frames, torch.Tensor) for store in (self.audio, self.text))
         pin = torch.cuda.is_available() and not on_gpu  # what is there cannot be pinned
         return DataLoader(

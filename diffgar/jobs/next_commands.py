@@ -26,6 +26,9 @@ def after_training(cfg: DictConfig) -> list[Command]:
     """Evaluations of the model that was trained; none of a model that has no task, such as an encoder."""
     if "encoder_pair" not in cfg:
         return []
+    if composed := cfg.get("composed"):
+        words = ["--task", composed.name, "control=composed", f"control.head={cfg.model_name}"]
+        return [(typed("eval_retrieval.py", *words), "evaluate it beside other ways to compose")]
     task = cfg.get("task")
     name = ["--task", task.name if task else cfg.data.name, "--model_name", cfg.model_name]
     if not task:
@@ -36,8 +39,8 @@ def after_training(cfg: DictConfig) -> list[Command]:
 
 
 def searching(cfg: DictConfig) -> list[Command]:
-    """A search of the training's collection by the model that was trained; none of an encoder."""
-    return [search(cfg)] if "encoder_pair" in cfg else []
+    """A search of the training's collection by the model that was trained; none of an encoder or a composed head."""
+    return [search(cfg)] if "encoder_pair" in cfg and not cfg.get("composed") else []
 
 
 def after_retrieval(cfg: DictConfig, sampled: bool) -> list[Command]:

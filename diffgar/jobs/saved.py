@@ -20,6 +20,8 @@ from diffgar.checkpoints import (
 from diffgar.dataloading.store.card import write_atomically
 from diffgar.jobs.building import build, read_config
 from diffgar.models.baselines import ContrastiveHeads
+from diffgar.models.composed import ComposedHead
+from diffgar.models.latent_module import LatentModule
 from diffgar.models.ldm import LatentDiffusion
 
 NOT_THE_MODEL = {  # may change on resume: a group, or a value of one
@@ -115,11 +117,28 @@ def load_model(folder: Path, step: int) -> LatentDiffusion | ContrastiveHeads:
     return model_of(config, read_weights(path), path)
 
 
+def load_head(folder: Path, step: int) -> ComposedHead:
+    """The trained head for composed requests of a step, as `load_model` gives a model."""
+    config, path = read_config(Path(folder) / "config.yaml"), intact(folder, step)
+    head = module_of(config, read_weights(path), path)
+    if not isinstance(head, ComposedHead):
+        raise CheckpointError(f"{folder} holds a {type(head).__name__}, no head for composed requests; name another")
+    return head
+
+
 def model_of(config: DictConfig, weights: dict[str, torch.Tensor], path: Path) -> LatentDiffusion | ContrastiveHeads:
     """The module of a config with these weights, in eval mode on the device there is. path: where they were read.
 
-    Raises CheckpointError where they do not fit this version of the code.
+    Raises CheckpointError where they do not fit this version of the code, and for a module that answers no captions.
     """
+    model = module_of(config, weights, path)
+    if not isinstance(model, LatentDiffusion | ContrastiveHeads):
+        raise CheckpointError(f"{path.parent} holds a {type(model).__name__}, which makes no queries; name another")
+    return model
+
+
+def module_of(config: DictConfig, weights: dict[str, torch.Tensor], path: Path) -> LatentModule:
+    """As `model_of`, for every kind of module on latents."""
     try:
         constants = {name: torch.zeros_like(weights[name]) for name in ("latent_mean", "latent_std", "null_text")}
         model = build(config.module, **constants, num_frames=int(weights["frames"]))
@@ -129,7 +148,7 @@ def model_of(config: DictConfig, weights: dict[str, torch.Tensor], path: Path) -
         if isinstance(error.__cause__ or error, TypeError | ImportError):  # an argument or class that is no more
             raise CheckpointError(f"{path.parent}: its module cannot be built ({error}); {OTHER_VERSION}") from error
         raise
-    if not isinstance(model, LatentDiffusion | ContrastiveHeads):
+    if not isinstance(model, LatentModule):
         raise CheckpointError(f"{path.parent} holds a {type(model).__name__}, which makes no queries; name another")
     refuse_other_tensors(path, weights, model.state_dict())
     model.load_state_dict(weights)

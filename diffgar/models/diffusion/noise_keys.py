@@ -9,6 +9,7 @@ PURPOSES = (
     "caption",  # seed, row of the text store, number of the sample
     "phrasing",  # seed, position among the phrasings of a control, number of the sample
     "edit",  # seed, position among the edits
+    "instruction",  # seed, position among the composed requests, number of the sample
 )
 
 

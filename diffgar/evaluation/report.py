@@ -69,14 +69,15 @@ class Report:
 
     @property
     def paired(self) -> dict[tuple[System, System], dict[str, Difference]]:
-        """(first, second) → metric → the difference first − second, of all metrics that were bootstrapped."""
-        return {(a, b): differences(self.rows[a], self.rows[b]) for a, b in combinations(self.rows, 2) if a != CHANCE}
+        """(first, second) → metric → the difference first − second, of all rows and metrics that were bootstrapped."""
+        found = {(a, b): differences(self.rows[a], self.rows[b]) for a, b in combinations(self.rows, 2)}
+        return {pair: each for pair, each in found.items() if each}
 
 
 def differences(first: Metrics, second: Metrics) -> dict[str, Difference]:
-    """Metric → the difference first − second, of the metrics that both have and that were bootstrapped."""
-    shared = [name for name in first if name in second and first[name].redraws is not None]
-    return {name: Difference.between(first[name], second[name]) for name in shared}
+    """Metric → the difference first − second, of the metrics that were bootstrapped for both."""
+    drawn = {name: (first[name], second[name]) for name in first if name in second}
+    return {name: Difference.between(a, b) for name, (a, b) in drawn.items() if a.is_drawn and b.is_drawn}
 
 
 def in_words(value: Numbers) -> str:

@@ -1,7 +1,7 @@
-"""From the queries of every way to compose to a report: metrics with intervals by source, and paired differences."""
+"""From the queries of every way to compose to a report: metrics with intervals by source."""
 
 from collections.abc import Iterable, Mapping
-from itertools import combinations
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,10 @@ from torch import Tensor
 
 from diffgar.evaluation.control.measures import similarity
 from diffgar.evaluation.control.requests import ComposedRequests
-from diffgar.evaluation.metrics.bootstrap import paired_differences, redrawn_means
+from diffgar.evaluation.metrics.bootstrap import redrawn_means
 from diffgar.evaluation.metrics.composed import chance_of_composed, composed_values, ranked_by_truth
 from diffgar.evaluation.metrics.summary import Summary
-from diffgar.evaluation.report import CHANCE, Report, System
+from diffgar.evaluation.report import CHANCE, Metrics, Report, System
 from diffgar.evaluation.tasks import RetrievalTask
 
 TRUTH = System("truth")
@@ -36,23 +36,15 @@ def composed_report(
         values[system] = {metric: torch.stack([run[metric] for run in runs]).numpy() for metric in runs[0]}  # (S, P)
     bounds = {CHANCE: chance_of_composed(truth), TRUTH: composed_values(ranked_by_truth(truth), truth)}
     values |= {system: {name: each[None].numpy() for name, each in row.items()} for system, row in bounds.items()}
-    values = {system: without_unknown(row) for system, row in values.items()}
-    redraws = {system: redrawn(row, truth.sources) for system, row in values.items()}
-    rows = {
-        system: {
-            name: Summary.of(known(each), redraws[system][name], n=known(each).shape[1]) for name, each in row.items()
-        }
-        for system, row in values.items()
-    }
-    ways = [system for system in rows if system not in bounds]
-    paired = {(a, b): paired_differences(redraws[a], redraws[b], (rows[a], rows[b])) for a, b in combinations(ways, 2)}
+    rows = {system: summaries(row, truth.sources) for system, row in values.items()}
+    for bound in bounds:  # no rival of any way
+        rows[bound] = {name: replace(each, redraws=None) for name, each in rows[bound].items()}
     ends = {"source": truth.sources, "target": truth.targets}
     listing = pd.DataFrame({name: [task.track_ids[i] for i in each.tolist()] for name, each in ends.items()})
     right = truth.right.sum(dim=1).double()
     return Report(
         dict(protocol) | {"num_right": float(right.mean())},
         rows,
-        paired,
         extra={
             "from_plain": list(FROM_SOURCE),
             "pairs": listing.assign(instruction=asked.instructions).to_dict("records"),
@@ -60,19 +52,13 @@ def composed_report(
     )
 
 
-def without_unknown(row: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The metrics (S, P) that are known of some request."""
-    return {name: each for name, each in row.items() if not np.isnan(each).all()}
-
-
-def known(values: np.ndarray) -> np.ndarray:
-    """The terms (S, P') of the requests for which they are known, of (S, P)."""
-    return values[:, ~np.isnan(values[0])]
-
-
-def redrawn(row: Mapping[str, np.ndarray], sources: Tensor) -> dict[str, np.ndarray]:
-    """Each metric, averaged over sampling seeds, on redraws of the sources, whose requests are drawn together."""
-    return {
-        name: redrawn_means(known(each).mean(axis=0), sources[~np.isnan(each[0])], NUM_RESAMPLES, 0)
-        for name, each in row.items()
-    }
+def summaries(row: Mapping[str, np.ndarray], sources: Tensor) -> Metrics:
+    """Each metric (S, P) on the requests for which it is known; the requests of a source are drawn together."""
+    found = {}
+    for name, each in row.items():
+        known = ~np.isnan(each[0])  # (P,)
+        if known.any():
+            terms = each[:, known]
+            redraws = redrawn_means(terms.mean(axis=0), sources[known], NUM_RESAMPLES, 0)
+            found[name] = Summary.of(terms, redraws, n=terms.shape[1])
+    return found

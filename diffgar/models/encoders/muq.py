@@ -103,6 +103,7 @@ class MuqTextEncoder(Frozen, TextEncoder):
     original does not truncate; here captions end at `max_tokens`.
     """
 
+    embedding_dim: int
     max_tokens, frontend_version = 77, 1
 
     def __init__(

@@ -71,7 +71,7 @@ class Muq(nn.Module):
     def __init__(self, conformer: Wav2Vec2ConformerConfig, conv_dim: int):
         super().__init__()
         self.conv = Subsampling(conv_dim, conformer.hidden_size)
-        self.conformer = Wav2Vec2ConformerEncoder(conformer)
+        self.conformer = Wav2Vec2ConformerEncoder(conformer)  # type: ignore[no-untyped-call]  # it declares no types
         del self.conformer.pos_conv_embed  # which no forward pass of it uses
 
     def forward(self, mel: Tensor) -> Tensor:

@@ -109,8 +109,9 @@ def window_samples(sample_rate: int, window_seconds: float, hop_seconds: float) 
 def pad_short(waveform: np.ndarray, width: int, short_padding: str) -> np.ndarray:
     """A waveform (S,) shorter than a window, filled to (width,) at its end; a longer one as it is.
 
-    "zeros" (MusCALL) · "repeat" (CLAP's repeatpad: the whole repetitions that fit, then zeros) · "reflect"
-    (MULE). A waveform [1, 2] to five samples: [1, 2, 0, 0, 0] · [1, 2, 1, 2, 0] · [1, 2, 1, 2, 1].
+    "zeros" (MusCALL) · "repeat" (CLAP's repeatpad: the whole repetitions that fit, then zeros) · "wrap" (MuQ-MuLan:
+    repetitions to the end) · "reflect" (MULE). A waveform [1, 2, 3] to eight samples: [1, 2, 3, 0, 0, 0, 0, 0] ·
+    [1, 2, 3, 1, 2, 3, 0, 0] · [1, 2, 3, 1, 2, 3, 1, 2] · [1, 2, 3, 2, 1, 2, 3, 2].
     Raises ValueError for an empty waveform and another word.
     """
     if len(waveform) >= width:
@@ -119,10 +120,12 @@ def pad_short(waveform: np.ndarray, width: int, short_padding: str) -> np.ndarra
         raise ValueError("an empty waveform cannot be padded to a window; check what was read")
     if short_padding == "reflect":
         return np.pad(waveform, (0, width - len(waveform)), mode="reflect")
+    if short_padding == "wrap":
+        return np.resize(waveform, width)
     if short_padding == "repeat":
         waveform = np.tile(waveform, width // len(waveform))
     elif short_padding != "zeros":
-        raise ValueError(f"unknown short_padding {short_padding!r}; choose zeros, repeat or reflect")
+        raise ValueError(f"unknown short_padding {short_padding!r}; choose zeros, repeat, wrap or reflect")
     return np.pad(waveform, (0, width - len(waveform)))
 
 

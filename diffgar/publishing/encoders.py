@@ -40,6 +40,9 @@ ENCODERS = (
         english=True,
     ),
     Encoder(("MuleAudioEncoder",), "mule", "MULE", "cc-by-nc-4.0", FETCHED),
+    Encoder(
+        ("MuqAudioEncoder", "MuqTextEncoder"), "MuQ-MuLan-large", "MuQ-MuLan", "cc-by-nc-4.0", FETCHED, english=True
+    ),
     Encoder(("T5TextEncoder",), r"flan-t5-\w+", "Flan-T5", "apache-2.0", FETCHED, english=True),
     Encoder(
         ("MiniLMTextEncoder",),

@@ -189,6 +189,7 @@ def test_windows_are_slices_at_the_hop_without_a_copy_and_the_last_partial_one_i
     [
         ("zeros", [1, 2, 3, 0, 0, 0, 0, 0]),
         ("repeat", [1, 2, 3, 1, 2, 3, 0, 0]),  # whole repetitions, as CLAP's repeatpad
+        ("wrap", [1, 2, 3, 1, 2, 3, 1, 2]),  # as MuQ-MuLan
         ("reflect", [1, 2, 3, 2, 1, 2, 3, 2]),
     ],
 )
@@ -204,7 +205,7 @@ def test_a_third_of_a_second_is_enough(tmp_path):
 
 
 def test_an_unknown_padding_and_a_window_of_no_sample_are_refused():
-    with pytest.raises(ValueError, match="mirror.*zeros, repeat or reflect"):
+    with pytest.raises(ValueError, match="mirror.*zeros, repeat, wrap or reflect"):
         pad_short(np.ones(3, np.float32), 8, "mirror")
     with pytest.raises(ValueError, match="hop_seconds 0"):
         windows(np.ones(9, np.float32), 8, 1, 0)

@@ -23,7 +23,7 @@ class AudioEncoder(nn.Module):
     sample_rate: int  # Hz
     window_seconds: float
     dim: int  # D
-    short_padding: str = "zeros"  # how a track shorter than a window fills it: "repeat", "zeros" or "reflect"
+    short_padding: str = "zeros"  # how a track shorter than a window fills it: "repeat", "wrap", "zeros" or "reflect"
 
     def encode(self, windows: Tensor) -> Tensor:
         """Mono float32 windows (N, W) in [-1, 1], W = window_seconds · sample_rate, to latents (N, D) float32."""

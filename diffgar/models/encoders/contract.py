@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from diffgar.models.encoders.base import AudioEncoder, TextEncoder
 
 GIVEN = "given"  # the `layer` of latents that were computed elsewhere
-PADDINGS = ("repeat", "zeros", "reflect")
+PADDINGS = ("repeat", "wrap", "zeros", "reflect")
 
 
 class PairError(InputError):

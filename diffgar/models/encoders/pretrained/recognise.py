@@ -11,6 +11,7 @@ LAYOUTS = {  # a prefix that no other layout has: its network, and the pairs tha
     "text_model.embeddings.": ("CLAP", "clap or clap_t5"),
     "audio_backbone.": ("MusCALL", "muscall or muscall_t5"),
     "textual_head.": ("MusCALL", "muscall or muscall_t5"),
+    "mulan.": ("MuQ-MuLan", "muq or muq_t5"),
     "encoder.slow_stem.": ("MuLOOC", "mulooc_t5"),
     "backbone.slow_stem.": ("MULE", "mule_t5"),
     "encoder.block.": ("T5", "clap_t5 or another with _t5, as encoder_pair.text_weights"),

@@ -1,6 +1,5 @@
 """Pretrained weights: finding a checkpoint, and loading a network from it, every tensor or none."""
 
-import json
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from diffgar.models.encoders.pretrained.config_files import read_settings
 from diffgar.models.encoders.pretrained.hub import FILE_SUFFIXES, cached_model, is_hub_name, open_model
 from diffgar.models.encoders.pretrained.tensor_files import WeightsError, digest, read_tensors
 
@@ -53,7 +53,7 @@ class Checkpoint:
         path = self.folder / "config.json"
         if not path.is_file():
             raise WeightsError(f"{path} is missing: it has the network's sizes; download it with the weights")
-        return _json(path)
+        return read_settings(path)
 
     def state(self) -> dict[str, Tensor]:
         """Every tensor on the CPU, by name without the `WRAPPERS`; a training checkpoint's are in its "state_dict".
@@ -160,7 +160,7 @@ def _checkpoint(fetch: Callable[[str], Path | None], repo: str | None, remedy: s
     fetch("config.json")
     if found.suffix != ".json":
         return Checkpoint((found,), repo)
-    shards = sorted(set(_json(found).get("weight_map", {}).values()))
+    shards = sorted(set(read_settings(found).get("weight_map", {}).values()))
     files = {shard: fetch(shard) for shard in shards}
     missing = next((shard for shard, file in files.items() if file is None), None)
     if missing or not files:
@@ -176,13 +176,3 @@ def _without_weights(folder: Path, remedy: str) -> str:
     if not advice and files:
         advice = f"it holds {', '.join(files[:3])}: set the weights to {folder / files[0]}, where that is meant"
     return f"no weights at {folder}: no {FILES[0]} or {FILES[2]} in this folder. {advice or remedy}"
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise WeightsError(f"{path} is no JSON ({error}); download it again") from error
-    if not isinstance(content, dict):
-        raise WeightsError(f"{path} holds a {type(content).__name__}, not settings by name; download it again")
-    return content

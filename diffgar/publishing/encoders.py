@@ -41,6 +41,7 @@ ENCODERS = (
     ),
     Encoder(("MuleAudioEncoder",), "mule", "MULE", "cc-by-nc-4.0", FETCHED),
     Encoder(("T5TextEncoder",), r"flan-t5-\w+", "Flan-T5", "apache-2.0", FETCHED, english=True),
+    Encoder(("SentenceTransformerTextEncoder",), "e5-small-v2", "E5", "mit", FETCHED, english=True),
     Encoder(
         ("MiniLMTextEncoder",),
         "|all-MiniLM-L6-v2",

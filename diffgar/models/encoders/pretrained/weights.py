@@ -53,7 +53,7 @@ class Checkpoint:
         path = self.folder / "config.json"
         if not path.is_file():
             raise WeightsError(f"{path} is missing: it has the network's sizes; download it with the weights")
-        return _json(path)
+        return read_settings(path)
 
     def state(self) -> dict[str, Tensor]:
         """Every tensor on the CPU, by name without the `WRAPPERS`; a training checkpoint's are in its "state_dict".
@@ -160,7 +160,7 @@ def _checkpoint(fetch: Callable[[str], Path | None], repo: str | None, remedy: s
     fetch("config.json")
     if found.suffix != ".json":
         return Checkpoint((found,), repo)
-    shards = sorted(set(_json(found).get("weight_map", {}).values()))
+    shards = sorted(set(read_settings(found).get("weight_map", {}).values()))
     files = {shard: fetch(shard) for shard in shards}
     missing = next((shard for shard, file in files.items() if file is None), None)
     if missing or not files:
@@ -178,7 +178,8 @@ def _without_weights(folder: Path, remedy: str) -> str:
     return f"no weights at {folder}: no {FILES[0]} or {FILES[2]} in this folder. {advice or remedy}"
 
 
-def _json(path: Path) -> dict[str, Any]:
+def read_settings(path: Path) -> dict[str, Any]:
+    """The settings in a JSON file, by name; raises WeightsError if it is damaged."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

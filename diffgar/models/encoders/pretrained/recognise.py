@@ -9,6 +9,8 @@ LAYOUTS = {  # a prefix that no other layout has: its network, and the pairs tha
     "text_branch.": ("CLAP", "clap or clap_t5"),
     "audio_model.audio_encoder.": ("CLAP", "clap or clap_t5"),
     "text_model.embeddings.": ("CLAP", "clap or clap_t5"),
+    "audio_encoder.base.htsat.": ("Microsoft's CLAP", "msclap"),
+    "caption_encoder.base.h.": ("Microsoft's CLAP", "msclap"),
     "audio_backbone.": ("MusCALL", "muscall or muscall_t5"),
     "textual_head.": ("MusCALL", "muscall or muscall_t5"),
     "encoder.slow_stem.": ("MuLOOC", "mulooc_t5"),

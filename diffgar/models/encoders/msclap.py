@@ -101,13 +101,13 @@ class MsClapTextEncoder(Frozen, TextEncoder):
         checkpoint, sizes = find_checkpoint(weights, remedy(weights, PUBLISHED)), model_config or {}
         config = GPT2Config(**sizes.get("text_config", {}))
         self.name, self.dim = name, config.hidden_size
-        self.embedding_dim = sizes.get("projection_dim", PROJECTION_DIM)
+        self.embedding_dim = dim = sizes.get("projection_dim", PROJECTION_DIM)
         self.checkpoint_hash = checkpoint.hash if checkpoint else RANDOM
         self.tokenizer = load_tokenizer(tokenizer, config.vocab_size, checkpoint is not None, TOKENIZER, PADDING)
         state = _part(
             checkpoint, "caption_encoder.", ((r"^caption_encoder\.base\.", "gpt2."), (r"^caption_encoder\.", ""))
         )
-        self.network = build(lambda: MsClapText(config, self.embedding_dim), checkpoint, state, may_remain=TEXT_UNUSED)
+        self.network = build(lambda: MsClapText(config, dim), checkpoint, state, may_remain=TEXT_UNUSED)
         self.freeze(self.network, dtype, compile)
 
     @torch.no_grad()

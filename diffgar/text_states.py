@@ -15,7 +15,8 @@ class TextStates:
 
     hidden_states (B, L, C): the token states that condition the diffusion model.
     mask (B, L) bool: True at tokens, False at padding. States from an encoder or a store are zero at padding.
-    embedding (B, P) or None: the unit-norm caption vector, for text encoders trained jointly with an audio encoder.
+    embedding (B, P) or None: the unit-norm caption vector, for text encoders that have one; in a joint pair it lies in
+    the space of the audio.
     num_truncated: how many of the captions were longer than the encoder takes; only an encoder counts them.
     """
 

@@ -12,7 +12,8 @@ ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / "config"
 SCRIPTS = {"train_ldm": "train", "extract_dataset": "extract", "eval_retrieval": "eval", "eval_fidelity": "eval"}
 BASES = {f"{name}.yaml" for name in SCRIPTS}
-PARTS = {"base.yaml", "encoder_pair/text/flan_t5.yaml"}  # what others are made of, and nobody chooses
+TEXTS = {path.relative_to(CONFIG).as_posix() for path in CONFIG.glob("encoder_pair/text/*.yaml")}
+PARTS = {"base.yaml", *TEXTS}  # what others are made of, and nobody chooses
 ALL = sorted(path.relative_to(CONFIG) for path in CONFIG.rglob("*.yaml") if path.name != "roots.yaml")
 LEAVES = [path for path in ALL if path.parts[0] == "extract_features" or path.parts[:2] == ("train_ldm", "model")]
 WHOLE = [*BASES, *PARTS, *map(Path.as_posix, LEAVES)]

@@ -1,4 +1,7 @@
-"""Whether the weights of a joint encoder pair look right: captions should lie nearest to their own tracks."""
+"""Whether the weights of a joint encoder pair look right.
+
+Captions should lie nearest to their own tracks, and neither captions nor tracks all in one place.
+"""
 
 import logging
 from dataclasses import replace
@@ -6,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from diffgar.dataloading.datasets.tracks import Dataset
 from diffgar.dataloading.places import is_there
@@ -16,10 +19,12 @@ from diffgar.extraction.batches import Options, WindowBatches, encode_tracks, fr
 from diffgar.extraction.decode_ahead import Decoder
 from diffgar.extraction.progress import Progress
 from diffgar.models.encoders.base import EncoderPair, pool
+from diffgar.models.encoders.contract import PairError, kind_of
 
 log = logging.getLogger(__name__)
 
 LEAST = 8  # fewest tracks that show whether captions lie near to their own
+ONE_PLACE = 0.98  # mean cosine: 0.73 at most in pairs that work, 0.999 in one that ranks at chance
 MUCH_IN_COMMON = 3.0  # common mean over standard deviation from which raw cosines are all near 1
 
 
@@ -30,7 +35,8 @@ def self_test(
 
     For a joint pair. Returns {"paired", "shuffled", "z"}, z being the mean difference over its standard error. Weights
     that were loaded into another architecture, or in part, score z near 0: warns below 3. None where fewer than LEAST
-    captioned tracks can be read, which would show nothing.
+    captioned tracks can be read, which would show nothing. Raises PairError where unlike captions, or tracks, have a
+    mean cosine above ONE_PLACE: then one encoder's vectors are all the same, and nothing can rank by them.
     """
     captions = dataset.captions.drop_duplicates("track_id").set_index("track_id")["caption"]
     tracks = [track for track in dataset if track.track_id in captions.index and is_there(track.path)]
@@ -50,9 +56,31 @@ def self_test(
         return None
     audio = torch.stack([pool(torch.from_numpy(r.latents).float()) for r in results])  # (N, D)
     encode = replace(options, compile=False).forward(encoder_pair.text_encoder.eval().to(device).encode)
-    text = encode([captions[r.track.track_id] for r in results]).embedding.float().cpu()  # (N, D)
+    said = [captions[r.track.track_id] for r in results]
+    text = encode(said).embedding.float().cpu()  # (N, D)
+    unlike = [said.index(caption) for caption in dict.fromkeys(said)]
+    refuse_one_place(text[unlike], f"{len(unlike)} unlike captions", encoder_pair.text_encoder, encoder_pair.name)
+    refuse_one_place(audio, f"{len(audio)} tracks", encoder_pair.audio_encoder, encoder_pair.name)
     similarity = text @ audio.T  # (N, N)
     return _paired_against_shuffled(similarity, encoder_pair.name)
+
+
+def refuse_one_place(vectors: Tensor, what: str, encoder: nn.Module, pair: str) -> None:
+    """Raises PairError if unit vectors (N, D) have a mean cosine above ONE_PLACE; fewer than LEAST show nothing.
+
+    what, encoder, pair: how many of what the vectors stand for, what made them, and the pair's name, for the message.
+    """
+    n = len(vectors)
+    if n < LEAST:
+        return
+    cosine = float((vectors.sum(dim=0).square().sum() - n) / (n * (n - 1)))
+    if cosine > ONE_PLACE:
+        raise PairError(
+            f"encoder_pair {pair}: to {kind_of(encoder)}, with the weights that it has, {what} are all the same (mean "
+            f"cosine {cosine:.3f}, at most {ONE_PLACE} expected), and nothing can rank by such vectors. Take other "
+            "weights: some published ones are broken, such as laion/larger_clap_music, a conversion whose captions all "
+            "lie in one place. If the weights are right, set encoder_pair.joint=false: models then rank about the mean"
+        )
 
 
 def warn_of_common_mean(card: Card, folder: Path) -> None:

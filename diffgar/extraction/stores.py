@@ -178,7 +178,7 @@ def text_card(dataset: str, encoder: TextEncoder, options: Options) -> Card:
         encoder=encoder.name,
         checkpoint_hash=encoder.checkpoint_hash,
         frontend_version=encoder.frontend_version,
-        layer="last_hidden_state",
+        layer=encoder.layer,
         dim=encoder.dim,
         max_tokens=encoder.max_tokens,
         precision=options.precision,

@@ -39,11 +39,20 @@ ENCODERS = (
         "`hf download lukewys/laion_clap music_audioset_epoch_15_esc_90.14.pt --local-dir weights`",
         english=True,
     ),
+    Encoder(
+        ("MsClapAudioEncoder", "MsClapTextEncoder"),
+        r"CLAP_weights_2023\.pth",
+        "Microsoft's CLAP",
+        "ms-pl",
+        "`hf download microsoft/msclap CLAP_weights_2023.pth --local-dir weights`",
+        english=True,
+    ),
     Encoder(("MuleAudioEncoder",), "mule", "MULE", "cc-by-nc-4.0", FETCHED),
     Encoder(
         ("MuqAudioEncoder", "MuqTextEncoder"), "MuQ-MuLan-large", "MuQ-MuLan", "cc-by-nc-4.0", FETCHED, english=True
     ),
     Encoder(("T5TextEncoder",), r"flan-t5-\w+", "Flan-T5", "apache-2.0", FETCHED, english=True),
+    Encoder(("SentenceTransformerTextEncoder",), "e5-small-v2", "E5", "mit", FETCHED, english=True),
     Encoder(
         ("MiniLMTextEncoder",),
         "|all-MiniLM-L6-v2",

@@ -74,7 +74,7 @@ def write_frames(target: Path, card: Card, plan: pd.DataFrame, sources: Sources)
     if checksum.num_frames:
         card.checksums.append(checksum.take())
     np.save(target / "offsets.npy", np.array(offsets, dtype=np.int64))
-    if embeddings:
+    if embeddings and len(embeddings) == len(extra):  # rows kept from an encoder that gave none have none
         np.save(target / "embeddings.npy", np.stack(embeddings))
         card.embedding_dim = len(embeddings[0])
     card.num_frames = offsets[-1]

@@ -5,7 +5,7 @@
     <folder>/offsets.npy    (N + 1,) int64: row i is frames[offsets[i]:offsets[i + 1]]
     <folder>/rows.parquet   the N rows: tracks of an audio store, captions of a text store (row 0 is the empty caption)
 
-A text store also has `embeddings.npy` (N, P) float32 where its encoder shares a space with the audio.
+A text store also has `embeddings.npy` (N, P) float32 where its encoder gives captions vectors.
 `writer.py` and `join.py` make them.
 """
 

@@ -40,8 +40,9 @@ class TextEncoder(nn.Module):
     name: str
     checkpoint_hash: str
     frontend_version: int
+    layer: str = "last_hidden_state"  # the states that are taken, and what was put before the captions
     dim: int  # C
-    embedding_dim: int | None = None  # P, or None where there is no joint space
+    embedding_dim: int | None = None  # P, of captions' vectors, or None where it gives none
     max_tokens: int  # longer captions are truncated
 
     def encode(self, captions: list[str]) -> TextStates:

@@ -24,7 +24,7 @@ from diffgar.text_states import TextStates
 
 PUBLISHED = (
     Published("lukewys/laion_clap", ("music_audioset_epoch_15_esc_90.14.pt",)),
-    Published("laion/larger_clap_music", ("config.json", "model.safetensors")),
+    Published("laion/larger_clap_general", ("config.json", "model.safetensors")),
 )
 TOKENIZER = "roberta-base"
 AUDIO, TEXT = ("audio_model.*", "audio_projection.*"), ("text_model.*", "text_projection.*")

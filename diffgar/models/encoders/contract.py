@@ -55,6 +55,7 @@ AUDIO: Expected = {
 }
 TEXT: Expected = {
     **COMMON,
+    "layer": (_text, "a text"),
     "embedding_dim": (lambda value: value is None or _count(value), "a whole number above 0, or None"),
     "max_tokens": (_count, "a whole number above 0"),
 }

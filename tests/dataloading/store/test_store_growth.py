@@ -1,6 +1,7 @@
 """A store follows its table: what is new or changed is encoded, and nothing else."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -232,6 +233,22 @@ def test_edited_captions_get_new_states_and_the_others_keep_theirs(folder, tmp_p
     store, fresh = TextStore(tmp_path / "text"), TextStore(tmp_path / "fresh")
     assert list(store.rows["caption"]) == ["", *table(folder)["caption"]]
     assert np.array_equal(store.frames, fresh.frames) and np.array_equal(store.embeddings, fresh.embeddings)
+
+
+def test_vectors_of_some_captions_alone_are_left_out(folder, tmp_path):
+    class WithoutVectors(Words):
+        embedding_dim = None
+
+        def encode(self, captions):
+            return replace(super().encode(captions), embedding=None)
+
+    options = Options(batch_size=4, device="cpu")
+    assert extract_text(collection(folder), WithoutVectors(), tmp_path / "text", options)
+    add_track(folder)
+    assert extract_text(collection(folder), Words(), tmp_path / "text", options)
+    assert extract_text(collection(folder), WithoutVectors(), tmp_path / "fresh", options)
+    store, fresh = TextStore(tmp_path / "text"), TextStore(tmp_path / "fresh")
+    assert store.embeddings is None and len(store.rows) == 8 and np.array_equal(store.frames, fresh.frames)
 
 
 def test_another_cut_of_captions_or_precision_is_another_store(folder, tmp_path):

@@ -251,7 +251,7 @@ def test_the_adapter_says_which_architecture_it_found(tiny, caplog):
 def test_a_missing_checkpoint_tells_the_download_and_the_place(tmp_path):
     with pytest.raises(WeightsError) as error:
         ClapAudioEncoder(str(tmp_path / "music_audioset_epoch_15_esc_90.14.pt"))
-    assert f"and set encoder_pair.weights={tmp_path}/larger_clap_music" in str(error.value)
+    assert f"and set encoder_pair.weights={tmp_path}/larger_clap_general" in str(error.value)
     assert "hf download lukewys/laion_clap music_audioset_epoch_15_esc_90.14.pt" in str(error.value)
     assert f"--local-dir {tmp_path}" in str(error.value)
 

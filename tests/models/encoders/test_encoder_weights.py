@@ -212,9 +212,10 @@ def test_every_pair_takes_random_weights_and_its_names_and_widths_are_its_encode
     """On the meta device, so that the published sizes cost nothing."""
     monkeypatch.setattr("diffgar.models.encoders.t5.load_tokenizer", lambda *args: None)
     monkeypatch.setattr("diffgar.models.encoders.clap.load_tokenizer", lambda *args: None)
+    monkeypatch.setattr("diffgar.models.encoders.msclap.load_tokenizer", lambda *args: None)
     monkeypatch.setattr("diffgar.models.encoders.muscall.load_tokenizer", lambda *args: None)
     monkeypatch.setattr("diffgar.models.encoders.muq.load_tokenizer", lambda *args: None)
-    monkeypatch.setattr("diffgar.models.encoders.minilm.load_tokenizer", lambda *args: None)
+    monkeypatch.setattr("diffgar.models.encoders.sentence_transformer.load_tokenizer", lambda *args: None)
     monkeypatch.setattr("diffgar.models.encoders.minilm.packaged", lambda: "")  # where the tokenizer would be
     with initialize_config_dir(str(CONFIG.parent), version_base="1.3"):
         keys = {"weights", "text_weights"} & compose("extract_dataset", [f"encoder_pair={pair}"]).encoder_pair.keys()

@@ -29,13 +29,16 @@ FILES = (  # of the tokenizers of any layout; most models have five of them
 )
 
 
-def load_tokenizer(name: str, num_rows: int, published: bool, repo: str | None = None) -> "PreTrainedTokenizerBase":
+def load_tokenizer(
+    name: str, num_rows: int, published: bool, repo: str | None = None, padding: str | None = None
+) -> "PreTrainedTokenizerBase":
     """The tokenizer of a hub name or local folder, for an embedding of `num_rows` tokens.
 
     published: whether the weights are trained ones; then the vocabulary must fill the embedding, except for the padding
-    rows that some models add. repo: the hub name of one that fits, for the message. Raises WeightsError for a tokenizer
-    that is absent, another model's, or made without its files, which transformers allows: then all words have the same
-    ids.
+    rows that some models add. repo: the hub name of one that fits, for the message. padding: a token to pad with, for a
+    tokenizer that has none and whose captions are never empty, since an end is written after them. Raises WeightsError
+    for a tokenizer that is absent, another model's, or made without its files, which transformers allows: then all
+    words have the same ids.
     """
     from transformers import AutoTokenizer
 
@@ -46,8 +49,10 @@ def load_tokenizer(name: str, num_rows: int, published: bool, repo: str | None =
     except Exception as error:  # missing and damaged files raise whatever their reader does, bare Exception among them
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise WeightsError(f"no tokenizer at {name} ({reason}). {remedy}") from error
+    if padding:
+        tokenizer.add_special_tokens({"pad_token": padding})
     tokenizer.padding_side = tokenizer.truncation_side = "right"
-    if fault := _fault(tokenizer, num_rows, published, remedy):
+    if fault := _fault(tokenizer, num_rows, published, remedy, "" if padding is None else padding):
         raise WeightsError(f"the tokenizer at {name} is of no use here: {fault}")
     return tokenizer
 
@@ -78,13 +83,15 @@ def _folder(name: str, remedy: str) -> Path:
     return found[0].parent
 
 
-def _fault(tokenizer: "PreTrainedTokenizerBase", num_rows: int, published: bool, remedy: str) -> str | None:
-    """Why a tokenizer does not fit an embedding of `num_rows` tokens; None if it fits."""
+def _fault(
+    tokenizer: "PreTrainedTokenizerBase", num_rows: int, published: bool, remedy: str, shortest: str
+) -> str | None:
+    """Why a tokenizer does not fit an embedding of `num_rows` tokens; None if it fits. shortest: what captions hold."""
     ids = [tuple(tokenizer(word, add_special_tokens=False)["input_ids"]) for word in PROBES]
     size = max(tokenizer.get_vocab().values(), default=-1) + 1
     if len(set(ids)) < len(PROBES) or any(set(word) <= {tokenizer.unk_token_id} for word in ids):
         return f"it does not know the words {', '.join(PROBES)} apart; its files are missing or empty. {remedy}"
-    if tokenizer.pad_token_id is None or not tokenizer("")["input_ids"]:
+    if tokenizer.pad_token_id is None or not tokenizer(shortest)["input_ids"]:
         return f"it has no padding token, or gives the empty caption no token. {OTHER}"
     if size > num_rows or (published and size <= num_rows - 128):
         return f"it has {size} tokens, the text encoder {num_rows}. {OTHER}"

@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 Network = TypeVar("Network", bound=nn.Module)
 RANDOM = "random"  # as `weights`: freshly initialised, the same on every machine and in every job
 FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+TABLES = ("state_dict", "model")  # where a training checkpoint has its table of tensors
 WRAPPERS = {"module", "_orig_mod"}  # parts of names that torch's DataParallel and torch.compile add
 
 
@@ -56,14 +57,15 @@ class Checkpoint:
         return read_settings(path)
 
     def state(self) -> dict[str, Tensor]:
-        """Every tensor on the CPU, by name without the `WRAPPERS`; a training checkpoint's are in its "state_dict".
+        """Every tensor on the CPU, by name without the `WRAPPERS`; a training checkpoint's are in one of its `TABLES`.
 
         Raises WeightsError for a file that is damaged or no table of tensors.
         """
         state: dict[str, Tensor] = {}
         for path in self.files:
             content = read_tensors(path)
-            content = content.get("state_dict", content) if isinstance(content, Mapping) else content
+            if isinstance(content, Mapping):
+                content = next((content[key] for key in TABLES if isinstance(content.get(key), Mapping)), content)
             if not isinstance(content, Mapping) or not all(isinstance(x, Tensor) for x in content.values()):
                 raise WeightsError(
                     f"{path} holds no table of tensors: not a checkpoint of one of the layouts read here"

@@ -8,6 +8,7 @@ from tqdm import tqdm
 
 from diffgar.evaluation.control.evaluator import ControlEvaluator
 from diffgar.evaluation.reports import show as reports
+from diffgar.evaluation.reports.json_form import paired_as_json
 from diffgar.evaluation.reports.results import write_result
 from diffgar.jobs import evaluation_plan, next_commands
 from diffgar.jobs.building import build, plain
@@ -16,14 +17,20 @@ from diffgar.jobs.results import make_result
 
 
 def run(cfg: DictConfig) -> Path:
-    """Measure how queries can be steered, by `control=negative` or another; returns the path of the JSON."""
+    """Measure how queries can be steered, by `control=negative` or another; returns the path of the JSON.
+
+    Models of `evaluation.baselines` stand in the same table.
+    """
     evaluate: ControlEvaluator = build(cfg.control)
     experiment = open_experiment(cfg, cfg.model_name)
     experiment.generator(f"control={cfg.control.name}")  # refused now where it generates nothing
+    rivals = [open_experiment(cfg, name) for name in cfg.evaluation.baselines]
     text_encoder = build(experiment.trained["encoder_pair"]["text_encoder"])
     evaluation_plan.show_control(cfg, experiment, *evaluate.size(experiment))
     with tqdm(desc="queries", unit=" captions", total=0) as bar:
-        report = evaluate(experiment, text_encoder, plain(cfg.evaluation.seeds), bar.update, partial(grow, bar))
+        seeds = plain(cfg.evaluation.seeds)
+        report = evaluate(experiment, text_encoder, seeds, bar.update, partial(grow, bar), rivals)
+    report.extra["paired"] = paired_as_json(report.paired)
     result = make_result("control", cfg, experiment, report)
     path = write_result(cfg.paths.results, result)
     reports.draw_control(path, result)

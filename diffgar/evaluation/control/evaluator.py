@@ -22,5 +22,9 @@ class ControlEvaluator(Protocol):
         seeds: Sequence[int],
         progress: Progress,
         expect: Progress,
+        rivals: Sequence[Experiment] = (),
     ) -> Report:
-        """The report. expect: called with how many more captions `progress` will be told of, once that is known."""
+        """The report. expect: called with how many more captions `progress` will be told of, once that is known.
+
+        rivals: the models of `evaluation.baselines`. Raises InputError for those that this evaluation has no rows for.
+        """

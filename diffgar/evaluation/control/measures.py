@@ -3,19 +3,31 @@
 Retrieval without the attribute is not enough: a method must also keep the target track.
 """
 
-from collections.abc import Iterable
-from itertools import repeat
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations, repeat
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from diffgar.evaluation.control.answers import Answer
 from diffgar.evaluation.control.pairs import Pairs
-from diffgar.evaluation.metrics.bootstrap import mean_with_interval
+from diffgar.evaluation.metrics.bootstrap import paired_differences, redrawn_means
 from diffgar.evaluation.metrics.ranks import ranks_of_scores, unit_rows
+from diffgar.evaluation.metrics.summary import Difference, Summary
 from diffgar.evaluation.report import Metrics, System
 
 K = 10
+PAIRED = ("share@10", "R@10", "HNSR@10")  # in which every two rows are compared
+
+
+@dataclass
+class Measured:
+    """The rows of a table of steering, and the paired differences of every two of them, first − second."""
+
+    rows: dict[System, Metrics] = field(default_factory=dict)
+    paired: dict[tuple[System, System], dict[str, Difference]] = field(default_factory=dict)
 
 
 def evaluate_control(
@@ -25,51 +37,68 @@ def evaluate_control(
     pairs: Pairs,
     vectors: tuple[Tensor, Tensor] | None = None,
     num_resamples: int = 1000,
-) -> dict[System, Metrics]:
+) -> Measured:
     """Evaluate the answers of steering methods, in per cent. The first of the answers must be the plain one.
 
     share@10: the share of the top 10 that has the unwanted value, over all pairs and, as "share@10 of NAME", over the
     pairs of each attribute, because an attribute that the encoder does not represent cannot be steered. R@10: that of
     the target track, `targets` (P,). It lacks the value, so dropping every track with the value can only raise R@10.
-    overlap@10: the share that the plain top 10 of the same seed also has. vectors: unit caption and attribute
-    embeddings (P, D) each, of a joint pair, for cos_caption and cos_attribute.
+    HNSR@10 and TFR@10: whether the target is among the first 10, or the very first, and the hard negative is not among
+    the first 10. overlap@10: the share that the plain top 10 of the same seed also has. vectors: unit caption and
+    attribute embeddings (P, D) each, of a joint pair, for cos_caption and cos_attribute of queries in its space.
     """
-    rows: dict[System, Metrics] = {}
+    found, redraws = Measured(), dict[System, dict[str, np.ndarray]]()
     plain: list[Tensor] = []
     for system, answer in answers:
-        plain = plain or [top_10(similarity(queries, index)) for queries in answer.queries]
+        space, embedded = (index, vectors) if answer.index is None else (answer.index, None)
+        plain = plain or [top_10(similarity(queries, space)) for queries in answer.queries]
         penalties: Iterable[Tensor | None] = repeat(None) if answer.penalties is None else answer.penalties
         runs = [
-            steering_values(queries, index, targets, pairs.has, base, penalty, vectors)
+            steering_values(queries, space, targets, pairs, base, penalty, embedded)
             for queries, base, penalty in zip(answer.queries, plain, penalties, strict=False)
         ]
-        values = {metric: torch.stack([run[metric] for run in runs]) for metric in runs[0]}  # (S, P)
-        rows[system] = {name: mean_with_interval(each, targets, num_resamples, 0) for name, each in values.items()}
-        for attribute, own in pairs.by_attribute().items():
-            left = mean_with_interval(values["share@10"][:, own], targets[own], num_resamples, 0)
-            rows[system][f"share@10 of {attribute}"] = left
-    return rows
+        values = {metric: torch.stack([run[metric] for run in runs]).double().numpy() for metric in runs[0]}  # (S, P)
+        drawn = {name: redrawn_means(each.mean(axis=0), targets, num_resamples, 0) for name, each in values.items()}
+        found.rows[system] = {name: Summary.of(each, drawn[name], each.shape[1]) for name, each in values.items()}
+        found.rows[system] |= shares_by_attribute(values["share@10"], targets, pairs, num_resamples)
+        redraws[system] = {name: drawn[name] for name in PAIRED}
+    for a, b in combinations(redraws, 2):
+        found.paired[a, b] = paired_differences(redraws[a], redraws[b], (found.rows[a], found.rows[b]))
+    return found
+
+
+def shares_by_attribute(shares: np.ndarray, targets: Tensor, pairs: Pairs, num_resamples: int) -> Metrics:
+    """The mean of share@10 (S, P) over the pairs of each attribute."""
+    summaries = {}
+    for attribute, own in pairs.by_attribute().items():
+        left = shares[:, own.numpy()]
+        drawn = redrawn_means(left.mean(axis=0), targets[own], num_resamples, 0)
+        summaries[f"share@10 of {attribute}"] = Summary.of(left, drawn, left.shape[1])
+    return summaries
 
 
 def steering_values(
     queries: Tensor,
     index: Tensor,
     targets: Tensor,
-    has: Tensor,
+    pairs: Pairs,
     plain: Tensor,
     penalty: Tensor | None,
-    vectors: tuple[Tensor, Tensor] | None,
+    vectors: Sequence[Tensor] | None,
 ) -> dict[str, Tensor]:
     """The metrics of one seed's queries (P, D), a value (P,) each; arguments as above.
 
-    has (P, N) bool: the tracks that have the unwanted value. plain (P, 10): the plain top 10. penalty (P, N): what is
-    subtracted from the cosines.
+    plain (P, 10): the plain top 10. penalty (P, N): what is subtracted from the cosines. HNSR@k and TFR@k are those of
+    Yoo et al. 2026 (arXiv 2604.18360); there a person paired each query with its hard negative, here `Pairs` does.
     """
     scores = similarity(queries, index) if penalty is None else similarity(queries, index) - penalty  # (P, N)
     top = top_10(scores)
+    right, hard = (ranks_of_scores(scores, tracks).mid for tracks in (targets, pairs.hard))
     values = {
-        "share@10": 100 * has.gather(1, top).double().mean(dim=1),
-        "R@10": 100 * (ranks_of_scores(scores, targets).mid <= K).double(),
+        "share@10": 100 * pairs.has.gather(1, top).double().mean(dim=1),
+        "R@10": 100 * (right <= K).double(),
+        "HNSR@10": 100 * ((right <= K) & (hard > K)).double(),
+        "TFR@10": 100 * ((right == 1) & (hard > K)).double(),
         "overlap@10": 100 * (top.unsqueeze(2) == plain.unsqueeze(1)).any(dim=2).double().mean(dim=1),
     }
     if vectors is not None:

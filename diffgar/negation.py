@@ -1,7 +1,9 @@
 """Negations in words: captions that say what is not to be there, and what is heard in them."""
 
 import re
+from collections.abc import Callable
 
+Negations = Callable[[str, str], str]  # (attribute, value) → the words that say its absence, "without rock drums"
 WITHOUT = re.compile(r"(?:\b(?:but|and)\s+)?\b(?:without|with no|no)\s+", re.IGNORECASE)
 NEGATION = re.compile(rf"{WITHOUT.pattern}|\bnot\s+", re.IGNORECASE)
 

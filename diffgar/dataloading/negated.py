@@ -1,7 +1,7 @@
 """Batches whose captions also say what is not there: "a slow piece, without rock drums", made as they are drawn."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -11,12 +11,17 @@ from diffgar.dataloading.batches import BatchOptions, LatentBatches
 from diffgar.dataloading.datamodule import LatentDataModule, trainer_of
 from diffgar.dataloading.store.reader import Store, TextStore
 from diffgar.errors import InputError
-from diffgar.models.encoders.base import TextEncoder
-from diffgar.negation import say
+from diffgar.negation import Negations, say
 from diffgar.text_states import TextStates
 
-Negations = Callable[[str, str], str]  # (attribute, value) → the words that say its absence
 Value = tuple[int, int]  # numbers of an attribute and of one of its values
+
+
+class CaptionEncoder(Protocol):
+    """What makes the token states of captions, as a `TextEncoder` does."""
+
+    def encode(self, captions: list[str]) -> TextStates:
+        """Captions (B) to their token states, padded to the longest."""
 
 
 class NegatedBatches(LatentBatches):
@@ -35,7 +40,7 @@ class NegatedBatches(LatentBatches):
         rank: tuple[int, int],
         attributes: Sequence[str],
         negations: Negations,
-        text_encoder: TextEncoder,
+        text_encoder: CaptionEncoder,
     ):
         audio, text = stores
         super().__init__(audio, text, split, options, rank)
@@ -93,10 +98,15 @@ class NegatedDataModule(LatentDataModule):
     """A `LatentDataModule` whose training batches are those of `NegatedBatches`; options: as for `LatentDataModule`."""
 
     def __init__(
-        self, *folders: str, attributes: Sequence[str], negations: Negations, text_encoder: TextEncoder, **options: Any
+        self,
+        *folders: str,
+        attributes: Sequence[str],
+        negations: Negations,
+        text_encoder: CaptionEncoder,
+        **options: Any,
     ):
         super().__init__(*folders, **options)
-        self.negated = (list(attributes), negations, text_encoder.eval())
+        self.negated = (list(attributes), negations, text_encoder)
 
     def batches(self, split: str) -> LatentBatches:
         """This process's part of a split's batches; negated captions are made in training alone."""

@@ -16,13 +16,14 @@ from diffgar.evaluation.control.pairs import Pairs, choose_pairs
 from diffgar.evaluation.control.phrasings import Negatives, Phrasings
 from diffgar.evaluation.control.strengths import read_strength, written
 from diffgar.evaluation.control.tally import Tally
-from diffgar.evaluation.control.wording import Negations, Saying
+from diffgar.evaluation.control.wording import Saying
 from diffgar.evaluation.experiment import Experiment
 from diffgar.evaluation.metrics.ranks import top_k
 from diffgar.evaluation.queries import Progress, index_of, no_progress
 from diffgar.evaluation.report import Report, System
 from diffgar.evaluation.systems import named_attributes
 from diffgar.models.encoders.base import TextEncoder
+from diffgar.negation import Negations
 from diffgar.values import listed, one_of, whole
 
 

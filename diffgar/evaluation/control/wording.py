@@ -1,6 +1,6 @@
 """Captions in other words: those that say what is not wanted, and what is heard in them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
@@ -12,10 +12,8 @@ from torch import Tensor
 from diffgar.errors import InputError
 from diffgar.evaluation.control.phrasings import Negatives
 from diffgar.models.encoders.base import TextEncoder
-from diffgar.negation import hear, say
+from diffgar.negation import Negations, hear, say
 from diffgar.text_states import TextStates
-
-Negations = Callable[[str, str], str]  # (attribute, value) → the words that say its absence, "without rock drums"
 
 
 @dataclass(frozen=True, eq=False)

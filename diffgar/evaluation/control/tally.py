@@ -34,8 +34,8 @@ class Tally(Bench):
 
         num_heard: the different negatives that are heard in captions which say them.
         """
-        negatives = sum(num_heard if wording else num_negatives for wording in self.negatives)
-        return num_seeds * (len(self.ways) * num_pairs + negatives)
+        of_wordings: list[int] = [num_heard if wording else num_negatives for wording in self.negatives]
+        return num_seeds * (len(self.ways) * num_pairs + sum(of_wordings))
 
     def plain(self) -> Tensor:
         return self._generated("plain")

@@ -15,12 +15,13 @@ from diffgar.values import number
 class NegatedHeads(ContrastiveHeads):
     """`ContrastiveHeads` whose captions also say what a track lacks, "piano, without rock drums".
 
-    After Vasilakis et al. 2026 (arXiv 2601.13931), which adds negated captions to the training of a joint model and a
-    loss that tells a caption from its negation; the formulas here are this project's. Beside the InfoNCE of the
-    captions stand three terms of weight `negated_weight`: the InfoNCE of the captions with a true negation; that they
-    prefer their track to those with the negated value (`against_others`); and that a track prefers its caption to the
-    same with a negation that is false of it. Token states are pooled by attention, because a mean of them does not say
-    to which word a "without" belongs. parts: as for `ContrastiveHeads`, without its `segments`.
+    After Vasilakis et al. 2026 (arXiv 2601.13931), who add negated captions to the training of a joint model and a loss
+    that sets captions apart from their negations; only its abstract was at hand, and the formulas are this project's.
+    Beside the InfoNCE of the captions stand three terms of weight `negated_weight`: the InfoNCE of the captions with a
+    true negation; that they prefer their track to those with the negated value (`against_others`); and that a track
+    prefers its caption to the same with a false negation. Token states are pooled by attention, because a mean of them
+    does not say to which word a "without" belongs. The encoder stays frozen, where the paper's is trained from scratch:
+    heads can heed only what its states have of a negation. parts: as for `ContrastiveHeads`, without its `segments`.
     """
 
     row = "negated_head"

@@ -8,7 +8,6 @@ import torch
 
 from diffgar.batch import NegatedBatch
 from diffgar.dataloading.batches import BatchOptions, LatentBatches
-from diffgar.dataloading.datamodule import LatentDataModule, trainer_of
 from diffgar.dataloading.store.reader import Store, TextStore
 from diffgar.errors import InputError
 from diffgar.negation import Negations, say
@@ -92,29 +91,6 @@ class NegatedBatches(LatentBatches):
         with torch.no_grad():
             states = self.text_encoder.encode(texts)
         return TextStates(states.hidden_states.half(), states.mask)
-
-
-class NegatedDataModule(LatentDataModule):
-    """A `LatentDataModule` whose training batches are those of `NegatedBatches`; options: as for `LatentDataModule`."""
-
-    def __init__(
-        self,
-        *folders: str,
-        attributes: Sequence[str],
-        negations: Negations,
-        text_encoder: CaptionEncoder,
-        **options: Any,
-    ):
-        super().__init__(*folders, **options)
-        self.negated = (list(attributes), negations, text_encoder)
-
-    def batches(self, split: str) -> LatentBatches:
-        """This process's part of a split's batches; negated captions are made in training alone."""
-        if split != "train":
-            return super().batches(split)
-        trainer = trainer_of(self)
-        ranks = (trainer.global_rank, trainer.world_size)
-        return NegatedBatches((self.audio, self.text), split, self.options, ranks, *self.negated)
 
 
 def pick(options: Sequence[Any], number: float) -> Any:

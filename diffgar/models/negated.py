@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from diffgar.batch import Batch, NegatedBatch
+from diffgar.errors import InputError
 from diffgar.models.baselines import ContrastiveHeads, NormedPooling, head
 from diffgar.models.contrastive import against_others, info_nce
 from diffgar.models.distributed import gather_rows
@@ -41,9 +42,12 @@ class NegatedHeads(ContrastiveHeads):
         self.text_head = head(width, width, dim, dropout)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The mean loss of a batch. Raises TypeError for one without negations: train with `NegatedDataModule`."""
+        """The mean loss of a batch. Raises InputError for one without negations."""
         if not isinstance(batch, NegatedBatch):
-            raise TypeError(f"negated heads train on batches of NegatedDataModule, found {type(batch).__name__}")
+            raise InputError(
+                "negated heads train on negated captions, and the batches have none; give datamodule.negated its "
+                "attributes, negations and text_encoder, as baselines/negated.yaml of the demo does"
+            )
         temperature, audio = 1 / self.log_scale.exp().clamp(max=100), self.embed_audio(self.means_of(batch))
         text, said, denied = (self.embed_text(each) for each in (batch.text, batch.said, batch.denied))
         plain = info_nce(text, audio, temperature, gather_rows, batch.track)

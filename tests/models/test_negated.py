@@ -1,5 +1,7 @@
 """Contrastive heads that learn to heed negations, and the batches that they learn from."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from test_datamodule import make_stores
 
 from diffgar.batch import NegatedBatch
 from diffgar.dataloading.batches import BatchOptions, LatentBatches
+from diffgar.dataloading.datamodule import LatentDataModule
 from diffgar.dataloading.negated import NegatedBatches
 from diffgar.errors import InputError
 from diffgar.models.contrastive import against_others
@@ -77,6 +80,19 @@ def test_negations_change_no_batch_and_two_processes_share_those_of_one(stores):
     assert isinstance(moved, NegatedBatch) and torch.equal(moved.said.hidden_states, whole.said.hidden_states)
 
 
+def test_the_data_module_negates_captions_in_training_alone(stores):
+    names = {
+        "attributes": list(ATTRIBUTES),
+        "negations": lambda name, value: f"without {value}",
+        "text_encoder": Words(),
+    }
+    module = LatentDataModule(*(store.folder for store in stores), num_frames=6, batch_size=8, negated=names)
+    module.audio, module.text = stores
+    module.trainer = SimpleNamespace(global_rank=0, world_size=1)
+    assert isinstance(module.batches("train")[0], NegatedBatch)
+    assert not isinstance(module.batches("validation")[0], NegatedBatch)
+
+
 def test_a_dataset_without_the_ground_truth_is_refused(stores):
     with pytest.raises(InputError, match="have no column 'mood'"):
         batches(stores, attributes=("lead", "mood"))
@@ -118,5 +134,5 @@ def test_heads_learn_to_heed_a_negation(stores):
         losses.append(loss.item())
     assert np.mean(losses[-10:]) < 0.6 * np.mean(losses[:10])
     assert preferred(made[200]) > 0.85
-    with pytest.raises(TypeError, match="train on batches of NegatedDataModule, found Batch"):
+    with pytest.raises(InputError, match="the batches have none; give datamodule.negated its attributes"):
         model.training_step(LatentBatches(*stores, "train", BatchOptions(6, 8))[0], 0)

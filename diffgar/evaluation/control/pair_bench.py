@@ -33,7 +33,7 @@ class Querying(Protocol):
         """The S sampling seeds."""
 
     def __call__(
-        self, positions: np.ndarray, steer: Steer | None = None, text: CaptionSource | None = None, **guidance: Any
+        self, positions: np.ndarray, steer: Steer | None = None, *, text: CaptionSource | None = None, **guidance: Any
     ) -> Tensor:
         """Queries (S, P, D) for captions of the text store, or of another `text`; guidance: fields of the sampler."""
 
@@ -51,6 +51,7 @@ class Generator:
         self,
         positions: np.ndarray,
         steer: Steer | None = None,
+        *,
         seeds: Sequence[int] | None = None,
         text: CaptionSource | None = None,
         **guidance: Any,
@@ -83,7 +84,7 @@ class Projector:
         self.experiment, self.model = experiment, model
 
     def __call__(
-        self, positions: np.ndarray, steer: Steer | None = None, text: CaptionSource | None = None, **guidance: Any
+        self, positions: np.ndarray, steer: Steer | None = None, *, text: CaptionSource | None = None, **guidance: Any
     ) -> Tensor:
         """Queries (1, P, D) for captions of the text store, or of another `text`. Raises InputError for guidance."""
         if steer is not None or guidance:

@@ -1,6 +1,7 @@
 """Training batches: what a data module hands to a model for one step."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -63,3 +64,31 @@ class ComposedBatch:
         """The same batch in pinned memory; a DataLoader calls this."""
         source, target, track = (each.pin_memory() for each in (self.source, self.target, self.track))
         return ComposedBatch(source, target, self.text.pin_memory(), track, self.step)
+
+
+@dataclass(frozen=True, eq=False)
+class NegatedBatch(Batch):
+    """A batch with each caption twice more: with a negation at its end that is true of its track, and one that is not.
+
+    said, denied (B): these captions. values (B, A) int64: the number of each track's value of A attributes. absent
+    (B, 2) int64: the attribute that `said` negates and its value, which the track lacks.
+    """
+
+    said: TextStates
+    denied: TextStates
+    values: Tensor
+    absent: Tensor
+
+    def to(self, device: torch.device | str) -> "NegatedBatch":
+        """See `Batch.to`."""
+        captions = (text.to(device) for text in (self.said, self.denied))
+        return self._with(super().to(device), *captions, self.values.to(device), self.absent.to(device))
+
+    def pin_memory(self) -> "NegatedBatch":
+        """See `Batch.pin_memory`."""
+        captions = (text.pin_memory() for text in (self.said, self.denied))
+        return self._with(super().pin_memory(), *captions, self.values.pin_memory(), self.absent.pin_memory())
+
+    @staticmethod
+    def _with(batch: Batch, *parts: Any) -> "NegatedBatch":
+        return NegatedBatch(batch.latents, batch.mask, batch.text, batch.track, batch.step, *parts)

@@ -73,15 +73,19 @@ class LatentBatches(Dataset):
         self.weights = track_weights(audio, self.tracks, options.weights) if options.weights else None
 
     def __getitem__(self, step: int) -> Batch:
+        tracks, captions, where = self._chosen(step)
+        latents, mask = self._frames(tracks, where)
+        return Batch(latents, mask, self.text.padded(captions), torch.from_numpy(tracks), step)
+
+    def _chosen(self, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """This process's tracks (B,) of a step, a caption (B,) of each, and the place (B,) of its crop, from 0 to 1."""
         picks = self._picks(step)[self.mine]
         random = np.random.default_rng([self.options.seed, 1, step])
         which, where = random.random((2, self.options.batch_size))[:, self.mine]  # caption and crop of each, 0 to 1
-        tracks = self.tracks[picks]
         captions = np.array(
             [self.captions[p][int(u * len(self.captions[p]))] for p, u in zip(picks, which, strict=True)]
         )
-        latents, mask = self._frames(tracks, where)
-        return Batch(latents, mask, self.text.padded(captions), torch.from_numpy(tracks), step)
+        return self.tracks[picks], captions, where
 
     def _frames(self, tracks: np.ndarray, where: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """Latents (B, T, D) of tracks and their mask (B, T); where (B,): the place of each crop, from 0 to 1."""

@@ -1,7 +1,7 @@
 """The data module: the stores that a model is trained on, opened, checked and handed out batch by batch."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from diffgar.dataloading.batches import BatchOptions, LatentBatches
+from diffgar.dataloading.negated import NegatedBatches
 from diffgar.dataloading.store.card import StoreError
 from diffgar.dataloading.store.moments import NOTHING_ELSE, common_mean
 from diffgar.dataloading.store.reader import Store, TextStore
@@ -46,7 +47,8 @@ class LatentDataModule(LightningDataModule):
     options: num_frames, batch_size, seed and more, see `BatchOptions`. A crop has at most the frames of the longest
     training track; where `repeat_short` fills the crops, or tracks are taken whole, all samples have num_frames.
     expect: what the cards of "audio" and "text" must say, such as {"audio": {"dim": 512}}. remedy: what the message
-    about a missing store advises. memory: where the latents are held, see `Store.hold`.
+    about a missing store advises. memory: where the latents are held, see `Store.hold`. negated: the attributes, the
+    negations and the text encoder of `NegatedBatches`, where training is to have these.
     Raises StoreError for a store that is missing, damaged or another encoder's.
     """
 
@@ -58,10 +60,11 @@ class LatentDataModule(LightningDataModule):
         memory: str = "auto",
         expect: dict[str, dict] | None = None,
         remedy: str = "run extract_dataset.py",
+        negated: Mapping[str, Any] | None = None,
         **options: Any,
     ):
         super().__init__()
-        self.num_workers, self.memory, expect = num_workers, memory, expect or {}
+        self.num_workers, self.memory, self.negated, expect = num_workers, memory, negated, expect or {}
         self.audio = Store(audio_folder, remedy).require(**expect.get("audio", {}))
         self.text = TextStore(text_folder, remedy).require(**expect.get("text", {}))
         self.options = BatchOptions(**options)
@@ -148,7 +151,10 @@ class LatentDataModule(LightningDataModule):
         trainer = trainer_of(self)
         shuffled = self.options.shuffle_captions and split == "train"
         options = replace(self.options, shuffle_captions=shuffled)
-        return LatentBatches(self.audio, self.text, split, options, (trainer.global_rank, trainer.world_size))
+        rank = (trainer.global_rank, trainer.world_size)
+        if self.negated is not None and split == "train":
+            return NegatedBatches((self.audio, self.text), split, options, rank, **self.negated)
+        return LatentBatches(self.audio, self.text, split, options, rank)
 
     def train_dataloader(self) -> DataLoader:
         """Batches from the trainer's own step to the last."""

@@ -118,6 +118,11 @@ def phrase(name: str, value: str) -> str:
     return phrasings(name, value)[0]
 
 
+def negation(name: str, value: str) -> str:
+    """What a caption says at its end of a value that is not wanted: "without rock drums", "not slow"."""
+    return f"{'not' if name in ADJECTIVES or name in KEYS else 'without'} {phrase(name, value)}"
+
+
 def caption(
     attributes: dict[str, str], random: np.random.Generator, untold: Collection[str] = ()
 ) -> tuple[str, list[str]]:

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from diffgar.dataloading.store.reader import Store
 from diffgar.evaluation.models import CaptionProjector, CaptionSource
-from diffgar.evaluation.queries import part_means, track_positions
+from diffgar.evaluation.queries import means_of_parts, track_positions
 from diffgar.evaluation.tasks import RetrievalTask
 
 
@@ -24,8 +24,13 @@ def projected_queries(model: CaptionProjector, text: CaptionSource, positions: n
 
 
 def projected_index(model: CaptionProjector, audio: Store, task: RetrievalTask) -> Tensor:
-    """The tracks (N, P) in the space of such a model, from their means or those of their parts."""
+    """A task's tracks (N, P) in the space of such a model."""
+    return projected_tracks(model, audio, track_positions(audio, task))
+
+
+def projected_tracks(model: CaptionProjector, audio: Store, rows: np.ndarray) -> Tensor:
+    """Tracks (n, P) of an audio store in the space of such a model, from their means or those of their parts."""
     segments = segments_of(model)
-    means = part_means(audio, task, segments) if segments > 1 else audio.means(track_positions(audio, task))
+    means = means_of_parts(audio, rows, segments) if segments > 1 else audio.means(rows)
     with torch.inference_mode():
         return model.embed_audio(means).cpu()

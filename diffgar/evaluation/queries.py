@@ -105,7 +105,12 @@ def index_of(audio: Store, task: RetrievalTask, centre: Tensor | None = None) ->
 
 def part_means(audio: Store, task: RetrievalTask, segments: int) -> Tensor:
     """The mean latents of the parts of each of the task's tracks, whole and not cropped, (N, P, D)."""
-    tracks = (audio.row(position).astype(np.float32) for position in track_positions(audio, task).tolist())
+    return means_of_parts(audio, track_positions(audio, task), segments)
+
+
+def means_of_parts(audio: Store, rows: np.ndarray, segments: int) -> Tensor:
+    """The mean latents of the parts of tracks (n) of an audio store, whole and not cropped, (n, P, D)."""
+    tracks = (audio.row(position).astype(np.float32) for position in rows.tolist())
     return torch.stack([segment_means(torch.from_numpy(frames), segments) for frames in tracks])
 
 

@@ -23,15 +23,20 @@ from diffgar.models.composed import ComposedHead
 
 
 def run(cfg: DictConfig) -> Path:
-    """Measure how queries can be steered, by `control=negative` or another; returns the path of the JSON."""
+    """Measure how queries can be steered, by `control=negative` or another; returns the path of the JSON.
+
+    Models of `evaluation.baselines` stand in the same table.
+    """
     experiment = open_experiment(cfg, cfg.model_name)
     refuse_graded(experiment.task, f"control={cfg.control.name}")
     evaluate: ControlEvaluator = build(cfg.control, **heads(cfg, experiment))
     experiment.generator(f"control={cfg.control.name}")  # refused now where it generates nothing
+    rivals = [open_experiment(cfg, name) for name in cfg.evaluation.baselines]
     text_encoder = build(experiment.trained["encoder_pair"]["text_encoder"])
     evaluation_plan.show_control(cfg, experiment, *evaluate.size(experiment))
     with tqdm(desc="queries", unit=" captions", total=0) as bar:
-        report = evaluate(experiment, text_encoder, plain(cfg.evaluation.seeds), bar.update, partial(grow, bar))
+        seeds = plain(cfg.evaluation.seeds)
+        report = evaluate(experiment, text_encoder, seeds, bar.update, partial(grow, bar), rivals)
     if report.paired:
         report.extra["paired"] = paired_as_json(report.paired)
     result = make_result("control", cfg, experiment, report)

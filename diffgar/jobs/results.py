@@ -22,7 +22,7 @@ POOLING = ("samples", "pooling", "segments", "grid", "pooled_weight")
 ELSEWHERE = {  # what an evaluation of this kind does not read, or what its name has anyway
     "retrieval": ("variant", "guidance", "fidelity"),
     "fidelity": ("variant", "baselines", *POOLING, "retrieval"),
-    "control": ("variant", "baselines", *POOLING, "guidance", "fidelity", "retrieval"),
+    "control": ("variant", *POOLING, "guidance", "fidelity", "retrieval"),
 }
 
 

@@ -124,9 +124,7 @@ class ContrastiveHeads(LatentModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The mean InfoNCE of a batch, between its captions and its tracks' mean latents, whole or by parts."""
-        latents = batch.latents.float()
-        several = self.segments > 1
-        means = segment_means(latents, self.segments, batch.mask) if several else masked_mean(latents, batch.mask)
+        means = self.means_of(batch)
         text = self.embed_text(batch.text)
         temperature = 1 / self.log_scale.exp().clamp(max=100)
         audio = self.embed_audio(means)
@@ -136,6 +134,12 @@ class ContrastiveHeads(LatentModule):
             loss = loss + self.reverse_weight * reverse.mean()
         self.log("train/loss", loss, prog_bar=True, sync_dist=True)
         return loss
+
+    def means_of(self, batch: Batch) -> Tensor:
+        """The mean latents (B, D) of a batch's tracks, or those of their parts (B, P, D)."""
+        latents = batch.latents.float()
+        several = self.segments > 1
+        return segment_means(latents, self.segments, batch.mask) if several else masked_mean(latents, batch.mask)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Nothing to log: validation is by retrieval alone."""

@@ -80,3 +80,16 @@ def against_reverse(
     """
     own, reverse = (queries * index).sum(dim=-1), (queries * reversed_index).sum(dim=-1)
     return F.softplus((reverse - own) / temperature)
+
+
+@in_float32
+def against_others(
+    queries: Tensor, index: Tensor, others: Tensor, chosen: Tensor, temperature: float | Tensor = 0.1
+) -> Tensor:
+    """How badly queries tell their partners from some of the others, (B,): log(1 + Σ exp((other − partner) / τ)).
+
+    others: unit vectors (G, D); chosen (B, G) bool: which of them count, none where it is 0.
+    """
+    own = (queries * index).sum(dim=-1, keepdim=True)
+    gaps = ((queries @ others.T - own) / temperature).masked_fill(~chosen, -torch.inf)  # (B, G)
+    return torch.cat([torch.zeros_like(own), gaps], dim=1).logsumexp(dim=1)

@@ -94,6 +94,12 @@ class SearchBench(Bench):
     def size(self) -> int:
         """How many queries, P."""
 
+    def training_tracks(self) -> Tensor:
+        """The library's own tracks: nothing is measured here, so there is no split to keep apart."""
+        if len(self.index) == 0:
+            raise SearchError("a sparse autoencoder is trained on a library's tracks, and here are none; search one")
+        return self.index
+
     def phrasings(self) -> TypedCaptions:
         """The captions of all negatives, encoded once."""
         captions = [caption for negative in self.negatives for caption in negative.captions]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor
 
+from diffgar.negation import WITHOUT
 from diffgar.search.errors import SearchError
 from diffgar.search.where import Part, read_part
 from diffgar.values import is_number
@@ -13,7 +14,6 @@ from diffgar.values import is_number
 SAME = re.compile(r"^\s*(?:(?:the|this|just)\s+)?(?:same|like this|this|more like this)\b[\s,;:]*", re.IGNORECASE)
 JOINING = re.compile(r"^(?:but|and|only)\b[\s,]*", re.IGNORECASE)
 WITH = re.compile(r"^(?:with|having|featuring)\s+", re.IGNORECASE)
-WITHOUT = re.compile(r"(?:\b(?:but|and)\s+)?\b(?:without|with no|no)\s+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

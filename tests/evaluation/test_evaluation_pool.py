@@ -104,7 +104,7 @@ def test_queries_subtract_and_penalise_what_differs_not_what_all_latents_share()
     for mean in (torch.zeros(8), 50 * torch.ones(8)):
         vectors = F.normalize(torch.randn(20, 8, generator=torch.Generator().manual_seed(0)), dim=-1)
         experiment = evaluation(Latents(vectors + mean), Captions(list(range(20))), Oracle(vectors + mean, mean, 0.0))
-        pairs = Pairs(torch.tensor([0, 1, 2]), [], torch.zeros(3, 20, dtype=torch.bool))
+        pairs = Pairs(torch.tensor([0, 1, 2]), [], torch.zeros(3, 20, dtype=torch.bool), torch.zeros(3).long())
         index = index_of(experiment.audio, experiment.task, mean)
         bench = PairBench(Generator(experiment, [0]), index, pairs, Avoided())
         subtracted = METHODS["query_arithmetic"].answer(bench, {"weight": 0.5})

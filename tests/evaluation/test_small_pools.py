@@ -46,11 +46,11 @@ def test_a_pool_of_any_size_is_ranked_listed_and_drawn(tmp_path, size):
 def test_what_steering_does_to_a_pool_below_ten_is_told_of_all_of_it(size):
     index = unit_rows(torch.randn(size, 4, generator=torch.Generator().manual_seed(0)), "index")
     has = torch.arange(size) % 2 == 0
-    unwanted = Pairs(torch.tensor([0]), [("drums", "rock")], has[None])
+    unwanted = Pairs(torch.tensor([0]), [("drums", "rock")], has[None], torch.tensor([0]))
     plain = index[1][None, None]
     answers = [(PLAIN, Answer(plain)), (DROP, Answer(plain, [dropping(has[None])]))]
     answers.append((PENALTY, Answer(plain, [hinge_penalty(plain[0], index[:1], index, 1.0)])))
-    table = evaluate_control(answers, index, torch.tensor([1]), unwanted)
+    table = evaluate_control(answers, index, torch.tensor([1]), unwanted).rows
     assert table[PLAIN]["share@10"].mean == pytest.approx(100 * float(has.float().mean()))
     assert table[PLAIN]["R@10"].mean == table[DROP]["R@10"].mean == 100
 

@@ -14,11 +14,12 @@ from diffgar.evaluation.metrics.ranks import unit_rows
 class Answer:
     """Queries (S, P, D) of S sampling seeds, and for each seed the penalty (P, N) that is subtracted from the cosines.
 
-    An infinite penalty drops a track.
+    An infinite penalty drops a track. index: the tracks (N, D') in the space of the queries, where that is their own.
     """
 
     queries: Tensor
     penalties: Iterable[Tensor] | None = None
+    index: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from diffgar.errors import InputError
 from diffgar.evaluation.control.answers import Avoided
+from diffgar.evaluation.control.sparse import SparseAutoencoder, learn
 from diffgar.evaluation.metrics.ranks import unit_rows
 
 
@@ -50,6 +51,22 @@ class Bench(ABC):
     @abstractmethod
     def teacher(self) -> Tensor:
         """The captions' own embeddings, (S, P, D), in a joint pair."""
+
+    @abstractmethod
+    def training_tracks(self) -> Tensor:
+        """The tracks (N', D) that a sparse autoencoder is trained on, as unit vectors."""
+
+    def sparse(self) -> SparseAutoencoder:
+        """The sparse autoencoder of the training tracks, trained once."""
+        return self.once("sparse", lambda: learn(self.training_tracks()))
+
+    def said(self) -> "Bench":
+        """The same captions, each of which says its negation in words. Raises InputError but in an evaluation."""
+        raise InputError("a caption that says its negation is measured by an evaluation; choose another method")
+
+    def parsed(self) -> "Bench":
+        """The captions and the negatives that are heard in those of `said`. Raises InputError as that does."""
+        return self.said()
 
     def has(self) -> Tensor:
         """The tracks that have what each caption avoids, (P, N) bool. Raises InputError without ground truth."""

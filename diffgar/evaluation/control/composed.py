@@ -14,6 +14,7 @@ from diffgar.dataloading.datasets.triples import Requests
 from diffgar.errors import InputError
 from diffgar.evaluation.control.composed_rows import composed_report
 from diffgar.evaluation.control.composers import ComposedBench, Composer, mixed, summed
+from diffgar.evaluation.control.evaluator import refuse_rivals
 from diffgar.evaluation.control.pair_bench import Generator
 from diffgar.evaluation.control.phrasings import Phrasings, as_written
 from diffgar.evaluation.control.requests import ComposedRequests
@@ -72,12 +73,14 @@ class ComposedRetrieval:
         seeds: Sequence[int],
         progress: Progress = no_progress,
         expect: Progress = no_progress,
+        rivals: Sequence[Experiment] = (),
     ) -> Report:
-        """Evaluate every way at every strength, with paired differences; `extra` has the requests.
+        """Evaluate every way at every strength; `extra` has the requests.
 
         expect: called with how many more captions `progress` will be told of. Raises InputError for a task without
-        requests, and for one whose requests do not fit its pool.
+        requests, for one whose requests do not fit its pool, and for rivals: a trained head is named by `control.head`.
         """
+        refuse_rivals(rivals, self.name)
         if self.requests is None:
             raise InputError(
                 f"task {experiment.task.name} has no composed requests; name a task that has: task=demo_composed"

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from diffgar.errors import InputError
 from diffgar.evaluation.experiment import Experiment
 from diffgar.evaluation.queries import Progress
 from diffgar.evaluation.report import Report
@@ -22,5 +23,15 @@ class ControlEvaluator(Protocol):
         seeds: Sequence[int],
         progress: Progress,
         expect: Progress,
+        rivals: Sequence[Experiment] = (),
     ) -> Report:
-        """The report. expect: called with how many more captions `progress` will be told of, once that is known."""
+        """The report. expect: called with how many more captions `progress` will be told of, once that is known.
+
+        rivals: the models of `evaluation.baselines`. Raises InputError for those that this evaluation has no rows for.
+        """
+
+
+def refuse_rivals(rivals: Sequence[Experiment], control: str) -> None:
+    """Raises InputError where models stand beside the one whose queries are edited."""
+    if rivals:
+        raise InputError(f"control={control} edits the queries of one model; leave out evaluation.baselines")

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from diffgar.evaluation.control.editor import Editor
 from diffgar.evaluation.control.edits import choose_edits, edit_metrics
+from diffgar.evaluation.control.evaluator import refuse_rivals
 from diffgar.evaluation.control.phrasings import Phrasings, as_written
 from diffgar.evaluation.experiment import Experiment
 from diffgar.evaluation.queries import Progress, index_of, no_progress
@@ -71,12 +72,14 @@ class InversionEditing:
         seeds: Sequence[int],
         progress: Progress = no_progress,
         expect: Progress = no_progress,
+        rivals: Sequence[Experiment] = (),
     ) -> Report:
         """Evaluate every way to edit at every strength; `extra` has the round trips and the captions of the edits.
 
         expect: called with how many more captions `progress` will be told of. Raises InputError where no edit can be
-        asked for, and for a model that is no diffusion model.
+        asked for, for a model that is no diffusion model, and for rivals, which edit nothing.
         """
+        refuse_rivals(rivals, self.name)
         named, attributes = named_attributes(experiment, self.attributes)
         edits = choose_edits(named, experiment.task.targets, attributes, self.max_pairs)
         expect(len(self.shares) * len(edits.tracks))

@@ -3,19 +3,23 @@
 Retrieval without the attribute is not enough: a method must also keep the target track.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import repeat
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from diffgar.evaluation.control.answers import Answer
 from diffgar.evaluation.control.pairs import Pairs
-from diffgar.evaluation.metrics.bootstrap import mean_with_interval
+from diffgar.evaluation.metrics.bootstrap import redrawn_means
 from diffgar.evaluation.metrics.ranks import ranks_of_scores, unit_rows
+from diffgar.evaluation.metrics.summary import Summary
 from diffgar.evaluation.report import Metrics, System
 
 K = 10
+PAIRED = ("share@10", "R@10", "HNSR@10")  # in which every two rows are compared
 
 
 def evaluate_control(
@@ -31,45 +35,62 @@ def evaluate_control(
     share@10: the share of the top 10 that has the unwanted value, over all pairs and, as "share@10 of NAME", over the
     pairs of each attribute, because an attribute that the encoder does not represent cannot be steered. R@10: that of
     the target track, `targets` (P,). It lacks the value, so dropping every track with the value can only raise R@10.
-    overlap@10: the share that the plain top 10 of the same seed also has. vectors: unit caption and attribute
-    embeddings (P, D) each, of a joint pair, for cos_caption and cos_attribute.
+    HNSR@10 and TFR@10: whether the target is among the first 10, or the very first, and the hard negative is not among
+    the first 10. overlap@10: the share that the plain top 10 of the same seed also has. vectors: unit caption and
+    attribute embeddings (P, D) each, of a joint pair, for cos_caption and cos_attribute of queries in its space.
     """
     rows: dict[System, Metrics] = {}
     plain: list[Tensor] = []
     for system, answer in answers:
-        plain = plain or [top_10(similarity(queries, index)) for queries in answer.queries]
+        space, embedded = (index, vectors) if answer.index is None else (answer.index, None)
+        plain = plain or [top_10(similarity(queries, space)) for queries in answer.queries]
         penalties: Iterable[Tensor | None] = repeat(None) if answer.penalties is None else answer.penalties
         runs = [
-            steering_values(queries, index, targets, pairs.has, base, penalty, vectors)
+            steering_values(queries, space, targets, pairs, base, penalty, embedded)
             for queries, base, penalty in zip(answer.queries, plain, penalties, strict=False)
         ]
-        values = {metric: torch.stack([run[metric] for run in runs]) for metric in runs[0]}  # (S, P)
-        rows[system] = {name: mean_with_interval(each, targets, num_resamples, 0) for name, each in values.items()}
-        for attribute, own in pairs.by_attribute().items():
-            left = mean_with_interval(values["share@10"][:, own], targets[own], num_resamples, 0)
-            rows[system][f"share@10 of {attribute}"] = left
+        values = {metric: torch.stack([run[metric] for run in runs]).double().numpy() for metric in runs[0]}  # (S, P)
+        rows[system] = {name: summary_of(name, each, targets, num_resamples) for name, each in values.items()}
+        rows[system] |= shares_by_attribute(values["share@10"], targets, pairs, num_resamples)
     return rows
+
+
+def summary_of(name: str, values: np.ndarray, targets: Tensor, num_resamples: int) -> Summary:
+    """A metric (S, P); those of PAIRED keep their redraws, by which every two rows are compared."""
+    summary = Summary.of(values, redrawn_means(values.mean(axis=0), targets, num_resamples, 0), values.shape[1])
+    return summary if name in PAIRED else replace(summary, redraws=None)
+
+
+def shares_by_attribute(shares: np.ndarray, targets: Tensor, pairs: Pairs, num_resamples: int) -> Metrics:
+    """The mean of share@10 (S, P) over the pairs of each attribute."""
+    return {
+        f"share@10 of {attribute}": summary_of(attribute, shares[:, own.numpy()], targets[own], num_resamples)
+        for attribute, own in pairs.by_attribute().items()
+    }
 
 
 def steering_values(
     queries: Tensor,
     index: Tensor,
     targets: Tensor,
-    has: Tensor,
+    pairs: Pairs,
     plain: Tensor,
     penalty: Tensor | None,
-    vectors: tuple[Tensor, Tensor] | None,
+    vectors: Sequence[Tensor] | None,
 ) -> dict[str, Tensor]:
     """The metrics of one seed's queries (P, D), a value (P,) each; arguments as above.
 
-    has (P, N) bool: the tracks that have the unwanted value. plain (P, 10): the plain top 10. penalty (P, N): what is
-    subtracted from the cosines.
+    plain (P, 10): the plain top 10. penalty (P, N): what is subtracted from the cosines. HNSR@k and TFR@k are those of
+    Yoo et al. 2026 (arXiv 2604.18360); there a person paired each query with its hard negative, here `Pairs` does.
     """
     scores = similarity(queries, index) if penalty is None else similarity(queries, index) - penalty  # (P, N)
     top = top_10(scores)
+    right, hard = (ranks_of_scores(scores, tracks).mid for tracks in (targets, pairs.hard))
     values = {
-        "share@10": 100 * has.gather(1, top).double().mean(dim=1),
-        "R@10": 100 * (ranks_of_scores(scores, targets).mid <= K).double(),
+        "share@10": 100 * pairs.has.gather(1, top).double().mean(dim=1),
+        "R@10": 100 * (right <= K).double(),
+        "HNSR@10": 100 * ((right <= K) & (hard > K)).double(),
+        "TFR@10": 100 * ((right == 1) & (hard > K)).double(),
         "overlap@10": 100 * (top.unsqueeze(2) == plain.unsqueeze(1)).any(dim=2).double().mean(dim=1),
     }
     if vectors is not None:

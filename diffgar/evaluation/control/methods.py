@@ -3,43 +3,14 @@
 A new method is one class here and one entry under `methods` in config/control/negative.yaml.
 """
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from itertools import repeat
-from typing import Any, ClassVar
 
 from diffgar.evaluation.control.answers import Answer, dropping, penalised, subtracted
 from diffgar.evaluation.control.bench import Bench
+from diffgar.evaluation.control.method import METHODS, SteeringMethod, Strength, registered
+from diffgar.evaluation.control.rivals import RIVALS
 
-Strength = Mapping[str, Any]
-
-
-class SteeringMethod(ABC):
-    """One way to suppress an attribute value in the top 10.
-
-    name: in the YAML, in tables and in results. example: one valid strength, such as {"guidance": 2, "negative": 0.5};
-    every strength of the method has the same keys and, where the example has a list, one of the same length.
-    needs_joint: whether it uses embeddings of the joint space; it is left out where the encoder pair is not joint.
-    starts_from_plain: whether it changes the plain query, so that its curve over strengths begins there.
-    """
-
-    name: ClassVar[str]
-    example: ClassVar[Strength] = {}
-    needs_joint: ClassVar[bool] = False
-    starts_from_plain: ClassVar[bool] = True
-
-    @abstractmethod
-    def answer(self, bench: Bench, strength: Strength) -> Answer:
-        """The queries (S, P, D) for the bench's captions at one strength, and the penalties on tracks."""
-
-
-METHODS: dict[str, SteeringMethod] = {}
-
-
-def registered(method: type[SteeringMethod]) -> type[SteeringMethod]:
-    """Make a method known to the config by its name."""
-    METHODS[method.name] = method()
-    return method
+__all__ = ["METHODS", "REFERENCES", "SteeringMethod", "Strength", "registered"]
 
 
 class Plain(SteeringMethod):
@@ -182,3 +153,7 @@ class TeacherFilter(SteeringMethod):
         scores = (bench.avoided_text().vectors[:, 0] @ bench.index.T).amax(dim=0)  # (P, N)
         least = scores.quantile(1 - strength["share"], dim=1, keepdim=True)
         return Answer(bench.plain(), repeat(dropping(scores >= least)))
+
+
+for rival in RIVALS:
+    registered(rival)

@@ -1,12 +1,14 @@
 """Negative steering, compared: every method suppresses the same attribute values for the same captions."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import chain
 
 import pandas as pd
 import torch
 from torch import Tensor
 
+from diffgar.evaluation.control.heads import FOR_HEADS, answers_of_heads, projectors
 from diffgar.evaluation.control.measures import evaluate_control
 from diffgar.evaluation.control.methods import METHODS, REFERENCES, SteeringMethod, Strength
 from diffgar.evaluation.control.pair_bench import Generator, PairBench
@@ -14,12 +16,14 @@ from diffgar.evaluation.control.pairs import Pairs, choose_pairs
 from diffgar.evaluation.control.phrasings import Negatives, Phrasings
 from diffgar.evaluation.control.strengths import read_strength, written
 from diffgar.evaluation.control.tally import Tally
+from diffgar.evaluation.control.wording import Saying
 from diffgar.evaluation.experiment import Experiment
 from diffgar.evaluation.metrics.ranks import top_k
 from diffgar.evaluation.queries import Progress, index_of, no_progress
 from diffgar.evaluation.report import Report, System
 from diffgar.evaluation.systems import named_attributes
 from diffgar.models.encoders.base import TextEncoder
+from diffgar.negation import Negations
 from diffgar.values import listed, one_of, whole
 
 
@@ -29,7 +33,9 @@ class NegativeSteering:
 
     attributes: columns of the tracks' table, the ground truth (see `named_attributes`). phrasings: (attribute, value) →
     negative captions that say it, the plainest first; guidance steers away from that one, vectors are the mean of all.
-    methods: name → strengths, such as {"compose": [{"guidance": 2, "negative": 0.5}]}; see `METHODS`.
+    methods: name → strengths, such as {"compose": [{"guidance": 2, "negative": 0.5}]}; see `METHODS`. negations:
+    (attribute, value) → the words that say its absence at the end of a caption, for the methods named `said`.
+    heads: as `methods`, for the models of `evaluation.baselines`, which project captions; see `FOR_HEADS`.
     """
 
     name: str
@@ -37,26 +43,38 @@ class NegativeSteering:
     phrasings: Phrasings | None
     methods: Mapping[str, Sequence[Strength]]
     max_captions: int = 300
+    negations: Negations | None = None
+    heads: Mapping[str, Sequence[Strength]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        list(self.systems(joint=True))  # refuses what is no method or no strength of it
+        list(self.systems())  # refuses what is no method or no strength of it
+        list(self.systems_of_heads("heads"))
         whole("control.max_captions", self.max_captions, least=1)
 
-    def systems(self, joint: bool) -> Iterator[tuple[SteeringMethod, System]]:
-        """The reference methods, then each method at each strength; without `joint` only those that do not need it."""
+    def systems(self, joint: bool = True, learning: bool = True) -> Iterator[tuple[SteeringMethod, System]]:
+        """The reference methods, then each method at each strength.
+
+        Without `joint` only those that do not need it, without `learning` only those that learn from no train split.
+        """
         for reference in REFERENCES:
             yield reference, System(reference.name)
-        for name, strengths in self.methods.items():
-            method = METHODS[one_of("a method of control.methods", name, tuple(METHODS))]
-            where = f"control.methods.{name}"
-            for found in listed(where, strengths, f"[{written(method.example)}]"):
-                strength = read_strength(where, found, method.example)
-                if joint or not method.needs_joint:
-                    yield method, System(name, strength=strength)
+        for method, strength in read_methods("control.methods", self.methods, tuple(METHODS)):
+            if (joint or not method.needs_joint) and (learning or not method.learns):
+                yield method, System(method.name, strength=strength)
+
+    def systems_of_heads(self, row: str) -> Iterator[tuple[SteeringMethod, System]]:
+        """The queries of a model that projects captions, plain and steered; row: the name of its kind."""
+        yield REFERENCES[0], System(row)
+        for method, strength in read_methods("control.heads", self.heads, FOR_HEADS):
+            yield method, System(f"{row} {method.name}", strength=strength)
+
+    def systems_of(self, experiment: Experiment) -> list[tuple[SteeringMethod, System]]:
+        """The systems that an experiment's pair and dataset allow."""
+        return list(self.systems(experiment.joint, bool((experiment.audio.rows["split"] == "train").any())))
 
     def size(self, experiment: Experiment) -> tuple[int, int]:
         """The most captions that are steered, and in how many ways the queries of each are generated."""
-        tally = Tally(self.systems(experiment.joint))
+        tally = Tally(self.systems_of(experiment))
         return min(self.max_captions, len(experiment.task.captions)), len(tally.ways)
 
     def __call__(
@@ -66,31 +84,54 @@ class NegativeSteering:
         seeds: Sequence[int],
         progress: Progress = no_progress,
         expect: Progress = no_progress,
+        rivals: Sequence[Experiment] = (),
     ) -> Report:
         """Evaluate every method at every strength; `extra` has the pairs, and the methods whose curves begin at plain.
 
-        expect: called with how many more captions `progress` will be told of. Raises InputError where no pair of a
-        caption and an over-represented value is found.
+        expect: called with how many more captions `progress` will be told of. rivals: further models, of the same pair,
+        that project captions. Raises InputError where no pair of a caption and an over-represented value is found.
         """
-        named, attributes = named_attributes(experiment, self.attributes)
-        index = index_of(experiment.audio, experiment.task, experiment.generator("steering").centre)
-        generate = Generator(experiment, seeds, progress)
-        expect(min(self.max_captions, len(named)))
-        pairs = choose(generate, index, named, attributes, self.max_captions)
-        negatives = Negatives.of(pairs.values, self.phrasings, text_encoder)
-        systems, bench = list(self.systems(experiment.joint)), PairBench(generate, index, pairs, negatives)
-        expect(Tally(systems).num_queries(len(pairs.values), len(negatives.captions), len(seeds)))
+        heads, systems = projectors(rivals, experiment), self.systems_of(experiment)
+        bench = self.bench(Generator(experiment, seeds, progress), text_encoder, expect)
+        pairs, negatives = bench.pairs, bench.negatives
+        num_pairs, num_phrasings = len(pairs.values), len(negatives.captions)
+        expect(Tally(systems).num_queries(num_pairs, num_phrasings, len(seeds), len(set(pairs.values))))
         answers = ((system, method.answer(bench, system.strength)) for method, system in systems)  # one at a time
+        further = [answers_of_heads(self.systems_of_heads(row), each, bench) for row, each in heads.items()]
         vectors = (bench.teacher()[0], negatives.embeddings) if experiment.joint else None
         targets = experiment.task.targets[pairs.caption_index]
+        rows = evaluate_control(chain(answers, *further), bench.index, targets, pairs, vectors)
         listing = experiment.task.captions.iloc[pairs.caption_index.tolist()][["caption_id", "caption"]]
         listing = listing.assign(negative=[negatives.captions[first] for first in negatives.first()])
         from_plain = dict.fromkeys(method.name for method, _ in systems if method.starts_from_plain)
         return Report(
-            {"num_pairs": len(pairs.values), "seeds": len(seeds), "right_track": "lacks the value"},
-            evaluate_control(answers, index, targets, pairs, vectors),
+            {"num_pairs": num_pairs, "seeds": len(seeds), "right_track": "lacks the value"},
+            rows,
             extra={"from_plain": list(from_plain), "pairs": listing.to_dict("records")},
         )
+
+    def bench(self, generate: Generator, text_encoder: TextEncoder, expect: Progress) -> PairBench:
+        """The pairs of a caption and a value, chosen by the model's own queries, and the values' phrasings."""
+        experiment = generate.experiment
+        named, attributes = named_attributes(experiment, self.attributes)
+        index = index_of(experiment.audio, experiment.task, experiment.generator("steering").centre)
+        expect(min(self.max_captions, len(named)))
+        pairs = choose(generate, index, named, attributes, self.max_captions)
+        negatives = Negatives.of(pairs.values, self.phrasings, text_encoder)
+        captions = list(experiment.task.captions["caption"].iloc[pairs.caption_index.tolist()])
+        positions = experiment.caption_positions[pairs.caption_index.numpy()]
+        saying = Saying(captions, pairs.values, positions, text_encoder, self.negations)
+        return PairBench(generate, index, pairs, negatives, saying)
+
+
+def read_methods(
+    where: str, asked: Mapping[str, Sequence[Strength]], known: Sequence[str]
+) -> Iterator[tuple[SteeringMethod, Strength]]:
+    """Each method that a config asks for, at each strength. Raises InputError for one that is not known."""
+    for name, strengths in asked.items():
+        method = METHODS[one_of(f"a method of {where}", name, known)]
+        for found in listed(f"{where}.{name}", strengths, f"[{written(method.example)}]"):
+            yield method, read_strength(f"{where}.{name}", found, method.example)
 
 
 def choose(

@@ -15,12 +15,14 @@ class Pairs:
     """P pairs of a caption and an attribute value to suppress.
 
     caption_index (P,): which of the task's captions. values: the (attribute, value) of each pair, such as ("drums",
-    "rock"). has (P, N) bool: the tracks that have the value.
+    "rock"). has (P, N) bool: the tracks that have the value. hard (P,): the hard negative of each, the first track of
+    the plain top 10 that has the value.
     """
 
     caption_index: Tensor
     values: list[tuple[str, str]]
     has: Tensor
+    hard: Tensor
 
     def by_attribute(self) -> dict[str, Tensor]:
         """Attribute → the pairs (P,) bool whose value is one of its values."""
@@ -57,7 +59,9 @@ def choose_pairs(
             f"{len(attributes)} tracks; evaluate on a larger pool"
         )
     has = torch.stack([torch.from_numpy((attributes[name] == value).to_numpy(copy=True)) for name, value in values])
-    return Pairs(torch.tensor(captions), values, has)
+    chosen = top[captions]  # (P, 10)
+    first = has.gather(1, chosen).int().argmax(dim=1, keepdim=True)
+    return Pairs(torch.tensor(captions), values, has, chosen.gather(1, first).squeeze(1))
 
 
 def shares(column: pd.Series) -> Iterator[tuple[str, float]]:

@@ -21,17 +21,21 @@ METRICS = (
     "R@5",
     "R@10",
     "precision@10",
+    "HNSR@10",
+    "TFR@10",
     "overlap@10",
     "cos_caption",
     "cos_attribute",
 )
-WITH_INTERVAL = ("gained@10", "kept@10", "share@10", "R@1", "R@5", "R@10", "precision@10")
+WITH_INTERVAL = ("gained@10", "kept@10", "share@10", "R@1", "R@5", "R@10", "precision@10", "HNSR@10")
 
 MEANINGS = {
     "gained@10": "share of the top 10 that has the new value",
     "kept@10": "share that has the caption's other values",
     "share@10": "share of the top 10 that has the unwanted attribute (less is better)",
     "R@10": "of the right track (it lacks the attribute, so that dropping those that have it alone raises this)",
+    "HNSR@10": "the right track is among the first 10 and the first track that has the attribute, unsteered, is not",
+    "TFR@10": "the same with the right track as the very first",
 }
 OF_COMPOSED = {
     "gained@10": "share of the top 10 that has the new value of what changes",
@@ -43,13 +47,10 @@ OF_COMPOSED = {
 
 def control_table(result: Result) -> Table:
     """One method at one strength per line, in the order they were evaluated."""
-    composed = result.protocol["control"] == "composed"
+    composed = result.protocol.get("control") == "composed"
     what, meanings = ("requests", OF_COMPOSED) if composed else ("pairs", MEANINGS)
     metrics = [metric for metric in METRICS if metric in start_of(result)]
-    rows = [
-        (system.label, *(format_cell(found[metric], interval=metric in WITH_INTERVAL) for metric in metrics))
-        for system, found in result.rows.items()
-    ]
+    rows = [(system.label, *(_cell(found, metric) for metric in metrics)) for system, found in result.rows.items()]
     notes = (
         f"{result.protocol[f'num_{what}']} {what}, pool of {result.protocol['pool_size']}; per cent, cosines × 100.",
         "[95 % bootstrap interval by track].",
@@ -63,6 +64,11 @@ def control_table(result: Result) -> Table:
 def start_of(result: Result) -> Metrics:
     """The metrics of the first row, which is what was there before: not steered, or not edited."""
     return next(iter(result.rows.values()))
+
+
+def _cell(found: Metrics, metric: str) -> str:
+    """A metric of a row; a dash where its space has no such metric."""
+    return format_cell(found[metric], interval=metric in WITH_INTERVAL) if metric in found else "–"
 
 
 def round_trip(guidance: str, errors: dict[str, float]) -> str:

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 
 from diffgar.evaluation.control.answers import Answer, dropping, hinge_penalty
 from diffgar.evaluation.control.measures import evaluate_control
-from diffgar.evaluation.control.pairs import choose_pairs
+from diffgar.evaluation.control.pairs import Pairs, choose_pairs
 from diffgar.evaluation.control.phrasings import Negatives
-from diffgar.evaluation.report import PLAIN, System
+from diffgar.evaluation.report import PLAIN, System, differences
 from diffgar.models.encoders.base import TextEncoder
 from diffgar.text_states import TextStates
 
@@ -85,7 +85,8 @@ def test_the_share_is_told_of_each_attribute_too(world):
     top = drums.nonzero().flatten()[:10].expand(3, 10)
     unwanted = choose_pairs(top, torch.tensor([39, 39, 39]), [set(), {"drums"}, set()], attributes)
     assert [name for name, _ in unwanted.values] == ["drums", "lead", "drums"]
-    row = evaluate_control([(PLAIN, Answer(plain_query(index)))], index, torch.tensor([39, 39, 39]), unwanted)[PLAIN]
+    found = evaluate_control([(PLAIN, Answer(plain_query(index)))], index, torch.tensor([39, 39, 39]), unwanted)
+    row = found[PLAIN]
     assert row["share@10 of drums"].n == 2 and row["share@10 of lead"].n == 1
     parts = (2 * row["share@10 of drums"].mean + row["share@10 of lead"].mean) / 3
     assert row["share@10"].mean == pytest.approx(parts)
@@ -152,3 +153,42 @@ def test_a_world_without_unwanted_attributes_is_refused(world):
     _, _, attributes = world
     with pytest.raises(ValueError, match="no caption's top 10 has an attribute"):
         choose_pairs(torch.ones(1, 10, dtype=torch.long), torch.tensor([1]), [set()], attributes)
+
+
+def test_the_hard_negative_is_the_first_track_with_the_value_and_is_to_leave_the_top_10():
+    """By hand: 20 tracks on a half circle, which a query ranks by their angle to it."""
+    angles = torch.arange(20) * torch.pi / 20
+    index = torch.stack([angles.cos(), angles.sin()], dim=1)
+    has = torch.zeros(4, 20, dtype=torch.bool)
+    has[:, [3, 8]] = True
+    pairs = Pairs(torch.arange(4), [("drums", "rock")] * 4, has, torch.tensor([3, 3, 3, 8]))
+    queries, away = index[[0, 0, 19, 9]], index[[0, 16, 19, 16]]
+    targets = torch.tensor([0, 12, 19, 12])
+    found = evaluate_control([(PLAIN, Answer(queries[None])), (AWAY, Answer(away[None]))], index, targets, pairs)
+    plain, moved = found[PLAIN], found[AWAY]
+    # plain: 0 is first and 3 fourth; 12 is beyond the ten; 19 is first and 3 beyond; 12 and 8 are both among the ten
+    assert [plain[name].mean for name in ("R@10", "HNSR@10", "TFR@10")] == [75, 25, 25]
+    # away: as it was; from 16 on 12 is among the ten and 3 beyond; as it was; 12 is among the ten and 8 is not quite
+    assert [moved[name].mean for name in ("R@10", "HNSR@10", "TFR@10")] == [100, 75, 25]
+    paired = differences(found[PLAIN], found[AWAY])
+    difference = paired["HNSR@10"]
+    assert difference.difference == -50 and difference.low <= -50 <= difference.high
+    assert set(paired) == {"share@10", "R@10", "HNSR@10"}
+
+
+def test_the_hard_negative_of_a_pair_stands_first_among_the_tracks_with_the_value(world):
+    _, drums, attributes = world
+    top = torch.tensor([[1, 3, 5, 4, 2, 0, 6, 8, 10, 12]])  # tracks of even numbers have drums
+    assert choose_pairs(top, torch.tensor([1]), [set()], attributes).hard.tolist() == [4]
+
+
+def test_queries_in_a_space_of_their_own_are_ranked_there(world):
+    index, drums, attributes = world
+    unwanted, plain = lacking_drums(drums, attributes), plain_query(index)
+    other = torch.cat([~drums.unsqueeze(1) * 1.0, drums.unsqueeze(1) * 1.0], dim=1)  # drums and none are at odds
+    heads = Answer(torch.tensor([[[1.0, 0.0]]]).expand(1, 3, 2), index=other)
+    vectors = torch.tensor([[1.0, 0, 0]]).expand(3, 3), torch.tensor([[0.0, 1, 0]]).expand(3, 3)
+    answers = [(PLAIN, Answer(plain)), (AWAY, heads)]
+    table = evaluate_control(answers, index, torch.tensor([1, 3, 5]), unwanted, vectors)
+    assert table[PLAIN]["share@10"].mean == 100 and table[AWAY]["share@10"].mean == 0
+    assert "cos_caption" in table[PLAIN] and "cos_caption" not in table[AWAY]

@@ -15,12 +15,22 @@ from diffgar.evaluation.control.pairs import Pairs
 from diffgar.evaluation.control.phrasings import Negatives
 from diffgar.evaluation.control.strengths import labels_along
 from diffgar.evaluation.control.tally import Tally
+from diffgar.evaluation.control.wording import Saying
 from diffgar.evaluation.metrics.summary import Summary
 from diffgar.evaluation.queries import index_of
 from diffgar.evaluation.report import PLAIN, System
 from diffgar.evaluation.reports import control
 from diffgar.evaluation.reports.results import Result
+from diffgar.models.encoders.base import TextEncoder
 from diffgar.text_states import TextStates
+
+
+class OneToken(TextEncoder):
+    """The same token state for every caption."""
+
+    def encode(self, captions):
+        return TextStates(torch.full((len(captions), 1, 1), 3.0), torch.ones(len(captions), 1, dtype=torch.bool))
+
 
 WITHIN = {"guidance": 3, "negative": 1.5, "interval": [0.3, 0.9]}
 
@@ -47,7 +57,7 @@ def test_methods_that_need_a_joint_pair_are_left_out_of_another():
     references = {method.name for method in REFERENCES}
     assert of_a_joint_pair == {*METHODS, *references}
     assert of_another == {name for name, method in METHODS.items() if not method.needs_joint} | references
-    assert {name for name in METHODS if name.startswith("teacher") or "text" in name} == of_a_joint_pair - of_another
+    assert {name for name in METHODS if "teacher" in name or "text" in name} == of_a_joint_pair - of_another
 
 
 def test_a_tally_counts_what_will_be_generated():
@@ -56,17 +66,19 @@ def test_a_tally_counts_what_will_be_generated():
     experiment = evaluation(Latents(vectors), Captions(list(range(20))), Oracle(vectors, torch.zeros(20)))
     phrasings = TextStates(torch.tensor([[[3.0]], [[4.0]], [[5.0]]]), torch.ones(3, 1, dtype=torch.bool))
     negatives = Negatives(["a", "b", "c"], phrasings, torch.tensor([0, 0, 1]), torch.tensor([0, 1, 0, 1]))
-    pairs = Pairs(torch.arange(4), [], torch.zeros(4, 20, dtype=torch.bool))
-    bench = PairBench(Generator(experiment, [0, 1], told.append), vectors, pairs, negatives)
+    values = [("x", "1"), ("y", "2"), ("x", "1"), ("y", "2")]
+    pairs = Pairs(torch.arange(4), values, torch.zeros(4, 20, dtype=torch.bool), torch.zeros(4).long())
+    saying = Saying(["a", "b", "c", "d"], values, experiment.caption_positions[:4], OneToken())
+    bench = PairBench(Generator(experiment, [0, 1], told.append), vectors, pairs, negatives, saying)
     for methods in ({}, {"query_penalty": [{"penalty": 1}]}, {n: [m.example] for n, m in METHODS.items()}):
         told.clear()
         bench._kept.clear()
-        asked = list(NegativeSteering("negative", [], None, methods).systems(joint=False))
+        asked = list(NegativeSteering("negative", [], None, methods).systems(joint=False, learning=False))
         for method, system in asked:
             method.answer(bench, system.strength)
-        assert Tally(asked).num_queries(len(pairs.caption_index), 3, num_seeds=2) == sum(told)
+        assert Tally(asked).num_queries(len(pairs.caption_index), 3, num_seeds=2, num_heard=2) == sum(told)
     joint = NegativeSteering("negative", [], None, {n: [m.example] for n, m in METHODS.items()})
-    assert joint.size(SimpleNamespace(joint=True, task=experiment.task)) == (20, 4)
+    assert joint.size(SimpleNamespace(joint=True, task=experiment.task, audio=experiment.audio)) == (20, 6)
 
 
 def test_a_new_method_is_one_class_and_one_entry(monkeypatch):
@@ -106,7 +118,8 @@ def test_what_several_methods_start_from_is_generated_once():
     vectors, made = torch.randn(20, 8, generator=torch.Generator().manual_seed(0)), []
     experiment = evaluation(Latents(vectors), Captions(list(range(20))), Oracle(vectors, torch.zeros(8)))
     generate, index = Generator(experiment, [0, 1], made.append), index_of(experiment.audio, experiment.task)
-    several = [Pairs(torch.tensor(captions), [], torch.zeros(2, 20, dtype=torch.bool)) for captions in ([3, 5], [7, 8])]
+    nothing = torch.zeros(2, 20, dtype=torch.bool), torch.zeros(2).long()
+    several = [Pairs(torch.tensor(captions), [], *nothing) for captions in ([3, 5], [7, 8])]
     first, second = (PairBench(generate, index, pairs, None) for pairs in several)
     assert torch.equal(first.plain(), first.plain()) and sum(made) == 2 * 2  # captions times seeds
     assert not torch.equal(second.plain(), first.plain()) and sum(made) == 2 * 4

@@ -118,6 +118,10 @@ def test_one_command_measures_every_way_to_be_rid_of_an_attribute(demo):
     assert rows["teacher_penalty 1.5"]["share@10"] < rows["teacher_arithmetic 0"]["share@10"]
     assert rows["teacher_penalty 1.5"]["cos_caption"] == pytest.approx(100)  # the query itself is left as it was
     assert all({"caption", "negative"} <= set(pair) for pair in result["pairs"])
+    assert {"deo", "sae", "teacher_deo", "teacher_sae", "said", "said_teacher", "said_parsed"} <= methods
+    assert rows["plain"]["HNSR@10"] <= rows["truth_filter"]["HNSR@10"] == rows["truth_filter"]["R@10"]
+    gap = result["paired"]["plain - said"]["share@10"]
+    assert gap["difference"] == pytest.approx(rows["plain"]["share@10"] - rows["said"]["share@10"])
 
 
 def test_a_pair_that_is_not_joint_is_steered_by_generated_forms_alone_and_values_said_as_written(demo):
@@ -129,7 +133,7 @@ def test_a_pair_that_is_not_joint_is_steered_by_generated_forms_alone_and_values
     }
     methods = {system["name"] for system in result["systems"].values()}
     generated = {name for name, method in METHODS.items() if not method.needs_joint}
-    assert methods == {"plain", "truth_filter", *generated} and len(generated) == 6
+    assert methods == {"plain", "truth_filter", *generated} and len(generated) == 10
 
 
 def test_a_student_is_distilled_by_one_command_and_keeps_the_teacher_it_began_with(demo):

@@ -5,9 +5,11 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from uuid import uuid4
 
+from diffgar.dataloading.store.spans import CONTIGUOUS, SCATTERED
 from diffgar.errors import InputError
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = CONTIGUOUS
+READABLE = (CONTIGUOUS, SCATTERED)
 ENCODING = (  # what made the latents, of whichever dataset: a model keeps it, and refuses others
     "kind",
     "encoder",
@@ -97,10 +99,10 @@ class Card:
         path = Path(folder) / "card.json"
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            if content.get("format_version") != FORMAT_VERSION:
-                found = content.get("format_version")
+            if (found := content.get("format_version")) not in READABLE:
                 raise StoreError(
-                    f"{path}: format {found}, this version reads {FORMAT_VERSION}; delete {folder} and extract it again"
+                    f"{path}: format {found}, this version reads {' and '.join(map(str, READABLE))}; delete {folder} "
+                    "and extract it again"
                 )
             return cls(**{f.name: content[f.name] for f in fields(cls)})
         except FileNotFoundError as error:

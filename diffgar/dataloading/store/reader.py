@@ -1,8 +1,9 @@
 """The latent store's reader: a card, flat fp16 frames, int64 offsets and a table of what the rows are.
 
     <folder>/card.json      what made it (Card)
-    <folder>/frames.f16     all rows' frames, one after the other, (F, D) float16
-    <folder>/offsets.npy    (N + 1,) int64: row i is frames[offsets[i]:offsets[i + 1]]
+    <folder>/frames.f16     all rows' frames, (F, D) float16
+    <folder>/offsets.npy    (N + 1,) int64: row i is frames[offsets[i]:offsets[i + 1]]; or, of a store that has grown,
+                            (N, 2): row i is frames[offsets[i, 0]:offsets[i, 1]]
     <folder>/rows.parquet   the N rows: tracks of an audio store, captions of a text store (row 0 is the empty caption)
 
 A text store also has `embeddings.npy` (N, P) float32 where its encoder shares a space with the audio.
@@ -20,6 +21,8 @@ import torch
 
 from diffgar.dataloading.store.card import Card, StoreError, refuse_absent
 from diffgar.dataloading.store.memory import available_memory
+from diffgar.dataloading.store.spans import spans_of
+from diffgar.dataloading.store.use import InUse
 from diffgar.errors import InputError
 from diffgar.text_states import TextStates
 
@@ -36,19 +39,22 @@ class Store:
     def __init__(self, folder: Path | str, remedy: str = "run extract_dataset.py"):
         self.folder = Path(folder)
         refuse_absent(self.folder, remedy)
+        path = self.folder / "frames.f16"
+        self.in_use = InUse(path) if path.is_file() else None  # before it looks whether they are being moved
         if (self.folder / "ready").is_dir():
             raise StoreError(f"the latent store {self.folder} was being replaced when its run was killed; {remedy}")
         self.card = Card.load(self.folder)
         self._refuse_partial_copy()
         self.rows = self._read("rows.parquet", pd.read_parquet)
-        self.offsets = self._read("offsets.npy", np.load)
+        self.starts, self.lengths = spans_of(self._read("offsets.npy", np.load))
         self.frames: np.ndarray | torch.Tensor = self._map()
-        self.lengths = np.diff(self.offsets)
 
     def _refuse_partial_copy(self) -> None:
         for name, expected in (self.card.files or {}).items():
             path = self.folder / name
             found = path.stat().st_size if path.is_file() else None
+            if name == "frames.f16" and found is not None and found > expected:  # a join has appended to it
+                continue
             if found != expected and name not in ("skipped.csv", "rows.parquet"):  # what a person may edit
                 state = "is missing" if found is None else f"has {found} bytes"
                 raise StoreError(
@@ -68,8 +74,9 @@ class Store:
         path, card = self.folder / "frames.f16", self.card
         expected = card.num_frames * card.dim * 2
         found = path.stat().st_size if path.is_file() else 0
-        consistent = len(self.rows) == card.num_rows == len(self.offsets) - 1 and self.offsets[-1] == card.num_frames
-        if found != expected or not consistent or (np.diff(self.offsets) < 1).any():
+        ends = self.starts + self.lengths
+        consistent = len(self.rows) == card.num_rows == len(ends) and ends.max(initial=0) <= card.num_frames
+        if found < expected or not consistent or (self.lengths < 1).any() or (self.starts < 0).any():
             raise StoreError(
                 f"{path}: {found} bytes for {len(self.rows)} rows, but its card says {expected} bytes for "
                 f"{card.num_rows}; the file is short or damaged: delete {self.folder} and extract it again"
@@ -101,9 +108,9 @@ class Store:
         for shard, (num_frames, checksum) in enumerate(self.card.checksums or []):
             block = np.ascontiguousarray(self.frames[start : start + num_frames])
             if zlib.crc32(block.data) != checksum:
-                first, last = np.searchsorted(self.offsets, [start, start + num_frames - 1], side="right") - 1
+                spoilt = np.flatnonzero((self.starts < start + num_frames) & (self.starts + self.lengths > start))
                 raise StoreError(
-                    f"{self.folder / 'frames.f16'}: shard {shard} (rows {first} to {last}) is damaged; "
+                    f"{self.folder / 'frames.f16'}: shard {shard} (rows {spoilt.min()} to {spoilt.max()}) is damaged; "
                     f"delete {self.folder} and extract it again"
                 )
             start += num_frames
@@ -135,7 +142,7 @@ class Store:
         """
         frame = np.arange(num_frames)  # (T,)
         mask = frame < (self.lengths[rows] - starts)[:, None]  # (B, T)
-        index = (self.offsets[rows] + starts)[:, None] + np.where(mask, frame, 0)  # (B, T)
+        index = (self.starts[rows] + starts)[:, None] + np.where(mask, frame, 0)  # (B, T)
         whole = mask.all()
         if isinstance(self.frames, torch.Tensor):
             device = self.frames.device
@@ -148,7 +155,7 @@ class Store:
 
     def row(self, i: int) -> np.ndarray:
         """All frames of row i, (T_i, D) fp16: a copy, wherever they are held."""
-        frames = self.frames[self.offsets[i] : self.offsets[i + 1]]
+        frames = self.frames[self.starts[i] : self.starts[i] + self.lengths[i]]
         return frames.cpu().numpy() if isinstance(frames, torch.Tensor) else np.array(frames)
 
     def means(self, rows: np.ndarray) -> torch.Tensor:

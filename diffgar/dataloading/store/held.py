@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -73,7 +74,11 @@ class Shard:
             "keys": [key for key, stays in zip(self.meta["keys"], rows, strict=True) if stays],
             "extra": {row_id: self.meta["extra"][row_id] for row_id in kept if row_id in self.meta["extra"]},
         }
-        content = {"frames": self.frames_of(rows & (starts < 0)), "lengths": self.spans[1][rows], "starts": starts[rows]}
+        content = {
+            "frames": self.frames_of(rows & (starts < 0)),
+            "lengths": self.spans[1][rows],
+            "starts": starts[rows],
+        }
         if embeddings is not None:
             content["embeddings"] = embeddings[rows]
         write_atomically(self.path, archive(meta, content))
@@ -86,7 +91,7 @@ class Shard:
             self.__dict__.pop(name, None)
 
 
-def archive(meta: dict, content: dict[str, np.ndarray]) -> bytes:
+def archive(meta: dict, content: dict[str, Any]) -> bytes:
     """The bytes of a shard's file."""
     buffer = BytesIO()
     np.savez(buffer, **content, meta=np.frombuffer(json.dumps(meta).encode(), dtype=np.uint8))

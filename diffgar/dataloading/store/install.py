@@ -42,7 +42,8 @@ def install(folder: Path) -> None:
     if (ready / MOVES).is_file():
         move_frames(folder / "frames.f16", Card.load(ready).dim, np.load(ready / MOVES), ready / JOURNAL)
         (ready / MOVES).unlink()
-    (ready / JOURNAL).unlink(missing_ok=True)
+    for chunk in ready.glob(f"{JOURNAL}*"):
+        chunk.unlink()
     for path in sorted(ready.iterdir()):
         path.replace(folder / path.name)
     for name in ("skipped.csv", "embeddings.npy"):

@@ -11,6 +11,7 @@ join goes on where it was, and the store's bytes do not depend on kills.
 
 import os
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from shutil import copyfile, rmtree
 
@@ -18,10 +19,12 @@ import numpy as np
 import pandas as pd
 
 from diffgar.dataloading.store.card import Card, StoreError
+from diffgar.dataloading.store.compact import MOST_HOLES
 from diffgar.dataloading.store.held import Held, Shard
 from diffgar.dataloading.store.install import NEXT, READY, install, note_shards
 from diffgar.dataloading.store.next_files import write_frames_card, write_table
 from diffgar.dataloading.store.sources import Sources
+from diffgar.dataloading.store.use import alone
 
 
 def join(
@@ -34,17 +37,22 @@ def join(
     sources = Sources(folder, plan, shards, held, same)
     if not sources.places:
         raise StoreError(f"{folder}: every row was left out, the first because: {sources.skipped[0]['reason']}")
-    end = take_in(folder / "frames.f16", card.dim, sources)
-    target = folder / NEXT
+    frames, target = folder / "frames.f16", folder / NEXT
+    end = take_in(frames, card.dim, sources)
     rmtree(target, ignore_errors=True)
     target.mkdir()
     rows = write_table(target, card, plan, sources)
-    locked = write_frames_card(folder / "frames.f16", target, card, rows, sources, end)
-    note_shards(target, own, held)
-    target.rename(folder / READY)
-    if locked:
-        locked.close()
+    locked = alone(frames) if is_holed(sources, end) else None
+    with locked or nullcontext():  # from `ready` on there are no readers
+        write_frames_card(frames, target, card, rows, sources, end, compact=locked is not None)
+        note_shards(target, own, held)
+        target.rename(folder / READY)
     install(folder)
+
+
+def is_holed(sources: Sources, end: int) -> bool:
+    """Whether more than MOST_HOLES of the frames are no row's, and no shard has a place among them."""
+    return bool(end - sources.spans()[1].sum() > MOST_HOLES * end) and not sources.leaves_taken
 
 
 def take_in(path: Path, dim: int, sources: Sources) -> int:
@@ -58,7 +66,9 @@ def take_in(path: Path, dim: int, sources: Sources) -> int:
     unshare(path)
     with path.open("ab") as file:
         if file.tell() < end * dim * 2:
-            raise StoreError(f"{path} is shorter than the store's shards say; delete {path.parent} and extract it again")
+            raise StoreError(
+                f"{path} is shorter than the store's shards say; delete {path.parent} and extract it again"
+            )
         file.truncate(end * dim * 2)
         for shard, wanted in sources.wanted().items():
             starts, lengths = shard.spans

@@ -4,17 +4,15 @@ import zlib
 from collections.abc import Iterable, Iterator
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import pandas as pd
 
 from diffgar.dataloading.store.card import Card
-from diffgar.dataloading.store.compact import MOST_HOLES, MOVES, compacted
+from diffgar.dataloading.store.compact import MOVES, compacted
 from diffgar.dataloading.store.moments import Moments
 from diffgar.dataloading.store.sources import Sources
 from diffgar.dataloading.store.spans import offsets_of, version_of
-from diffgar.dataloading.store.use import alone
 
 
 def write_table(target: Path, card: Card, plan: pd.DataFrame, sources: Sources) -> pd.DataFrame:
@@ -44,12 +42,11 @@ def write_embeddings(path: Path, vectors: Iterator[np.ndarray], num_rows: int) -
 
 
 def write_frames_card(
-    path: Path, target: Path, card: Card, rows: pd.DataFrame, sources: Sources, end: int
-) -> IO[bytes] | None:
-    """Write the offsets of the rows in the frames' file `path` of `end` frames, the moves to come, and the card.
+    path: Path, target: Path, card: Card, rows: pd.DataFrame, sources: Sources, end: int, compact: bool
+) -> None:
+    """Write the offsets of the rows in the frames' file `path` of `end` frames, and the card.
 
-    Frames are to be moved where more than MOST_HOLES of them are no row's and nobody reads them. Then that file is
-    returned, locked until it is closed.
+    compact: also write down how its frames are to move; offsets and card are those of the file after that.
     """
     starts, lengths = sources.spans()
     frames = np.memmap(path, dtype=np.float16, mode="r", shape=(end, card.dim))
@@ -58,8 +55,7 @@ def write_frames_card(
         card.mean, card.std = before.card.mean, before.card.std
     else:
         card.mean, card.std = moments_of(frames, starts[train], lengths[train])
-    holed = end - lengths.sum() > MOST_HOLES * end and not sources.leaves_taken
-    if locked := alone(path) if holed else None:
+    if compact:
         order, moved = compacted(starts, lengths)
         moves = np.stack([starts, starts + lengths], axis=1)[order]
         np.save(target / MOVES, moves)
@@ -77,7 +73,6 @@ def write_frames_card(
     sizes = {each.name: each.stat().st_size for each in target.iterdir() if each.name != MOVES}
     card.files = dict(sorted((sizes | {path.name: end * card.dim * 2}).items()))
     card.save(target)
-    return locked
 
 
 def moments_of(

@@ -93,6 +93,19 @@ class Card:
                     "extract under another encoder_pair.audio_name, text_name or data.name, or delete that folder first"
                 )
 
+    def refuse_partial_copy(self, folder: Path) -> None:
+        """Refuse (StoreError) a folder whose files are not of the sizes that the card says, naming the first."""
+        for name, expected in (self.files or {}).items():
+            path = folder / name
+            found = path.stat().st_size if path.is_file() else None
+            appended = name == "frames.f16" and (found or 0) > expected  # by a join that is going on
+            if found != expected and not appended and name not in ("skipped.csv", "rows.parquet"):  # people edit these
+                state = "is missing" if found is None else f"has {found} bytes"
+                raise StoreError(
+                    f"{path} {state}, the store's card says {expected} bytes: the store was copied in part, or is "
+                    f"damaged; copy it again, or delete {folder} and extract it again"
+                )
+
     @classmethod
     def load(cls, folder: Path) -> "Card":
         """The card in a folder. Raises StoreError where it is missing, damaged or of another format version."""

@@ -7,7 +7,7 @@
     <folder>/rows.parquet   the N rows: tracks of an audio store, captions of a text store (row 0 is the empty caption)
 
 A text store also has `embeddings.npy` (N, P) float32 where its encoder shares a space with the audio.
-`writer.py` and `join.py` make them.
+A mix's has neither frames nor offsets, but the parts that have them (mixed.py). `writer.py` and `join.py` make stores.
 """
 
 import zlib
@@ -21,11 +21,13 @@ import torch
 
 from diffgar.dataloading.store.card import Card, StoreError, refuse_absent
 from diffgar.dataloading.store.memory import available_memory
+from diffgar.dataloading.store.mixed import JoinedFrames, opened, parts_of
 from diffgar.dataloading.store.spans import spans_of
 from diffgar.dataloading.store.use import InUse
 from diffgar.errors import InputError
 from diffgar.text_states import TextStates
 
+Frames = np.ndarray | torch.Tensor | JoinedFrames
 MEMORY = ("auto", "gpu", "ram", "map")
 
 
@@ -44,23 +46,16 @@ class Store:
         if (self.folder / "ready").is_dir():
             raise StoreError(f"the latent store {self.folder} was being replaced when its run was killed; {remedy}")
         self.card = Card.load(self.folder)
-        self._refuse_partial_copy()
+        self.card.refuse_partial_copy(self.folder)
         self.rows = self._read("rows.parquet", pd.read_parquet)
-        self.starts, self.lengths = spans_of(self._read("offsets.npy", np.load))
-        self.frames: np.ndarray | torch.Tensor = self._map()
-
-    def _refuse_partial_copy(self) -> None:
-        for name, expected in (self.card.files or {}).items():
-            path = self.folder / name
-            found = path.stat().st_size if path.is_file() else None
-            if name == "frames.f16" and found is not None and found > expected:  # a join has appended to it
-                continue
-            if found != expected and name not in ("skipped.csv", "rows.parquet"):  # what a person may edit
-                state = "is missing" if found is None else f"has {found} bytes"
-                raise StoreError(
-                    f"{path} {state}, the store's card says {expected} bytes: the store was copied in part, or is "
-                    f"damaged; copy it again, or delete {self.folder} and extract it again"
-                )
+        self.parts = [type(self)(part, remedy) for part in parts_of(self.folder).values()]
+        self.frames: Frames
+        if self.parts:
+            parts = dict(zip(parts_of(self.folder), self.parts, strict=True))
+            self.places, self.frames, self.starts, self.lengths = opened(self.folder, self.card, self.rows, parts)
+        else:
+            self.starts, self.lengths = spans_of(self._read("offsets.npy", np.load))
+            self.frames = self._map()
 
     def _read(self, name: str, read: Callable) -> Any:
         try:
@@ -89,7 +84,7 @@ class Store:
     @property
     def nbytes(self) -> int:
         """Bytes of all frames."""
-        return self.card.num_frames * self.card.dim * 2
+        return len(self.frames) * self.card.dim * 2
 
     def require(self, **identity: Any) -> Self:
         """Refuse (StoreError) a store whose card has other values: `store.require(dim=512, hop_seconds=1)`."""
@@ -104,6 +99,8 @@ class Store:
 
     def verify(self) -> None:
         """Read everything once and compare with the card's checksums. Raises StoreError naming the rows."""
+        for part in self.parts:
+            part.verify()
         start = 0
         for shard, (num_frames, checksum) in enumerate(self.card.checksums or []):
             block = np.ascontiguousarray(self.frames[start : start + num_frames])
@@ -132,7 +129,7 @@ class Store:
                 memory = "ram" if self.nbytes < available_memory(num_processes) / 2 else "map"
         if memory != "map":
             self.verify()
-            self.frames = on_device(np.asarray(self.frames), device) if memory == "gpu" else np.array(self.frames)
+            self.frames = on_device(self.frames, device) if memory == "gpu" else np.array(self.frames)
         return self
 
     def gather(self, rows: np.ndarray, starts: np.ndarray, num_frames: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -175,7 +172,11 @@ class TextStore(Store):
         super().__init__(folder, remedy)
         self.embeddings = None
         if self.card.embedding_dim is not None:
-            self.embeddings = torch.from_numpy(self._read("embeddings.npy", np.load))
+            if self.parts:
+                vectors = self.places.gathered([np.asarray(part.embeddings) for part in self.parts])
+            else:
+                vectors = self._read("embeddings.npy", np.load)
+            self.embeddings = torch.from_numpy(vectors)
             if self.embeddings.shape != (len(self.rows), self.card.embedding_dim):
                 raise StoreError(
                     f"{self.folder / 'embeddings.npy'}: shape {tuple(self.embeddings.shape)} for {len(self.rows)} "
@@ -191,9 +192,11 @@ class TextStore(Store):
         return np.flatnonzero(self.rows["split"] == split)
 
 
-def on_device(frames: np.ndarray, device: torch.device, block: int = 2**20) -> torch.Tensor:
+def on_device(
+    frames: np.ndarray | torch.Tensor | JoinedFrames, device: torch.device, block: int = 2**20
+) -> torch.Tensor:
     """The frames (F, D) on a device, copied a block at a time: RAM need not hold them."""
-    held = torch.empty(frames.shape, dtype=torch.float16, device=device)
+    held = torch.empty(tuple(frames.shape), dtype=torch.float16, device=device)
     for start in range(0, len(frames), block):
         held[start : start + block] = torch.from_numpy(np.array(frames[start : start + block]))
     return held

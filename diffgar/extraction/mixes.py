@@ -16,14 +16,19 @@ def reads_parts(dataset: Dataset, folder: Path) -> bool:
     return bool(dataset.parts) and not own
 
 
+def part_store(folder: Path, part: Dataset) -> Path:
+    """The store of a mix's dataset: `<latents>/<dataset>/<store>` where the mix's is `<latents>/<mix>/<store>`."""
+    return folder.parent.parent / part.name / folder.name
+
+
 def extract_parts(
     dataset: Dataset, folder: Path, extract: Callable[[Dataset, Path], bool], card: Card, plan: pd.DataFrame
 ) -> bool:
     """Bring the stores of a mix's datasets up to date, each beside the mix's, and the mix's. True when complete.
 
-    folder: `<latents>/<mix>/<store>`; a part's is `<latents>/<dataset>/<store>`. extract: brings one up to date.
+    extract: brings the store of one up to date.
     """
-    stores = {name: folder.parent.parent / part.name / folder.name for name, part in dataset.parts.items()}
+    stores = {name: part_store(folder, part) for name, part in dataset.parts.items()}
     complete = [extract(part, stores[name]) for name, part in dataset.parts.items()]  # this job's share of each
     if all(complete):
         write_mix(folder, card, plan, stores)

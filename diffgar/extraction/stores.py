@@ -7,7 +7,6 @@ whole shards, batches never cross shards, and the last batch of a shard is fille
 import logging
 from dataclasses import replace
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 
 import pandas as pd
@@ -23,6 +22,7 @@ from diffgar.extraction.array_files import LatentsError
 from diffgar.extraction.batches import Options, WindowBatches, encode_tracks, framing_of
 from diffgar.extraction.decode_ahead import Decoder, audio_digest
 from diffgar.extraction.given_latents import OwnLatents
+from diffgar.extraction.hashes import hash_of, unchanged_latents
 from diffgar.extraction.mixes import extract_parts, reads_parts
 from diffgar.extraction.progress import Encoded, Progress
 from diffgar.models.encoders.base import AudioEncoder, TextEncoder
@@ -80,12 +80,12 @@ def import_latents(
 
     It resumes, returns and raises as `extract_audio` does, and raises LatentsError if no latents have a track's name.
     """
-    names = own.names_of(dataset.tracks)
-    tracks = list(zip(dataset, names, strict=True))
-    plan = dataset.tracks.assign(row_id=dataset.tracks["track_id"], _key=[own.key(name) for name in names])
-    writer = StoreWriter(
-        folder, own.card(dataset.name, hop_seconds, options.shard_size), plan, keep_gone=not options.prune
-    )
+    names, folder = own.names_of(dataset.tracks), Path(folder)
+    tracks, ids = list(zip(dataset, names, strict=True)), dataset.tracks["track_id"]
+    plan = dataset.tracks.assign(row_id=ids, _key=[own.key(name) for name in names])
+    same = unchanged_latents(own, dict(zip(ids, names, strict=True)), dict(zip(ids, plan["_key"], strict=True)), folder)
+    card = own.card(dataset.name, hop_seconds, options.shard_size)
+    writer = StoreWriter(folder, card, plan, same, keep_gone=not options.prune)
     shards = {s: [tracks[row] for row in writer.rows_of(s)] for s in writer.pending(*options.job)}
     with Progress(sum(map(len, shards.values())), options.max_failures, failures_of(writer)) as progress:
         for shard, mine in shards.items():
@@ -94,7 +94,7 @@ def import_latents(
                 try:
                     latents = own.read(name)
                     result.parts.append(latents)
-                    result.digest = sha256(latents.tobytes()).hexdigest()[:16]
+                    result.digest = hash_of(latents)
                 except LatentsError as error:
                     result.error = str(error)
                 progress.done(result)

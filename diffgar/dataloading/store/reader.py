@@ -41,18 +41,16 @@ class Store:
     def __init__(self, folder: Path | str, remedy: str = "run extract_dataset.py"):
         self.folder = Path(folder)
         refuse_absent(self.folder, remedy)
-        path = self.folder / "frames.f16"
-        self.in_use = InUse(path) if path.is_file() else None  # before it looks whether they are being moved
+        self.in_use = InUse(self.folder / "frames.f16")  # before it looks whether they are being moved
         if (self.folder / "ready").is_dir():
             raise StoreError(f"the latent store {self.folder} was being replaced when its run was killed; {remedy}")
         self.card = Card.load(self.folder)
         self.card.refuse_partial_copy(self.folder)
         self.rows = self._read("rows.parquet", pd.read_parquet)
-        self.parts = [type(self)(part, remedy) for part in parts_of(self.folder).values()]
+        self.parts = {name: type(self)(part, remedy) for name, part in parts_of(self.folder).items()}
         self.frames: Frames
         if self.parts:
-            parts = dict(zip(parts_of(self.folder), self.parts, strict=True))
-            self.places, self.frames, self.starts, self.lengths = opened(self.folder, self.card, self.rows, parts)
+            self.places, self.frames, self.starts, self.lengths = opened(self.folder, self.card, self.rows, self.parts)
         else:
             self.starts, self.lengths = spans_of(self._read("offsets.npy", np.load))
             self.frames = self._map()
@@ -99,7 +97,7 @@ class Store:
 
     def verify(self) -> None:
         """Read everything once and compare with the card's checksums. Raises StoreError naming the rows."""
-        for part in self.parts:
+        for part in self.parts.values():
             part.verify()
         start = 0
         for shard, (num_frames, checksum) in enumerate(self.card.checksums or []):
@@ -173,7 +171,7 @@ class TextStore(Store):
         self.embeddings = None
         if self.card.embedding_dim is not None:
             if self.parts:
-                vectors = self.places.gathered([np.asarray(part.embeddings) for part in self.parts])
+                vectors = self.places.gathered([np.asarray(part.embeddings) for part in self.parts.values()])
             else:
                 vectors = self._read("embeddings.npy", np.load)
             self.embeddings = torch.from_numpy(vectors)

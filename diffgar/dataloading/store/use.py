@@ -15,14 +15,14 @@ if sys.platform != "win32":
 
 
 class InUse:
-    """Keeps the frames where they are for as long as this object lives; pickled, it is another reader's.
+    """Keeps a file of frames, if there is one, as it is for as long as this object lives; pickled, it is another's.
 
     Raises StoreError while they are being moved.
     """
 
     def __init__(self, path: Path):
-        self.path, self.file = path, path.open("rb")
-        if _locked(self.file, alone=False) is False:
+        self.path, self.file = path, path.open("rb") if path.is_file() else None
+        if self.file and _locked(self.file, alone=False) is False:
             raise StoreError(
                 f"the latent store {path.parent} is being compacted by an extraction; try again when that has finished"
             )

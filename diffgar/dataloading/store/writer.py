@@ -130,7 +130,7 @@ class StoreWriter:
         one after the other, each file is read by one job, but for those at the ends of a job's part.
         """
         total = self.generation.num_shards
-        mine = range(index * total // count, (index + 1) * total // count)
+        mine = range(-(-index * total // count), -(-(index + 1) * total // count))
         left = (shard for shard in mine if not self.missing.isdisjoint(self.rows_of(shard)))
         return [shard for shard in left if not self.generation.path_of(shard).is_file()]
 

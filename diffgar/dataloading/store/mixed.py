@@ -79,9 +79,9 @@ class Places:
         for number, (name, table) in enumerate(tables.items()):
             mine = np.flatnonzero((names[0] == name) & ~shared | shared & (number == 0))
             ids = names[2].iloc[mine].where(~shared.iloc[mine], rows["row_id"].iloc[mine])
-            places.part[mine], places.position[mine] = number, pd.Index(table["row_id"]).get_indexer(ids)
-            keys = np.append(table["_key"].to_numpy(), None)[places.position[mine]]
-            places.position[mine[keys != rows["_key"].to_numpy()[mine]]] = -1
+            found = pd.Index(table["row_id"]).get_indexer(ids)
+            same = table["_key"].to_numpy()[found] == rows["_key"].to_numpy()[mine]
+            places.part[mine], places.position[mine] = number, np.where(same, found, -1)
         if (lost := np.flatnonzero(places.position < 0)).size:
             raise StoreError(
                 f"{folder}: {len(lost)} rows of this mix, the first {rows['row_id'].iloc[lost[0]]!r}, have changed in "

@@ -10,6 +10,7 @@ import pandas as pd
 
 from diffgar.dataloading.store.card import Card
 from diffgar.dataloading.store.compact import MOVES, compacted
+from diffgar.dataloading.store.mixed import JoinedFrames
 from diffgar.dataloading.store.moments import Moments
 from diffgar.dataloading.store.sources import Sources
 from diffgar.dataloading.store.spans import offsets_of, version_of
@@ -76,7 +77,7 @@ def write_frames_card(
 
 
 def moments_of(
-    frames: np.ndarray, starts: np.ndarray, lengths: np.ndarray
+    frames: np.ndarray | JoinedFrames, starts: np.ndarray, lengths: np.ndarray
 ) -> tuple[list[float] | None, list[float] | None]:
     """Mean (D,) and standard deviation (D,) of some rows' frames, added up in this order."""
     moments = Moments(frames.shape[1])

@@ -47,7 +47,7 @@ class Store:
         self.card = Card.load(self.folder)
         self.card.refuse_partial_copy(self.folder)
         self.rows = self._read("rows.parquet", pd.read_parquet)
-        self.parts = {name: type(self)(part, remedy) for name, part in parts_of(self.folder).items()}
+        self.parts: dict[str, Store] = {name: type(self)(part, remedy) for name, part in parts_of(self.folder).items()}
         self.frames: Frames
         if self.parts:
             self.places, self.frames, self.starts, self.lengths = opened(self.folder, self.card, self.rows, self.parts)
@@ -64,10 +64,9 @@ class Store:
             ) from error
 
     def _map(self) -> np.memmap:
-        path, card = self.folder / "frames.f16", self.card
+        path, card, ends = self.folder / "frames.f16", self.card, self.starts + self.lengths
         expected = card.num_frames * card.dim * 2
         found = path.stat().st_size if path.is_file() else 0
-        ends = self.starts + self.lengths
         consistent = len(self.rows) == card.num_rows == len(ends) and ends.max(initial=0) <= card.num_frames
         if found < expected or not consistent or (self.lengths < 1).any() or (self.starts < 0).any():
             raise StoreError(
@@ -171,7 +170,8 @@ class TextStore(Store):
         self.embeddings = None
         if self.card.embedding_dim is not None:
             if self.parts:
-                vectors = self.places.gathered([np.asarray(part.embeddings) for part in self.parts.values()])
+                parts = (part for part in self.parts.values() if isinstance(part, TextStore))
+                vectors = self.places.gathered([np.asarray(part.embeddings) for part in parts])
             else:
                 vectors = self._read("embeddings.npy", np.load)
             self.embeddings = torch.from_numpy(vectors)

@@ -5,8 +5,8 @@
 
 A store that a later table extends, or whose captions or files have changed, gets another generation, which encodes only
 what is new; join.py then makes one store of both. Several jobs may write shards of one generation. The job that finds
-all of them written joins them, in an order that the table gives: the store does not depend on which job wrote what. Jobs
-with another version of the table have generations of their own, and may join them in between.
+all of them written joins them, in an order that the table gives, so that the store does not depend on which job wrote
+what. Jobs with another version of the table have generations of their own, and may join them in between.
 """
 
 import os

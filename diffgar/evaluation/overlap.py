@@ -86,8 +86,8 @@ class Tracks:
     @classmethod
     def of(cls, store: Store, centre: Tensor) -> "Tracks":
         """Of a latent store."""
-        frames = torch.from_numpy(np.array(store.frames, dtype=np.float32))
-        return cls(frames - centre, store.means(np.arange(len(store))) - centre, store.offsets)
+        frames = torch.from_numpy(np.concatenate([store.row(i) for i in range(len(store))]).astype(np.float32))
+        return cls(frames - centre, store.means(np.arange(len(store))) - centre, np.append(0, store.lengths.cumsum()))
 
     def __getitem__(self, track: int) -> Tensor:
         return self.frames[self.offsets[track] : self.offsets[track + 1]]

@@ -6,7 +6,7 @@ whole shards, batches never cross shards, and the last batch of a shard is fille
 
 import logging
 from dataclasses import replace
-from hashlib import sha256
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -22,6 +22,8 @@ from diffgar.extraction.array_files import LatentsError
 from diffgar.extraction.batches import Options, WindowBatches, encode_tracks, framing_of
 from diffgar.extraction.decode_ahead import Decoder, audio_digest
 from diffgar.extraction.given_latents import OwnLatents
+from diffgar.extraction.hashes import hash_of, unchanged_latents
+from diffgar.extraction.mixes import extract_parts, reads_parts
 from diffgar.extraction.progress import Encoded, Progress
 from diffgar.models.encoders.base import AudioEncoder, TextEncoder
 
@@ -39,16 +41,20 @@ def extract_audio(
 
     It resumes where an earlier run stopped. Tracks in the store stay if their files and cuts are the same; new and
     changed ones are encoded. Tracks that the table no longer has stay in the store, in no split, unless
-    `options.prune` drops them. The store's `skipped.csv` lists the tracks that were left out, with the reason.
+    `options.prune` drops them. The store's `skipped.csv` lists the tracks that were left out, with the reason. A mix
+    has the stores of its datasets brought up to date, one by one.
     Raises DatasetError for audio that is not on disk (unless the dataset has `missing: skip`), ExtractionError beyond
     `max_failures`, StoreError if the folder holds another encoder's store.
     """
     tracks, folder = list(dataset), Path(folder)
     keys = audio_keys(tracks)
-    same = unchanged(tracks, keys, folder, audio_digest)
-    absent = {track.track_id for track in dataset.refuse_missing(same)}  # not on disk
     plan = dataset.tracks.assign(row_id=dataset.tracks["track_id"], _key=keys)
     card = audio_card(dataset.name, audio_encoder, hop_seconds, options)
+    if reads_parts(dataset, folder):
+        own = partial(extract_audio, audio_encoder=audio_encoder, hop_seconds=hop_seconds, options=options)
+        return extract_parts(dataset, folder, lambda part, store: own(part, folder=store), card, plan)
+    same = unchanged(tracks, keys, folder, audio_digest)
+    absent = {track.track_id for track in dataset.refuse_missing(same)}  # not on disk
     writer = StoreWriter(folder, card, plan, same, keep_gone=not options.prune)
     shards = {s: [tracks[row] for row in writer.rows_of(s)] for s in writer.pending(*options.job)}
     on_disk = {s: [track for track in shard if track.track_id not in absent] for s, shard in shards.items()}
@@ -74,12 +80,12 @@ def import_latents(
 
     It resumes, returns and raises as `extract_audio` does, and raises LatentsError if no latents have a track's name.
     """
-    names = own.names_of(dataset.tracks)
-    tracks = list(zip(dataset, names, strict=True))
-    plan = dataset.tracks.assign(row_id=dataset.tracks["track_id"], _key=[own.key(name) for name in names])
-    writer = StoreWriter(
-        folder, own.card(dataset.name, hop_seconds, options.shard_size), plan, keep_gone=not options.prune
-    )
+    names, folder = own.names_of(dataset.tracks), Path(folder)
+    tracks, ids = list(zip(dataset, names, strict=True)), dataset.tracks["track_id"]
+    plan = dataset.tracks.assign(row_id=ids, _key=[own.key(name) for name in names])
+    same = unchanged_latents(own, dict(zip(ids, names, strict=True)), dict(zip(ids, plan["_key"], strict=True)), folder)
+    card = own.card(dataset.name, hop_seconds, options.shard_size)
+    writer = StoreWriter(folder, card, plan, same, keep_gone=not options.prune)
     shards = {s: [tracks[row] for row in writer.rows_of(s)] for s in writer.pending(*options.job)}
     with Progress(sum(map(len, shards.values())), options.max_failures, failures_of(writer)) as progress:
         for shard, mine in shards.items():
@@ -88,7 +94,7 @@ def import_latents(
                 try:
                     latents = own.read(name)
                     result.parts.append(latents)
-                    result.digest = sha256(latents.tobytes()).hexdigest()[:16]
+                    result.digest = hash_of(latents)
                 except LatentsError as error:
                     result.error = str(error)
                 progress.done(result)
@@ -128,7 +134,11 @@ def extract_text(dataset: Dataset, text_encoder: TextEncoder, folder: Path | str
     captions = dataset.captions.assign(row_id=dataset.captions["caption_id"])
     plan = pd.concat([pd.DataFrame([empty]), captions], ignore_index=True)
     plan["_key"] = caption_keys(plan["caption"])
-    writer = StoreWriter(folder, text_card(dataset.name, text_encoder, options), plan)
+    card = text_card(dataset.name, text_encoder, options)
+    if reads_parts(dataset, Path(folder)):
+        own = partial(extract_text, text_encoder=text_encoder, options=options)
+        return extract_parts(dataset, Path(folder), lambda part, store: own(part, folder=store), card, plan)
+    writer = StoreWriter(folder, card, plan)
     pending = writer.pending(*options.job)
     text_encoder.eval().to(options.torch_device)
     encode = replace(options, compile=False).forward(text_encoder.encode)  # it would compile anew for each length

@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 
 from diffgar.checkpoints import steps_of
 from diffgar.dataloading.datasets.tracks import Dataset
+from diffgar.extraction.mixes import part_store, reads_parts
 from diffgar.jobs.building import build
 
 GOES_ON = "the same command goes on from there"
@@ -63,6 +64,8 @@ def extraction_parts(cfg: DictConfig, dataset: Dataset | None = None) -> tuple[l
     for name, kind in ((cfg.encoder_pair.audio_name, "track"), (cfg.encoder_pair.text_name, "caption")):
         store = Path(cfg.paths.latents) / cfg.data.name / name
         held, count = held_in(store)
+        if dataset is not None:
+            held |= held_by_parts(dataset, store)
         new = "new " if held else ""
         if held:
             there.append(f"{count:,} {kind}s in {store}")
@@ -106,6 +109,14 @@ def held_in(store: Path) -> tuple[set[str], int]:
     skipped = store / "skipped.csv"
     left_out = set(pd.read_csv(skipped, dtype=str, keep_default_na=False)["row_id"]) if skipped.is_file() else set()
     return set(rows["row_id"]) | left_out, int((rows["split"] != "").sum())
+
+
+def held_by_parts(dataset: Dataset, store: Path) -> set[str]:
+    """The ids of a mix that the stores of its datasets hold; none where the mix's store has frames of its own."""
+    if not reads_parts(dataset, store):
+        return set()
+    stores = {name: part_store(store, part) for name, part in dataset.parts.items()}
+    return {f"{name}/{row_id}" for name, folder in stores.items() for row_id in held_in(folder)[0]}
 
 
 def makes_collection(cfg: DictConfig) -> bool:

@@ -17,13 +17,15 @@ class Collection:
 
     def __init__(self, folder: str, tracks: list[np.ndarray], **card):
         self.folder, self.tracks = folder, tracks
-        self.frames = np.concatenate(tracks).astype(np.float16)
-        self.offsets = np.cumsum([0, *map(len, tracks)])
+        self.lengths = np.array([len(each) for each in tracks])
         self.card = SimpleNamespace(**dict.fromkeys(IDENTITY, 1) | {"hop_seconds": 0.5} | card)
         self.rows = pd.DataFrame({"row_id": [f"{folder}{n}" for n in range(len(tracks))], "split": "test"})
 
     def __len__(self) -> int:
         return len(self.tracks)
+
+    def row(self, i: int) -> np.ndarray:
+        return self.tracks[i].astype(np.float16)
 
     def means(self, rows: np.ndarray) -> torch.Tensor:
         return torch.stack([torch.from_numpy(self.tracks[row]).float().mean(dim=0) for row in rows])

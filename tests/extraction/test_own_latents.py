@@ -1,6 +1,7 @@
 """Own latents: the same store from every layout, nothing left out without a word, and a model trained on it."""
 
 import json
+import os
 import re
 
 import numpy as np
@@ -73,7 +74,7 @@ def content(store):
     """What does not tell which files it was imported from."""
     card, mapped = json.loads((store / "card.json").read_text()), Store(store)
     other = {name: value for name, value in card.items() if name not in ("plan", "files", "notes")}
-    return mapped.frames.tobytes(), mapped.offsets.tolist(), mapped.rows.drop(columns="_key").to_csv(), other
+    return mapped.frames.tobytes(), mapped.starts.tolist(), mapped.rows.drop(columns="_key").to_csv(), other
 
 
 @pytest.fixture
@@ -140,7 +141,7 @@ def test_two_jobs_make_the_store_of_one_and_what_is_done_is_not_done_again(tmp_p
     monkeypatch.setattr(OwnLatents, "read", lambda self, name: names.append(name) or read(self, name))
     for _ in range(2):  # the second finds a finished store
         assert imported(path, tmp_path / "two")
-        assert names == ["t0", "t1", "t2", "t6", "t7", "t8"]  # three tracks a shard; the other job took every other
+        assert names == ["t0", "t1", "t2", "t3", "t4", "t5"]  # three tracks a shard; the other job took the last half
         assert content(tmp_path / "two") == content(store)
 
 
@@ -149,8 +150,30 @@ def test_latents_that_changed_are_read_again_and_no_others(one, monkeypatch):
     np.save(path / "t3.npy", arrays()["t3"] + 1)
     names, read = [], OwnLatents.read
     monkeypatch.setattr(OwnLatents, "read", lambda self, name: names.append(name) or read(self, name))
-    assert imported(path, store) and names == ["t3"]
+    assert imported(path, store) and set(names) == {"t3"}
     np.testing.assert_array_equal(Store(store).row(3), np.atleast_2d(arrays()["t3"] + 1).astype(np.float16))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_files_with_another_time_are_hashed_once_and_what_is_the_same_is_not_written_again(
+    tmp_path, layout, monkeypatch
+):
+    path, store = LAYOUTS[layout](tmp_path / "latents", arrays()), tmp_path / "store"
+    assert imported(path, store)
+    place = (store / "frames.f16").stat().st_ino
+    LAYOUTS[layout](tmp_path / "latents", arrays() | {"t3": arrays()["t3"] + 1})
+    for file in path.rglob("*.npy") if path.is_dir() else [path]:
+        os.utime(file, (1, 1))
+    names, read = [], OwnLatents.read
+    monkeypatch.setattr(OwnLatents, "read", lambda self, name: names.append(name) or read(self, name))
+    assert not imported(path, store, shard={"index": 1, "count": 2})
+    compared = ["t3"] if layout == "npz" else IDS  # an archive has checksums of its own
+    assert sorted(names) == compared
+    assert imported(path, store, shard={"index": 0, "count": 2}) and names[len(compared) :] == ["t3"]
+    assert imported(path, store) and len(names) == len(compared) + 1
+    assert (store / "frames.f16").stat().st_ino == place
+    for i, array in enumerate((arrays() | {"t3": arrays()["t3"] + 1}).values()):
+        np.testing.assert_array_equal(Store(store).row(i), np.atleast_2d(array).astype(np.float16))
 
 
 def test_latents_of_another_version_are_refused_where_a_store_is(one):

@@ -55,6 +55,7 @@ class Dataset:
     tracks: one row per track, the columns of `Track` and those of the table that describe tracks (attributes).
     captions: one row per caption, the columns of `Caption` and those of the table that differ within a track.
     missing: "refuse" or "skip", what extraction does about tracks whose audio is not on disk.
+    parts: the datasets of a mix, by the name that its ids begin with.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Dataset:
     captions: pd.DataFrame
     missing: str = "refuse"
     source: str = field(default="", compare=False)  # the table, for messages
+    parts: Mapping[str, "Dataset"] = field(default_factory=dict, compare=False)
 
     def __iter__(self) -> Iterator[Track]:
         names = [each.name for each in dataclasses.fields(Track)]
@@ -154,11 +156,14 @@ def mix(name: str, datasets: Mapping[str, Dataset], weights: Mapping[str, float]
     """Several datasets as one: ids prefixed `<dataset>/`, and a column `_dataset` of the tracks.
 
     weights: how often training samples each dataset, relative to the others, by `_dataset`. They are checked here and
-    used by the data module. Raises DatasetError unless there is one positive number for each dataset.
+    used by the data module. Raises DatasetError unless there is one positive number for each dataset, and for a name
+    with a slash.
     """
     named = isinstance(weights, Mapping) and datasets and set(weights) == set(datasets)
     if not named or not all(is_number(weight) and weight > 0 for weight in weights.values()):
         raise DatasetError(f"mix {name!r}: weights {weights} must be positive, one for each of {list(datasets)}")
+    if slashed := [key for key in datasets if "/" in key]:
+        raise DatasetError(f"mix {name!r}: {slashed[0]!r} has a slash, which ends a dataset's name in ids; rename it")
     tracks, captions = [], []
     for key, part in datasets.items():
         tracks.append(part.tracks.assign(track_id=key + "/" + part.tracks["track_id"], _dataset=key))
@@ -166,4 +171,4 @@ def mix(name: str, datasets: Mapping[str, Dataset], weights: Mapping[str, float]
         captions.append(part.captions.assign(**ids))
     missing = "skip" if all(part.missing == "skip" for part in datasets.values()) else "refuse"
     all_tracks, all_captions = (joined(parts).reset_index(drop=True).apply(storable) for parts in (tracks, captions))
-    return Dataset(name, all_tracks, all_captions, missing, name)
+    return Dataset(name, all_tracks, all_captions, missing, name, dict(datasets))

@@ -5,9 +5,11 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from uuid import uuid4
 
+from diffgar.dataloading.store.spans import CONTIGUOUS, SCATTERED
 from diffgar.errors import InputError
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = CONTIGUOUS
+READABLE = (CONTIGUOUS, SCATTERED)
 ENCODING = (  # what made the latents, of whichever dataset: a model keeps it, and refuses others
     "kind",
     "encoder",
@@ -91,16 +93,29 @@ class Card:
                     "extract under another encoder_pair.audio_name, text_name or data.name, or delete that folder first"
                 )
 
+    def refuse_partial_copy(self, folder: Path) -> None:
+        """Refuse (StoreError) a folder whose files are not of the sizes that the card says, naming the first."""
+        for name, expected in (self.files or {}).items():
+            path = folder / name
+            found = path.stat().st_size if path.is_file() else None
+            appended = name == "frames.f16" and (found or 0) > expected  # by a join that is going on
+            if found != expected and not appended and name not in ("skipped.csv", "rows.parquet"):  # people edit these
+                state = "is missing" if found is None else f"has {found} bytes"
+                raise StoreError(
+                    f"{path} {state}, the store's card says {expected} bytes: the store was copied in part, or is "
+                    f"damaged; copy it again, or delete {folder} and extract it again"
+                )
+
     @classmethod
     def load(cls, folder: Path) -> "Card":
         """The card in a folder. Raises StoreError where it is missing, damaged or of another format version."""
         path = Path(folder) / "card.json"
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            if content.get("format_version") != FORMAT_VERSION:
-                found = content.get("format_version")
+            if (found := content.get("format_version")) not in READABLE:
                 raise StoreError(
-                    f"{path}: format {found}, this version reads {FORMAT_VERSION}; delete {folder} and extract it again"
+                    f"{path}: format {found}, this version reads {' and '.join(map(str, READABLE))}; delete {folder} "
+                    "and extract it again"
                 )
             return cls(**{f.name: content[f.name] for f in fields(cls)})
         except FileNotFoundError as error:

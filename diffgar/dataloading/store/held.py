@@ -2,19 +2,23 @@
 
 import json
 import zipfile
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import cached_property
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from diffgar.dataloading.store.card import StoreError
+from diffgar.dataloading.store.card import StoreError, write_atomically
 
 
 class Shard:
-    """One committed file of a generation: the latents of some rows, and the reasons of those left out."""
+    """One committed file of a generation: the latents of some rows, and the reasons of those left out.
+
+    A join takes its rows into the store's `frames.f16` and leaves their places here, so that a killed one goes on.
+    """
 
     def __init__(self, path: Path):
         self.path = path
@@ -38,15 +42,60 @@ class Shard:
         return {*self.meta["kept"], *(item["row_id"] for item in self.meta["skipped"])}
 
     @cached_property
-    def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """Frames (F, D), offsets (N + 1,) and embeddings (N, P) or None."""
-        content = self._read("frames", "lengths", "embeddings")
-        offsets = np.concatenate([[0], np.cumsum(content["lengths"])]).astype(np.int64)
-        return content["frames"], offsets, content.get("embeddings")
+    def spans(self) -> tuple[np.ndarray, np.ndarray]:
+        """Starts and lengths (N,) of its rows in frames; the start of one that lies in `frames.f16`, -1 of one here."""
+        content = self._read("starts", "lengths")
+        lengths = content["lengths"].astype(np.int64)
+        return content.get("starts", np.full(len(lengths), -1)), lengths
+
+    @cached_property
+    def embeddings(self) -> np.ndarray | None:
+        """(N, P) float32, or None where its encoder makes none."""
+        return self._read("embeddings").get("embeddings")
+
+    @property
+    def taken_until(self) -> int:
+        """The frame of `frames.f16` behind the last one that it has a place of."""
+        starts, lengths = self.spans
+        return int((starts + lengths)[starts >= 0].max(initial=0))
+
+    def frames_of(self, rows: np.ndarray) -> np.ndarray:
+        """The frames (F, D) of those rows (N,) bool, all of which lie in the shard, one row after the other."""
+        starts, lengths = self.spans
+        here = starts < 0
+        return self._read("frames")["frames"][np.repeat(rows[here], lengths[here])]
+
+    def rewrite(self, rows: np.ndarray, starts: np.ndarray) -> None:
+        """Keep these rows alone, (N,) bool, and of those that lie in `frames.f16` by now, `starts` (N,), the place."""
+        embeddings = self.embeddings
+        kept = [row_id for row_id, stays in zip(self.meta["kept"], rows, strict=True) if stays]
+        meta = self.meta | {
+            "kept": kept,
+            "keys": [key for key, stays in zip(self.meta["keys"], rows, strict=True) if stays],
+            "extra": {row_id: self.meta["extra"][row_id] for row_id in kept if row_id in self.meta["extra"]},
+        }
+        content = {
+            "frames": self.frames_of(rows & (starts < 0)),
+            "lengths": self.spans[1][rows],
+            "starts": starts[rows],
+        }
+        if embeddings is not None:
+            content["embeddings"] = embeddings[rows]
+        write_atomically(self.path, archive(meta, content))
+        self.release()
+        self.meta = meta
 
     def release(self) -> None:
-        """Forget the arrays, which may be large; they are read again when they are needed."""
-        self.__dict__.pop("arrays", None)
+        """Forget what was read; it is read again when it is needed."""
+        for name in ("spans", "embeddings"):
+            self.__dict__.pop(name, None)
+
+
+def archive(meta: dict, content: dict[str, Any]) -> bytes:
+    """The bytes of a shard's file."""
+    buffer = BytesIO()
+    np.savez(buffer, **content, meta=np.frombuffer(json.dumps(meta).encode(), dtype=np.uint8))
+    return buffer.getvalue()
 
 
 @dataclass
@@ -95,11 +144,6 @@ class Held:
         """The entry in `skipped` of a row that was left out under this very key; None for any other."""
         item = self.skipped.get(row_id)
         return item if item and item.get("_key") == key else None  # a person may have edited skipped.csv
-
-    def used_up(self, ids: Collection[str]) -> list[Path]:
-        """The files of those older shards whose kept rows are all in a store of these ids: they may be deleted."""
-        ids = set(ids)
-        return [shard.path for shard in self.shards if ids.issuperset(shard.meta["kept"])]
 
 
 def read_rows(folder: Path) -> pd.DataFrame:

@@ -1,142 +1,93 @@
-"""Joins shards and the store before them into one new store, and puts it in the place of the old one.
+"""Joins shards and the store before them into one new store, in the place of the old one and without a second copy.
 
-The new files are written to `<folder>/next`, which is renamed to `<folder>/ready` when all are there; then they are
-moved into the folder. A kill leaves the old store, or a `ready` that `install` goes on with.
+1. The frames of each shard are appended to `frames.f16`; then the shard's file is replaced by one that has the places
+   of its rows alone. Nothing that the store before has is overwritten, and it can be read as before.
+2. The other files of the new store are written to `<folder>/next`, which is renamed to `<folder>/ready` when all are
+   there; then `install` moves them into the folder.
+
+A kill leaves the old store, and shards that are taken in or are not, or a `ready` that `install` goes on with. So a
+join goes on where it was, and the store's bytes do not depend on kills.
 """
 
 import os
-import shutil
-import zlib
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
+from shutil import copyfile, rmtree
 
 import numpy as np
 import pandas as pd
 
 from diffgar.dataloading.store.card import Card, StoreError
+from diffgar.dataloading.store.compact import MOST_HOLES
 from diffgar.dataloading.store.held import Held, Shard
-from diffgar.dataloading.store.moments import Moments
-from diffgar.dataloading.store.reader import Store
-from diffgar.dataloading.store.sources import COMPUTED, Sources
-
-NEXT, READY = "next", "ready"
+from diffgar.dataloading.store.install import NEXT, READY, install, note_shards
+from diffgar.dataloading.store.next_files import write_frames_card, write_table
+from diffgar.dataloading.store.sources import Sources
+from diffgar.dataloading.store.use import alone
 
 
 def join(
-    folder: Path, card: Card, plan: pd.DataFrame, shards: list[Shard], held: Held, same: Mapping[str, str]
+    folder: Path, card: Card, plan: pd.DataFrame, own: Path, shards: list[Shard], held: Held, same: Mapping[str, str]
 ) -> None:
-    """Write the store of `plan` from new shards, older shards and the store that was joined before.
+    """Make the store of `plan` from the shards of the generation `own`, older shards and the store joined before.
 
     Raises StoreError where every row was left out, or where a row has gone meanwhile.
     """
-    target = folder / NEXT
-    shutil.rmtree(target, ignore_errors=True)
+    sources = Sources(folder, plan, shards, held, same)
+    if not sources.places:
+        raise StoreError(f"{folder}: every row was left out, the first because: {sources.skipped[0]['reason']}")
+    frames, target = folder / "frames.f16", folder / NEXT
+    end = take_in(frames, card.dim, sources)
+    rmtree(target, ignore_errors=True)
     target.mkdir()
-    sources = Sources(folder, shards, held, same)
-    skipped = sources.skipped(plan)
-    ids = sources.ids(plan)
-    if not ids:
-        raise StoreError(f"{folder}: every row was left out, the first because: {skipped[0]['reason']}")
-    if sources.old is not None and sources.same_rows(ids):
-        extra = keep_frames(folder, target, card, plan, sources.old)
-    else:
-        extra = write_frames(target, card, plan, sources)
-    rows = plan.set_index("row_id", drop=False).loc[ids].reset_index(drop=True)
-    rows.drop(columns=[column for column in extra if column in rows]).join(extra).to_parquet(target / "rows.parquet")
-    if skipped:
-        pd.DataFrame(skipped).to_csv(target / "skipped.csv", index=False, encoding="utf-8")
-    card.num_rows, card.num_skipped = len(ids), len(skipped)
-    card.notes = (card.notes or {}) | sources.counts()
-    card.files = {path.name: path.stat().st_size for path in sorted(target.iterdir())}
-    card.save(target)
-    Store(target)  # opens, or says what is wrong
-    target.rename(folder / READY)
+    rows = write_table(target, card, plan, sources)
+    locked = alone(frames) if is_holed(sources, end) else None
+    with locked or nullcontext():  # from `ready` on there are no readers
+        write_frames_card(frames, target, card, rows, sources, end, compact=locked is not None)
+        note_shards(target, own, held)
+        target.rename(folder / READY)
     install(folder)
 
 
-def write_frames(target: Path, card: Card, plan: pd.DataFrame, sources: Sources) -> pd.DataFrame:
-    """Write frames, offsets and embeddings row by row; returns the rows' further columns."""
-    offsets, extra, embeddings, moments = [0], [], [], Moments(card.dim)
-    card.checksums, checksum = [], Checksum()
-    train = train_ids(plan)
-    with (target / "frames.f16").open("wb") as out:
-        for row in sources.rows(plan):
-            out.write(row.frames.data)
-            checksum.add(row.frames)
-            if row.row_id in train:
-                moments.add(row.frames)
-            offsets.append(offsets[-1] + len(row.frames))
-            extra.append(row.extra)
-            if row.embedding is not None:
-                embeddings.append(row.embedding)
-            if len(extra) % card.shard_size == 0:
-                card.checksums.append(checksum.take())
-    if checksum.num_frames:
-        card.checksums.append(checksum.take())
-    np.save(target / "offsets.npy", np.array(offsets, dtype=np.int64))
-    if embeddings and len(embeddings) == len(extra):  # rows kept from an encoder that gave none have none
-        np.save(target / "embeddings.npy", np.stack(embeddings))
-        card.embedding_dim = len(embeddings[0])
-    card.num_frames = offsets[-1]
-    card.mean, card.std = moments.result()
-    return pd.DataFrame(extra)
+def is_holed(sources: Sources, end: int) -> bool:
+    """Whether more than MOST_HOLES of the frames are no row's, and no shard has a place among them."""
+    return bool(end - sources.spans()[1].sum() > MOST_HOLES * end) and not sources.leaves_taken
 
 
-def keep_frames(folder: Path, target: Path, card: Card, plan: pd.DataFrame, old: Store) -> pd.DataFrame:
-    """Take over the files of a store whose rows stay as they are; only their columns, or their splits, have changed."""
-    for name in ("frames.f16", "offsets.npy", "embeddings.npy"):
-        if (folder / name).is_file():
-            link(folder / name, target / name)
-    for name in ("checksums", "num_frames", "embedding_dim", "mean", "std"):
-        setattr(card, name, getattr(old.card, name))
-    train = train_ids(plan)
-    if train != train_ids(old.rows):
-        moments = Moments(card.dim)
-        for i in np.flatnonzero(old.rows["row_id"].isin(train)):
-            moments.add(old.row(int(i)))
-        card.mean, card.std = moments.result()
-    return old.rows[[column for column in COMPUTED if column in old.rows]]
+def take_in(path: Path, dim: int, sources: Sources) -> int:
+    """Append the frames of all rows that still lie in shards to the file `path`; returns its length in frames.
+
+    What a killed job has appended without noting it in a shard is cut off first.
+    """
+    shards, before = [*sources.shards, *sources.held.shards], sources.before
+    end = max((shard.taken_until for shard in shards), default=0)
+    end = max(end, before.card.num_frames) if before else end
+    unshare(path)
+    with path.open("ab") as file:
+        if file.tell() < end * dim * 2:
+            raise StoreError(
+                f"{path} is shorter than the store's shards say; delete {path.parent} and extract it again"
+            )
+        file.truncate(end * dim * 2)
+        for shard, wanted in sources.wanted().items():
+            starts, lengths = shard.spans
+            rows = wanted & (starts < 0)
+            if not rows.any():
+                continue
+            file.write(shard.frames_of(rows).data)
+            file.flush()
+            os.fsync(file.fileno())
+            places = starts.copy()
+            places[rows] = end + np.cumsum(lengths[rows]) - lengths[rows]
+            shard.rewrite(np.ones(len(rows), dtype=bool), places)
+            end += int(lengths[rows].sum())
+    return end
 
 
-def train_ids(rows: pd.DataFrame) -> set[str]:
-    """The ids of the rows in the split "train", over which mean and standard deviation are taken."""
-    return set(rows["row_id"][rows["split"] == "train"])
-
-
-def link(source: Path, target: Path) -> None:
-    """One file under two names, or a copy where the file system cannot do that."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
-
-
-def install(folder: Path) -> None:
-    """Move a finished new store into its folder, over the old one. Goes on where a kill has interrupted it."""
-    ready = folder / READY
-    if not ready.is_dir():
-        return
-    for path in sorted(ready.iterdir()):
-        path.replace(folder / path.name)
-        path.unlink(missing_ok=True)  # POSIX renames nothing where both names are one file's
-    for name in ("skipped.csv", "embeddings.npy"):
-        if name not in (Card.load(folder).files or {}):
-            (folder / name).unlink(missing_ok=True)
-    ready.rmdir()
-
-
-class Checksum:
-    """The number of frames and the CRC-32 of rows that follow each other."""
-
-    def __init__(self) -> None:
-        self.num_frames, self.value = 0, 0
-
-    def add(self, frames: np.ndarray) -> None:
-        """Count in the frames (T, D) of the next row."""
-        self.num_frames, self.value = self.num_frames + len(frames), zlib.crc32(frames.data, self.value)
-
-    def take(self) -> list[int]:
-        """[frames, CRC-32] of what was added since the last call; the next row begins anew."""
-        taken = [self.num_frames, self.value]
-        self.num_frames, self.value = 0, 0
-        return taken
+def unshare(path: Path) -> None:
+    """Copy a file that has another name too (a hard link), so that what is written to it changes no other store."""
+    if path.is_file() and path.stat().st_nlink > 1:
+        copy = path.with_name(f"{path.name}.part")
+        copyfile(path, copy)
+        copy.replace(path)

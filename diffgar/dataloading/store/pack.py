@@ -1,15 +1,14 @@
 """A shard's bytes: the latents of its rows, checked and as float16, and its metadata."""
 
-import json
 import zlib
 from collections.abc import Mapping, Sequence
-from io import BytesIO
 from typing import Any
 
 import numpy as np
 
 from diffgar.dataloading.store.card import Card, StoreError
 from diffgar.dataloading.store.half import MOST_ROUNDING, fault_of, rounding_of
+from diffgar.dataloading.store.held import archive
 
 
 def packed(
@@ -31,15 +30,12 @@ def packed(
     blocks = [half(row_id, frames[row_id], card) for row_id in kept]
     refuse_rounded([frames[row_id] for row_id in kept], card)
     flat = np.concatenate(blocks) if blocks else np.zeros((0, card.dim), np.float16)
-    content: dict[str, Any] = {"frames": flat, "lengths": np.array([len(block) for block in blocks], dtype=np.int64)}
+    content = {"frames": flat, "lengths": np.array([len(block) for block in blocks], dtype=np.int64)}
     if embeddings is not None:
         content["embeddings"] = np.stack([embeddings[row_id] for row_id in kept]).astype(np.float32)
     meta = {"kept": kept, "keys": [keys[row_id] for row_id in kept], "crc32": zlib.crc32(flat.data), **about}
     meta["skipped"] = [item | {"_key": keys[item["row_id"]]} for item in skipped]
-    content["meta"] = np.frombuffer(json.dumps(meta).encode(), dtype=np.uint8)
-    buffer = BytesIO()
-    np.savez(buffer, **content)
-    return buffer.getvalue()
+    return archive(meta, content)
 
 
 def half(row_id: str, latents: np.ndarray, card: Card) -> np.ndarray:

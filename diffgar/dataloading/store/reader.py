@@ -1,12 +1,13 @@
 """The latent store's reader: a card, flat fp16 frames, int64 offsets and a table of what the rows are.
 
     <folder>/card.json      what made it (Card)
-    <folder>/frames.f16     all rows' frames, one after the other, (F, D) float16
-    <folder>/offsets.npy    (N + 1,) int64: row i is frames[offsets[i]:offsets[i + 1]]
+    <folder>/frames.f16     all rows' frames, (F, D) float16
+    <folder>/offsets.npy    (N + 1,) int64: row i is frames[offsets[i]:offsets[i + 1]]; or, of a store that has grown,
+                            (N, 2): row i is frames[offsets[i, 0]:offsets[i, 1]]
     <folder>/rows.parquet   the N rows: tracks of an audio store, captions of a text store (row 0 is the empty caption)
 
 A text store also has `embeddings.npy` (N, P) float32 where its encoder gives captions vectors.
-`writer.py` and `join.py` make them.
+A mix's has neither frames nor offsets, but the parts that have them (mixed.py). `writer.py` and `join.py` make stores.
 """
 
 import zlib
@@ -20,9 +21,13 @@ import torch
 
 from diffgar.dataloading.store.card import Card, StoreError, refuse_absent
 from diffgar.dataloading.store.memory import available_memory
+from diffgar.dataloading.store.mixed import JoinedFrames, opened, parts_of
+from diffgar.dataloading.store.spans import spans_of
+from diffgar.dataloading.store.use import InUse
 from diffgar.errors import InputError
 from diffgar.text_states import TextStates
 
+Frames = np.ndarray | torch.Tensor | JoinedFrames
 MEMORY = ("auto", "gpu", "ram", "map")
 
 
@@ -36,25 +41,19 @@ class Store:
     def __init__(self, folder: Path | str, remedy: str = "run extract_dataset.py"):
         self.folder = Path(folder)
         refuse_absent(self.folder, remedy)
+        self.in_use = InUse(self.folder / "frames.f16")  # before it looks whether they are being moved
         if (self.folder / "ready").is_dir():
             raise StoreError(f"the latent store {self.folder} was being replaced when its run was killed; {remedy}")
         self.card = Card.load(self.folder)
-        self._refuse_partial_copy()
+        self.card.refuse_partial_copy(self.folder)
         self.rows = self._read("rows.parquet", pd.read_parquet)
-        self.offsets = self._read("offsets.npy", np.load)
-        self.frames: np.ndarray | torch.Tensor = self._map()
-        self.lengths = np.diff(self.offsets)
-
-    def _refuse_partial_copy(self) -> None:
-        for name, expected in (self.card.files or {}).items():
-            path = self.folder / name
-            found = path.stat().st_size if path.is_file() else None
-            if found != expected and name not in ("skipped.csv", "rows.parquet"):  # what a person may edit
-                state = "is missing" if found is None else f"has {found} bytes"
-                raise StoreError(
-                    f"{path} {state}, the store's card says {expected} bytes: the store was copied in part, or is "
-                    f"damaged; copy it again, or delete {self.folder} and extract it again"
-                )
+        self.parts: dict[str, Store] = {name: type(self)(part, remedy) for name, part in parts_of(self.folder).items()}
+        self.frames: Frames
+        if self.parts:
+            self.places, self.frames, self.starts, self.lengths = opened(self.folder, self.card, self.rows, self.parts)
+        else:
+            self.starts, self.lengths = spans_of(self._read("offsets.npy", np.load))
+            self.frames = self._map()
 
     def _read(self, name: str, read: Callable) -> Any:
         try:
@@ -65,11 +64,11 @@ class Store:
             ) from error
 
     def _map(self) -> np.memmap:
-        path, card = self.folder / "frames.f16", self.card
+        path, card, ends = self.folder / "frames.f16", self.card, self.starts + self.lengths
         expected = card.num_frames * card.dim * 2
         found = path.stat().st_size if path.is_file() else 0
-        consistent = len(self.rows) == card.num_rows == len(self.offsets) - 1 and self.offsets[-1] == card.num_frames
-        if found != expected or not consistent or (np.diff(self.offsets) < 1).any():
+        consistent = len(self.rows) == card.num_rows == len(ends) and ends.max(initial=0) <= card.num_frames
+        if found < expected or not consistent or (self.lengths < 1).any() or (self.starts < 0).any():
             raise StoreError(
                 f"{path}: {found} bytes for {len(self.rows)} rows, but its card says {expected} bytes for "
                 f"{card.num_rows}; the file is short or damaged: delete {self.folder} and extract it again"
@@ -82,7 +81,7 @@ class Store:
     @property
     def nbytes(self) -> int:
         """Bytes of all frames."""
-        return self.card.num_frames * self.card.dim * 2
+        return len(self.frames) * self.card.dim * 2
 
     def require(self, **identity: Any) -> Self:
         """Refuse (StoreError) a store whose card has other values: `store.require(dim=512, hop_seconds=1)`."""
@@ -97,13 +96,15 @@ class Store:
 
     def verify(self) -> None:
         """Read everything once and compare with the card's checksums. Raises StoreError naming the rows."""
+        for part in self.parts.values():
+            part.verify()
         start = 0
         for shard, (num_frames, checksum) in enumerate(self.card.checksums or []):
             block = np.ascontiguousarray(self.frames[start : start + num_frames])
             if zlib.crc32(block.data) != checksum:
-                first, last = np.searchsorted(self.offsets, [start, start + num_frames - 1], side="right") - 1
+                spoilt = np.flatnonzero((self.starts < start + num_frames) & (self.starts + self.lengths > start))
                 raise StoreError(
-                    f"{self.folder / 'frames.f16'}: shard {shard} (rows {first} to {last}) is damaged; "
+                    f"{self.folder / 'frames.f16'}: shard {shard} (rows {spoilt.min()} to {spoilt.max()}) is damaged; "
                     f"delete {self.folder} and extract it again"
                 )
             start += num_frames
@@ -125,7 +126,7 @@ class Store:
                 memory = "ram" if self.nbytes < available_memory(num_processes) / 2 else "map"
         if memory != "map":
             self.verify()
-            self.frames = on_device(np.asarray(self.frames), device) if memory == "gpu" else np.array(self.frames)
+            self.frames = on_device(self.frames, device) if memory == "gpu" else np.array(self.frames)
         return self
 
     def gather(self, rows: np.ndarray, starts: np.ndarray, num_frames: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -135,7 +136,7 @@ class Store:
         """
         frame = np.arange(num_frames)  # (T,)
         mask = frame < (self.lengths[rows] - starts)[:, None]  # (B, T)
-        index = (self.offsets[rows] + starts)[:, None] + np.where(mask, frame, 0)  # (B, T)
+        index = (self.starts[rows] + starts)[:, None] + np.where(mask, frame, 0)  # (B, T)
         whole = mask.all()
         if isinstance(self.frames, torch.Tensor):
             device = self.frames.device
@@ -148,7 +149,7 @@ class Store:
 
     def row(self, i: int) -> np.ndarray:
         """All frames of row i, (T_i, D) fp16: a copy, wherever they are held."""
-        frames = self.frames[self.offsets[i] : self.offsets[i + 1]]
+        frames = self.frames[self.starts[i] : self.starts[i] + self.lengths[i]]
         return frames.cpu().numpy() if isinstance(frames, torch.Tensor) else np.array(frames)
 
     def means(self, rows: np.ndarray) -> torch.Tensor:
@@ -168,7 +169,12 @@ class TextStore(Store):
         super().__init__(folder, remedy)
         self.embeddings = None
         if self.card.embedding_dim is not None:
-            self.embeddings = torch.from_numpy(self._read("embeddings.npy", np.load))
+            if self.parts:
+                parts = (part for part in self.parts.values() if isinstance(part, TextStore))
+                vectors = self.places.gathered([np.asarray(part.embeddings) for part in parts])
+            else:
+                vectors = self._read("embeddings.npy", np.load)
+            self.embeddings = torch.from_numpy(vectors)
             if self.embeddings.shape != (len(self.rows), self.card.embedding_dim):
                 raise StoreError(
                     f"{self.folder / 'embeddings.npy'}: shape {tuple(self.embeddings.shape)} for {len(self.rows)} "
@@ -184,9 +190,11 @@ class TextStore(Store):
         return np.flatnonzero(self.rows["split"] == split)
 
 
-def on_device(frames: np.ndarray, device: torch.device, block: int = 2**20) -> torch.Tensor:
+def on_device(
+    frames: np.ndarray | torch.Tensor | JoinedFrames, device: torch.device, block: int = 2**20
+) -> torch.Tensor:
     """The frames (F, D) on a device, copied a block at a time: RAM need not hold them."""
-    held = torch.empty(frames.shape, dtype=torch.float16, device=device)
+    held = torch.empty(tuple(frames.shape), dtype=torch.float16, device=device)
     for start in range(0, len(frames), block):
         held[start : start + block] = torch.from_numpy(np.array(frames[start : start + block]))
     return held

@@ -5,8 +5,8 @@
 
 A store that a later table extends, or whose captions or files have changed, gets another generation, which encodes only
 what is new; join.py then makes one store of both. Several jobs may write shards of one generation. The job that finds
-all of them written joins them in the table's order, so that the store does not depend on which job wrote what. Jobs
-with another version of the table have generations of their own, and may join them in between.
+all of them written joins them, in an order that the table gives, so that the store does not depend on which job wrote
+what. Jobs with another version of the table have generations of their own, and may join them in between.
 """
 
 import os
@@ -22,7 +22,8 @@ from filelock import FileLock
 from diffgar.dataloading.store.card import Card, StoreError, write_atomically
 from diffgar.dataloading.store.generation import Generation
 from diffgar.dataloading.store.held import Held
-from diffgar.dataloading.store.join import READY, install, join
+from diffgar.dataloading.store.install import READY, install
+from diffgar.dataloading.store.join import join
 from diffgar.dataloading.store.keys import key_of
 from diffgar.dataloading.store.pack import packed
 from diffgar.dataloading.store.plan import refuse_bad_plan, table_hash, with_gone_rows
@@ -123,8 +124,13 @@ class StoreWriter:
         return self.generation.rows_of(shard)
 
     def pending(self, index: int = 0, count: int = 1) -> list[int]:
-        """The shards that job `index` of `count` has still to write."""
-        mine = range(index, self.generation.num_shards, count)
+        """The shards that job `index` of `count` has still to write.
+
+        A job's shards follow each other in the table: where that lists the files that hold many tracks (Parquet, tars)
+        one after the other, each file is read by one job, but for those at the ends of a job's part.
+        """
+        total = self.generation.num_shards
+        mine = range(-(-index * total // count), -(-(index + 1) * total // count))
         left = (shard for shard in mine if not self.missing.isdisjoint(self.rows_of(shard)))
         return [shard for shard in left if not self.generation.path_of(shard).is_file()]
 
@@ -182,17 +188,5 @@ class StoreWriter:
             settled = set().union(*(shard.ids for shard in shards))
             if any(self.ids[i] not in settled for i in self.missing):
                 return False
-            join(self.folder, self.card, self.plan, shards, self.held, self.same)
-            self._tidy()
+            join(self.folder, self.card, self.plan, self.generation.path, shards, self.held, self.same)
         return True
-
-    def _tidy(self) -> None:
-        """Delete the shards that are in the store now, not those that other jobs may have written meanwhile."""
-        shutil.rmtree(self.generation.path, ignore_errors=True)
-        for path in self.held.used_up(self.plan["row_id"]):
-            path.unlink(missing_ok=True)
-        for generation in self.held.generations:
-            if not any(generation.glob("*.npz")):
-                shutil.rmtree(generation, ignore_errors=True)
-        if not any(path.is_dir() for path in self.writing.glob("*")):
-            shutil.rmtree(self.writing, ignore_errors=True)

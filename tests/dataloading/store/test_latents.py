@@ -166,7 +166,7 @@ def test_a_store_of_an_earlier_version_is_refused_with_the_remedy(tmp_path):
     path = tmp_path / "card.json"
     path.write_text(path.read_text().replace('"format_version": 2', '"format_version": 1'))
     for use in (lambda: Store(tmp_path), lambda: StoreWriter(tmp_path, card(), plan())):
-        with pytest.raises(StoreError, match="format 1, this version reads 2; delete .* and extract it again"):
+        with pytest.raises(StoreError, match="format 1, this version reads 2 and 3; delete .* and extract it again"):
             use()
 
 

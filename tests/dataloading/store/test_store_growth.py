@@ -9,6 +9,8 @@ import pytest
 import soundfile
 from test_extraction import OPTIONS, RATE, Bands, Words, collection, content, extract, write_collection
 
+from diffgar.dataloading.datasets.splits import by_name
+from diffgar.dataloading.datasets.tracks import mix, read_dataset
 from diffgar.dataloading.store import join as store_join
 from diffgar.dataloading.store.card import StoreError
 from diffgar.dataloading.store.reader import Store, TextStore
@@ -64,10 +66,15 @@ def fresh(folder, tmp_path, name="fresh"):
     return Store(tmp_path / name)
 
 
+def frames_of(store):
+    """All rows' frames in the table's order, wherever the file has them."""
+    return np.concatenate([store.row(i) for i in range(len(store))])
+
+
 def assert_same(one, other):
     """The same rows and latents: float16 may differ in its last bit where a window met other windows in its batch."""
     pd.testing.assert_frame_equal(one.rows, other.rows)
-    np.testing.assert_allclose(one.frames, other.frames, atol=1e-3)
+    np.testing.assert_allclose(frames_of(one), frames_of(other), atol=1e-3)
     assert np.allclose(one.card.mean, other.card.mean, atol=1e-3)
 
 
@@ -84,6 +91,58 @@ def test_a_new_track_is_encoded_alone_and_stands_where_the_table_has_it(folder, 
     assert encoded(encoder) == 2  # seven windows in batches of five
     assert_same(Store(tmp_path / "store"), fresh(folder, tmp_path))
     Store(tmp_path / "store").verify()
+
+
+def test_a_table_of_3000_tracks_that_grew_by_ten_encodes_ten(tmp_path):
+    tone(tmp_path / "one.flac", 3, seconds=1)
+    columns = {"track_id": "track_id", "path": "path", "caption": "caption"}
+
+    def dataset(num_tracks):
+        rows = [(f"t{i}", "one.flac", f"band {i % 16}") for i in [*range(3000, num_tracks), *range(3000)]]
+        return read_dataset(
+            "large", pd.DataFrame(rows, columns=list(columns)), str(tmp_path), columns, by_name("train")
+        )
+
+    options = {"batch_size": 60, "shard_size": 500}
+    assert extract(dataset(3000), tmp_path / "store", **options)
+    before = Store(tmp_path / "store").frames.tobytes()
+    encoder = Counting()
+    assert extract(dataset(3010), tmp_path / "store", encoder, **options)
+    windows = int(Store(tmp_path / "store").lengths[0])
+    assert len(encoder.energies) == -(-10 * windows // 60) * 60, "ten tracks, and what fills their last batch"
+    store = Store(tmp_path / "store")
+    assert list(store.rows["row_id"][:11]) == [*(f"t{i}" for i in range(3000, 3010)), "t0"]
+    assert store.frames.tobytes().startswith(before) and len(store.frames) == 3010 * windows
+
+
+def test_a_mix_encodes_what_the_stores_of_its_datasets_lack_and_nothing_twice(folder, tmp_path):
+    latents = tmp_path / "latents"
+    assert extract(collection(folder), latents / "some/bands")
+    both = mix("both", {"one": collection(folder)}, {"one": 1})
+    encoder = Counting()
+    assert extract(both, latents / "both/bands", encoder) and not encoder.batches
+    assert list(Store(latents / "both/bands").rows["row_id"]) == [f"one/t{i}" for i in range(6)]
+    add_track(folder)
+    both = mix("both", {"one": collection(folder)}, {"one": 1})
+    for index in (1, 0):
+        job = {"index": index, "count": 2}
+        assert extract(both, latents / "both/bands", encoder, shard=job) is (index == 0)
+    mixed, own = Store(latents / "both/bands"), Store(latents / "some/bands")
+    assert len(encoder.batches) == 2 and len(mixed) == 7
+    assert np.array_equal(frames_of(mixed), frames_of(own)) and mixed.card.mean == own.card.mean
+    options = Options(batch_size=4, device="cpu")
+    assert extract_text(both, Words(), latents / "both/words", options)
+    assert list(TextStore(latents / "both/words").rows["caption"])[:2] == ["", table(folder)["caption"][0]]
+    assert TextStore(latents / "both/words").embeddings.shape == (8, 16)
+
+
+def test_a_mix_with_frames_of_its_own_goes_on_with_them(folder, tmp_path):
+    both = mix("both", {"one": collection(folder)}, {"one": 1})
+    own = replace(both, parts={})
+    assert extract(own, tmp_path / "both/bands")
+    encoder = Counting()
+    assert extract(both, tmp_path / "both/bands", encoder) and not encoder.batches
+    assert (tmp_path / "both/bands/frames.f16").is_file() and not (tmp_path / "some").exists()
 
 
 def test_a_changed_file_is_encoded_again(folder, tmp_path):
@@ -232,7 +291,7 @@ def test_edited_captions_get_new_states_and_the_others_keep_theirs(folder, tmp_p
     assert extract_text(collection(folder), Heard(), tmp_path / "fresh", options)
     store, fresh = TextStore(tmp_path / "text"), TextStore(tmp_path / "fresh")
     assert list(store.rows["caption"]) == ["", *table(folder)["caption"]]
-    assert np.array_equal(store.frames, fresh.frames) and np.array_equal(store.embeddings, fresh.embeddings)
+    assert np.array_equal(frames_of(store), frames_of(fresh)) and np.array_equal(store.embeddings, fresh.embeddings)
 
 
 def test_vectors_of_some_captions_alone_are_left_out(folder, tmp_path):

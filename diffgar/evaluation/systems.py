@@ -17,7 +17,7 @@ from diffgar.evaluation.metrics.ranks import Index
 from diffgar.evaluation.models import CaptionProjector
 from diffgar.evaluation.pooling import Pooling
 from diffgar.evaluation.projected import projected_index, projected_queries
-from diffgar.evaluation.queries import Progress, generated_latents, index_of, no_progress, queries_by_pooling
+from diffgar.evaluation.queries import Progress, generated_queries, index_of, no_progress
 from diffgar.evaluation.report import CHANCE, TEACHER, Metrics, System
 from diffgar.evaluation.tasks import RetrievalTask
 
@@ -110,8 +110,8 @@ def queries_of(
     model, text = experiment.model, experiment.text
     if isinstance(model, CaptionProjector):
         return [projected_queries(model, text, positions)]
-    make = partial(generated_latents, model, experiment.sampler, text, positions, progress=progress)
-    return queries_by_pooling(make, seeds, [partial(each.queries, centre=model.centre) for each in poolings])
+    to_queries = [partial(each.queries, centre=model.centre) for each in poolings]
+    return generated_queries(model, experiment.sampler, text, positions, seeds, to_queries, progress=progress)
 
 
 def bank_positions(experiment: Experiment) -> np.ndarray:

@@ -41,10 +41,10 @@ class Generator:
             self.experiment.text if text is None else text,
             positions,
             self.seeds if seeds is None else seeds,
-            partial(make_queries, centre=model.centre),
+            [partial(make_queries, centre=model.centre)],
             steer,
             self.progress,
-        )
+        )[0]
 
 
 class PairBench(Bench):

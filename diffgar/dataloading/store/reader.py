@@ -9,8 +9,8 @@ A text store also has `embeddings.npy` (N, P) float32 where its encoder shares a
 `writer.py` and `join.py` make them.
 """
 
-import zlib
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -19,11 +19,12 @@ import pandas as pd
 import torch
 
 from diffgar.dataloading.store.card import Card, StoreError, refuse_absent
-from diffgar.dataloading.store.memory import available_memory
-from diffgar.errors import InputError
+from diffgar.dataloading.store.holding import choose_memory, on_device, spans_of
+from diffgar.dataloading.store.verified import refuse_partial_copy, refuse_short_frames, verify_frames, verify_once
 from diffgar.text_states import TextStates
 
-MEMORY = ("auto", "gpu", "ram", "map")
+NOT_HELD = -1
+READ_AGAIN = ("rows", "frames", "starts", "embeddings")
 
 
 class Store:
@@ -39,45 +40,48 @@ class Store:
         if (self.folder / "ready").is_dir():
             raise StoreError(f"the latent store {self.folder} was being replaced when its run was killed; {remedy}")
         self.card = Card.load(self.folder)
-        self._refuse_partial_copy()
-        self.rows = self._read("rows.parquet", pd.read_parquet)
+        refuse_partial_copy(self.folder, self.card)
         self.offsets = self._read("offsets.npy", np.load)
-        self.frames: np.ndarray | torch.Tensor = self._map()
         self.lengths = np.diff(self.offsets)
-
-    def _refuse_partial_copy(self) -> None:
-        for name, expected in (self.card.files or {}).items():
-            path = self.folder / name
-            found = path.stat().st_size if path.is_file() else None
-            if found != expected and name not in ("skipped.csv", "rows.parquet"):  # what a person may edit
-                state = "is missing" if found is None else f"has {found} bytes"
-                raise StoreError(
-                    f"{path} {state}, the store's card says {expected} bytes: the store was copied in part, or is "
-                    f"damaged; copy it again, or delete {self.folder} and extract it again"
-                )
+        refuse_short_frames(self.folder, self.card, len(self.rows), self.offsets)
+        self.frames = self._map()  # now: another process may replace the file
 
     def _read(self, name: str, read: Callable) -> Any:
         try:
             return read(self.folder / name)
         except (OSError, ValueError, EOFError) as error:  # pyarrow's errors are ValueErrors
-            raise StoreError(
-                f"{self.folder / name} is damaged ({error}); delete {self.folder} and extract it again"
-            ) from error
+            remedy = f"delete {self.folder} and extract it again"
+            raise StoreError(f"{self.folder / name} is damaged ({error}); {remedy}") from error
+
+    @cached_property
+    def rows(self) -> pd.DataFrame:
+        """The table of what the rows are."""
+        return self._read("rows.parquet", pd.read_parquet)
+
+    @cached_property
+    def frames(self) -> np.ndarray | torch.Tensor:
+        """All rows' frames, one after the other, (F, D) fp16; those of some rows where only these are held."""
+        return self._map()
+
+    @cached_property
+    def starts(self) -> np.ndarray:
+        """Where each row begins in `frames`, (N,)."""
+        return self.offsets[:-1]
 
     def _map(self) -> np.memmap:
-        path, card = self.folder / "frames.f16", self.card
-        expected = card.num_frames * card.dim * 2
-        found = path.stat().st_size if path.is_file() else 0
-        consistent = len(self.rows) == card.num_rows == len(self.offsets) - 1 and self.offsets[-1] == card.num_frames
-        if found != expected or not consistent or (np.diff(self.offsets) < 1).any():
-            raise StoreError(
-                f"{path}: {found} bytes for {len(self.rows)} rows, but its card says {expected} bytes for "
-                f"{card.num_rows}; the file is short or damaged: delete {self.folder} and extract it again"
-            )
-        return np.memmap(path, dtype=np.float16, mode="r", shape=(int(card.num_frames), int(card.dim)))
+        shape = int(self.card.num_frames), int(self.card.dim)
+        return np.memmap(self.folder / "frames.f16", dtype=np.float16, mode="r", shape=shape)
+
+    def _whole(self) -> np.memmap:
+        """The file of all rows' frames."""
+        return self.frames if isinstance(self.frames, np.memmap) else self._map()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a worker process gets: the other parts it reads again from the files, where it needs them."""
+        return {name: value for name, value in vars(self).items() if name not in READ_AGAIN or value is None}
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.lengths)
 
     @property
     def nbytes(self) -> int:
@@ -96,37 +100,42 @@ class Store:
         return self
 
     def verify(self) -> None:
-        """Read everything once and compare with the card's checksums. Raises StoreError naming the rows."""
-        start = 0
-        for shard, (num_frames, checksum) in enumerate(self.card.checksums or []):
-            block = np.ascontiguousarray(self.frames[start : start + num_frames])
-            if zlib.crc32(block.data) != checksum:
-                first, last = np.searchsorted(self.offsets, [start, start + num_frames - 1], side="right") - 1
-                raise StoreError(
-                    f"{self.folder / 'frames.f16'}: shard {shard} (rows {first} to {last}) is damaged; "
-                    f"delete {self.folder} and extract it again"
-                )
-            start += num_frames
+        """See `verify_frames`."""
+        verify_frames(self.folder, self.card, self._whole(), self.offsets)
 
-    def hold(self, device: torch.device | str = "cpu", memory: str = "auto", num_processes: int = 1) -> Self:
-        """Verify the frames and keep them in memory; returns the store.
+    def hold(
+        self,
+        device: torch.device | str = "cpu",
+        memory: str = "auto",
+        num_processes: int = 1,
+        rows: np.ndarray | None = None,
+    ) -> Self:
+        """Verify the frames, once for these bytes, and keep those of some rows where they are asked for; returns it.
 
-        memory: "gpu" (on `device`), "ram", "map" (the file on disk is read as it lies, and not verified), or "auto":
-        on a GPU with room for the frames, else in RAM where they fit, else the file. num_processes: how many of this
-        host hold a copy each. Raises StoreError for damaged frames, InputError for another word.
+        memory: "gpu" (on `device`), "ram", "map" (the file on disk is read as it lies, and all rows are there), or
+        "auto", see `choose_memory`. num_processes: how many of this host hold the store. rows: ascending, the only ones
+        that are read from now on; by default all. Raises StoreError for damaged frames, InputError for another word.
         """
-        if memory not in MEMORY:
-            raise InputError(f"memory is {memory!r}; choose one of {', '.join(MEMORY)}")
-        device = torch.device(device)
-        if memory == "auto":
-            if device.type == "cuda" and self.nbytes < torch.cuda.mem_get_info(device)[0] / 3:
-                memory = "gpu"
-            else:
-                memory = "ram" if self.nbytes < available_memory(num_processes) / 2 else "map"
+        wanted, device = np.arange(len(self)) if rows is None else rows, torch.device(device)
+        nbytes = int(self.lengths[wanted].sum()) * self.card.dim * 2
+        memory = choose_memory(memory, nbytes, device, num_processes)
+        verify_once(self.folder, self.card, self.verify)
+        self.frames, self.starts = self._whole(), self.offsets[:-1]
         if memory != "map":
-            self.verify()
-            self.frames = on_device(np.asarray(self.frames), device) if memory == "gpu" else np.array(self.frames)
+            device = device if memory == "gpu" else torch.device("cpu")
+            held = on_device(self.frames, spans_of(wanted, self.offsets), device)
+            self.frames = held if memory == "gpu" else held.numpy()
+            self.starts = np.full(len(self), NOT_HELD)
+            self.starts[wanted] = np.cumsum(self.lengths[wanted]) - self.lengths[wanted]
         return self
+
+    def starts_of(self, rows: np.ndarray) -> np.ndarray:
+        """Where the frames of rows begin in `frames`. Raises IndexError for a row that is not held."""
+        starts = self.starts[rows]
+        if (starts == NOT_HELD).any():
+            row = rows[int(np.argmax(starts == NOT_HELD))]
+            raise IndexError(f"row {row} of {self.folder} is not held: `hold` was asked for other rows")
+        return starts
 
     def gather(self, rows: np.ndarray, starts: np.ndarray, num_frames: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Crops (B, num_frames, D) fp16 of `rows` from frame `starts` on, and their mask (B, num_frames) bool.
@@ -135,7 +144,7 @@ class Store:
         """
         frame = np.arange(num_frames)  # (T,)
         mask = frame < (self.lengths[rows] - starts)[:, None]  # (B, T)
-        index = (self.offsets[rows] + starts)[:, None] + np.where(mask, frame, 0)  # (B, T)
+        index = (self.starts_of(rows) + starts)[:, None] + np.where(mask, frame, 0)  # (B, T)
         whole = mask.all()
         if isinstance(self.frames, torch.Tensor):
             device = self.frames.device
@@ -148,12 +157,16 @@ class Store:
 
     def row(self, i: int) -> np.ndarray:
         """All frames of row i, (T_i, D) fp16: a copy, wherever they are held."""
-        frames = self.frames[self.offsets[i] : self.offsets[i + 1]]
+        start = self.starts_of(np.array([i]))[0]
+        frames = self.frames[start : start + self.lengths[i]]
         return frames.cpu().numpy() if isinstance(frames, torch.Tensor) else np.array(frames)
 
     def means(self, rows: np.ndarray) -> torch.Tensor:
         """The mean over all frames of each of `rows`, (n, D) float32 on the CPU: no crop, no normalisation."""
-        return torch.stack([torch.from_numpy(self.row(i).astype(np.float32)).mean(dim=0) for i in rows])
+        means = torch.empty(len(rows), self.card.dim)
+        for mean, i in zip(means, rows, strict=True):
+            torch.mean(torch.from_numpy(self.row(i).astype(np.float32)), dim=0, out=mean)
+        return means
 
 
 class TextStore(Store):
@@ -166,14 +179,17 @@ class TextStore(Store):
 
     def __init__(self, folder: Path | str, remedy: str = "run extract_dataset.py"):
         super().__init__(folder, remedy)
-        self.embeddings = None
-        if self.card.embedding_dim is not None:
-            self.embeddings = torch.from_numpy(self._read("embeddings.npy", np.load))
-            if self.embeddings.shape != (len(self.rows), self.card.embedding_dim):
-                raise StoreError(
-                    f"{self.folder / 'embeddings.npy'}: shape {tuple(self.embeddings.shape)} for {len(self.rows)} "
-                    f"captions; delete {self.folder} and extract it again"
-                )
+        found = None if self.embeddings is None else tuple(self.embeddings.shape)
+        if found not in (None, (len(self.rows), self.card.embedding_dim)):
+            raise StoreError(
+                f"{self.folder / 'embeddings.npy'}: shape {found} for {len(self.rows)} captions; delete {self.folder} "
+                "and extract it again"
+            )
+
+    @cached_property
+    def embeddings(self) -> torch.Tensor | None:
+        """Those of the captions, (N, P), in a joint pair."""
+        return None if self.card.embedding_dim is None else torch.from_numpy(self._read("embeddings.npy", np.load))
 
     def padded(self, rows: np.ndarray) -> TextStates:
         """The token states of whole captions, (B, L, C) fp16 padded to the longest of them; no embeddings."""
@@ -182,11 +198,3 @@ class TextStore(Store):
     def rows_of(self, split: str) -> np.ndarray:
         """The rows (n,) of the captions of a split."""
         return np.flatnonzero(self.rows["split"] == split)
-
-
-def on_device(frames: np.ndarray, device: torch.device, block: int = 2**20) -> torch.Tensor:
-    """The frames (F, D) on a device, copied a block at a time: RAM need not hold them."""
-    held = torch.empty(frames.shape, dtype=torch.float16, device=device)
-    for start in range(0, len(frames), block):
-        held[start : start + block] = torch.from_numpy(np.array(frames[start : start + block]))
-    return held

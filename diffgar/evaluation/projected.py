@@ -6,8 +6,8 @@ from torch import Tensor
 
 from diffgar.dataloading.store.reader import Store
 from diffgar.evaluation.models import CaptionProjector, CaptionSource
-from diffgar.evaluation.queries import part_means, track_positions
 from diffgar.evaluation.tasks import RetrievalTask
+from diffgar.evaluation.track_means import part_means, track_means
 
 
 def segments_of(model: CaptionProjector) -> int:
@@ -26,6 +26,6 @@ def projected_queries(model: CaptionProjector, text: CaptionSource, positions: n
 def projected_index(model: CaptionProjector, audio: Store, task: RetrievalTask) -> Tensor:
     """The tracks (N, P) in the space of such a model, from their means or those of their parts."""
     segments = segments_of(model)
-    means = part_means(audio, task, segments) if segments > 1 else audio.means(track_positions(audio, task))
+    means = part_means(audio, task, segments) if segments > 1 else track_means(audio, task)
     with torch.inference_mode():
         return model.embed_audio(means).cpu()

@@ -19,8 +19,6 @@ from diffgar.evaluation.twins import twin_positions
 from diffgar.models.diffusion.guidance import Negative
 from diffgar.models.diffusion.noise_keys import seed_of
 from diffgar.models.diffusion.sampling import Sampler
-from diffgar.models.encoders.base import pool
-from diffgar.models.encoders.segments import segment_means
 
 ToQueries = Callable[[Tensor], Tensor]  # latents (q, K, T, D) → queries (q, ...)
 Progress = Callable[[int], object]  # called with the number of captions that are finished since the last call
@@ -91,22 +89,6 @@ def _refuse_other_splits(name: str, audio: Store, text: TextStore, captions: pd.
                 f"task {name}: track {track!r} is in split {split_of[track]!r} in {audio.folder} and in {split!r} in "
                 f"{text.folder}; run extract_dataset.py again, so that both stores have one split"
             )
-
-
-def index_of(audio: Store, task: RetrievalTask, centre: Tensor | None = None) -> Tensor:
-    """The mean over all frames of each of the task's tracks, as unit vectors (N, D) relative to `centre` (D,).
-
-    The centre is the model's, and the same for its queries: the origin where the pair is joint (also by default), else
-    the train store's mean. Where latents share a large mean, all cosines are near 1 and small errors decide the ranks.
-    """
-    means = audio.means(track_positions(audio, task))  # (N, D)
-    return pool(means.unsqueeze(1), centre=centre)
-
-
-def part_means(audio: Store, task: RetrievalTask, segments: int) -> Tensor:
-    """The mean latents of the parts of each of the task's tracks, whole and not cropped, (N, P, D)."""
-    tracks = (audio.row(position).astype(np.float32) for position in track_positions(audio, task).tolist())
-    return torch.stack([segment_means(torch.from_numpy(frames), segments) for frames in tracks])
 
 
 def track_positions(audio: Store, task: RetrievalTask) -> np.ndarray:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from torch import Tensor
 
 from diffgar.dataloading.store.reader import Store
@@ -17,9 +18,10 @@ from diffgar.evaluation.metrics.ranks import Index
 from diffgar.evaluation.models import CaptionProjector
 from diffgar.evaluation.pooling import Pooling
 from diffgar.evaluation.projected import projected_index, projected_queries
-from diffgar.evaluation.queries import Progress, generated_queries, index_of, no_progress
+from diffgar.evaluation.queries import Progress, generated_queries, no_progress
 from diffgar.evaluation.report import CHANCE, TEACHER, Metrics, System
 from diffgar.evaluation.tasks import RetrievalTask
+from diffgar.evaluation.track_means import index_of
 
 BANK = 1000  # training captions that a hubness correction is estimated on
 
@@ -38,6 +40,10 @@ class Systems:
     bank: dict[System, Tensor] = field(default_factory=dict)
     samplers: dict[System, dict[str, Any]] = field(default_factory=dict)
     seen: dict[System, int | None] = field(default_factory=dict)
+
+    def ranked_on(self, device: torch.device | str) -> "Systems":
+        """The same systems, ranked on a device: it holds each index, and gets the queries chunk by chunk."""
+        return replace(self, index={system: index.to(device) for system, index in self.index.items()})
 
 
 def make_systems(

@@ -8,9 +8,12 @@ import torch
 from diffusers import DDIMScheduler
 from pools import Captions, Latents, Oracle, evaluation
 
+from diffgar.evaluation.metrics.alignment import AlignedIndex
 from diffgar.evaluation.pooling import Pooling
-from diffgar.evaluation.queries import generated_latents, generated_queries
-from diffgar.evaluation.systems import queries_of
+from diffgar.evaluation.queries import generated_latents, generated_queries, task_of
+from diffgar.evaluation.report import System
+from diffgar.evaluation.systems import Systems, make_systems, queries_of
+from diffgar.evaluation.track_means import track_means
 from diffgar.models.diffusion.sampling import Sampler
 
 NUM_CAPTIONS, DIM = 23, 48
@@ -58,3 +61,26 @@ def test_the_latents_of_a_batch_are_gone_when_the_next_is_pooled():
     sampler = Sampler(DDIMScheduler.from_config, num_samples=2, batch_size=4)
     generated_queries(singer(), sampler, Captions([0] * 50), np.arange(50), [0, 1], [to_queries])
     assert len(seen) == 50
+
+
+def test_the_means_of_a_tasks_tracks_are_read_once_for_all_models_and_poolings():
+    class Counted(Latents):
+        read = 0
+
+        def means(self, rows):
+            self.read += 1
+            return super().means(rows)
+
+    audio = Counted(torch.randn(9, DIM))
+    experiment = evaluation(audio, Captions([0, 4, 8]), singer())
+    make_systems([experiment] * 2, [0], [Pooling(), Pooling(pooling="best_frame")])
+    assert audio.read == 1
+    fewer = task_of("t", audio, Captions([0, 4, 8]), "test", where={"track_id": ["t0", "t4", "t8"]})
+    assert torch.equal(track_means(audio, fewer), audio.vectors[[0, 4, 8]]) and audio.read == 2
+
+
+def test_every_index_goes_to_the_device_that_ranks():
+    systems = Systems(index={System("a"): torch.ones(3, 2), System("b"): torch.ones(3, 2)})
+    assert {each.device.type for each in systems.ranked_on("meta").index.values()} == {"meta"}
+    aligned = Systems(index={System("a"): AlignedIndex(torch.ones(3, 4, 2), 2, 0.5)}).ranked_on("cpu").index
+    assert next(iter(aligned.values())).shape == (3, 6)

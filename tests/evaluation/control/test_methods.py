@@ -16,10 +16,10 @@ from diffgar.evaluation.control.phrasings import Negatives
 from diffgar.evaluation.control.strengths import labels_along
 from diffgar.evaluation.control.tally import Tally
 from diffgar.evaluation.metrics.summary import Summary
-from diffgar.evaluation.queries import index_of
 from diffgar.evaluation.report import PLAIN, System
 from diffgar.evaluation.reports import control
 from diffgar.evaluation.reports.results import Result
+from diffgar.evaluation.track_means import index_of
 from diffgar.text_states import TextStates
 
 WITHIN = {"guidance": 3, "negative": 1.5, "interval": [0.3, 0.9]}

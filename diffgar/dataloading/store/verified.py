@@ -3,6 +3,7 @@
 <folder>/verified.json   size, time and inode of the frames' file, and a hash of the checksums that it was found to have
 """
 
+import contextlib
 import json
 import os
 import zlib
@@ -63,18 +64,25 @@ def verify_once(folder: Path, card: Card, verify: Callable[[], None]) -> None:
     """Call `verify`, unless a note says that these very bytes passed it; a note is written when it returns.
 
     One process verifies, and those that come meanwhile wait for it. A copy of a store is verified anew: it has another
-    inode. The note of a folder that may not be written to lies in the user's cache.
+    inode. The note of a folder that may not be written to lies in the user's cache; where that is not possible either,
+    every process verifies.
     """
     notes = folder if os.access(folder, os.W_OK) else cache() / key_of(str(folder.absolute()))
     path = notes / NOTE
     if read(path) == about(folder, card):
         return
-    notes.mkdir(parents=True, exist_ok=True)
-    with FileLock(notes / "verified.lock"):
-        if read(path) != about(folder, card):
-            found = about(folder, card)
+    try:
+        notes.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(notes / "verified.lock").acquire()
+    except OSError:
+        verify()
+        return
+    with lock:
+        found = about(folder, card)
+        if read(path) != found:
             verify()
-            write_atomically(path, json.dumps(found).encode())
+            with contextlib.suppress(OSError):  # a full disk costs the note alone
+                write_atomically(path, json.dumps(found).encode())
 
 
 def about(folder: Path, card: Card) -> dict[str, object]:

@@ -90,6 +90,15 @@ def test_a_store_that_may_not_be_written_to_has_its_note_elsewhere(folder, verif
     assert verifications == [folder] and sorted(folder.iterdir()) == before
 
 
+def test_where_no_note_can_be_kept_every_process_verifies(folder, verifications, monkeypatch, tmp_path):
+    monkeypatch.setattr(verified.os, "access", lambda path, mode: False)
+    (tmp_path / "cache").write_text("a file, and no folder")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for _ in range(2):
+        Store(folder).hold()
+    assert verifications == [folder] * 2
+
+
 @pytest.mark.parametrize("memory", ["ram", "gpu"])  # a tensor on the CPU stands for one on a GPU
 def test_rows_that_are_held_are_those_of_the_file_and_others_are_refused(folder, memory):
     whole, part = Store(folder), Store(folder).hold(CPU, memory, rows=ROWS)

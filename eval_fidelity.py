@@ -4,8 +4,7 @@
     python eval_fidelity.py --task song_describer --model_name NAME --model_step 50000
     python eval_fidelity.py evaluation.guidance=[1,2,3,5]            # quality against diversity
     python eval_fidelity.py evaluation.seeds=[0,1,2,3,4]             # more samples per caption
-    python eval_fidelity.py task.split=validation                    # on other tracks
-    python eval_fidelity.py overlap=datasets overlap.first=demo overlap.second=demo_time  # tracks that both have
+    python eval_fidelity.py overlap=datasets overlap.first=demo overlap.second=demo_time  # in both
 
 Each metric has a reference beside it: the same metric between two halves of the real tracks.
 """

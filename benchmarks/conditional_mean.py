@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from diffgar.dataloading.batches import captioned_tracks
-from diffgar.evaluation.queries import index_of
 from diffgar.evaluation.report import TEACHER, System
 from diffgar.evaluation.reports.json_form import summary_as_json
 from diffgar.evaluation.retrieval import evaluate_retrieval
+from diffgar.evaluation.track_means import index_of
 from diffgar.jobs.building import composed
 from diffgar.jobs.experiment import open_experiment
 

@@ -18,7 +18,8 @@ import pandas as pd
 from diffgar.checkpoints import CheckpointError
 from diffgar.dataloading.batches import captioned_tracks
 from diffgar.dataloading.store.card import Card, write_atomically
-from diffgar.dataloading.store.reader import Store, TextStore
+from diffgar.dataloading.store.reader import Store
+from diffgar.dataloading.store.text import TextStore
 
 log = logging.getLogger(__name__)
 

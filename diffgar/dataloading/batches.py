@@ -10,7 +10,8 @@ from torch.utils.data import Dataset
 
 from diffgar.batch import Batch
 from diffgar.dataloading.store.card import StoreError
-from diffgar.dataloading.store.reader import Store, TextStore
+from diffgar.dataloading.store.reader import Store
+from diffgar.dataloading.store.text import TextStore
 from diffgar.dataloading.whole import whole_tracks
 from diffgar.errors import InputError
 from diffgar.values import one_of

@@ -15,9 +15,11 @@ from diffgar.dataloading.batches import BatchOptions, LatentBatches
 from diffgar.dataloading.negated import NegatedBatches
 from diffgar.dataloading.store.card import StoreError
 from diffgar.dataloading.store.moments import NOTHING_ELSE, common_mean
-from diffgar.dataloading.store.reader import Store, TextStore
+from diffgar.dataloading.store.reader import Store
+from diffgar.dataloading.store.text import TextStore
 
 log = logging.getLogger(__name__)
+SPLITS = ("train", "validation")
 
 
 def trainer_of(datamodule: LightningDataModule) -> Trainer:
@@ -140,11 +142,13 @@ class LatentDataModule(LightningDataModule):
         }
 
     def setup(self, stage: str) -> None:
-        """Hold the stores' frames where `memory` says."""
+        """Hold the frames of the splits that training needs where `memory` says."""
         trainer = trainer_of(self)
-        device = trainer.strategy.root_device
+        device = trainer.strategy.root_device if self.num_workers == 0 else "cpu"
         for store in (self.audio, self.text):
-            store.hold(device if self.num_workers == 0 else "cpu", self.memory, trainer.num_devices)
+            needed = store.rows["split"].isin(SPLITS).to_numpy(copy=True)
+            needed[0] |= store is self.text  # the empty caption
+            store.hold(device, self.memory, trainer.num_devices, np.flatnonzero(needed))
 
     def batches(self, split: str) -> LatentBatches:
         """This process's part of a split's batches; captions are shuffled in training alone."""

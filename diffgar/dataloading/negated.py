@@ -8,7 +8,8 @@ import torch
 
 from diffgar.batch import NegatedBatch
 from diffgar.dataloading.batches import BatchOptions, LatentBatches
-from diffgar.dataloading.store.reader import Store, TextStore
+from diffgar.dataloading.store.reader import Store
+from diffgar.dataloading.store.text import TextStore
 from diffgar.errors import InputError
 from diffgar.negation import Negations, say
 from diffgar.text_states import TextStates

@@ -24,7 +24,7 @@ def whole_tracks(audio: Store, rows: np.ndarray, num_parts: int) -> Tensor:
     frame = np.arange(len(part)) - (starts - first)[part]  # (M,) its number within its track
     overlap = np.minimum(end[part], frame + 1) - np.maximum(begin[part], frame)
     share = torch.from_numpy(overlap / (end - begin)[part]).half()
-    index = torch.from_numpy(frame + np.repeat(audio.starts[rows], num_parts)[part])
+    index = torch.from_numpy(frame + np.repeat(audio.starts_of(rows), num_parts)[part])
     frames = audio.frames
     if not isinstance(frames, Tensor):
         frames, index = torch.from_numpy(frames[index.numpy()]), torch.arange(len(index))

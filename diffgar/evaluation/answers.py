@@ -6,7 +6,8 @@ import pandas as pd
 import torch
 
 from diffgar.dataloading.datasets.cells import blank
-from diffgar.dataloading.store.reader import Store, TextStore
+from diffgar.dataloading.store.reader import Store
+from diffgar.dataloading.store.text import TextStore
 from diffgar.errors import InputError
 from diffgar.evaluation.experiment import Experiment
 from diffgar.evaluation.metrics.coverage import chance_of_answers, summarise_answers

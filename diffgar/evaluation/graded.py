@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from diffgar.dataloading.datasets.columns import keep
-from diffgar.dataloading.store.reader import Store, TextStore
+from diffgar.dataloading.store.reader import Store
+from diffgar.dataloading.store.text import TextStore
 from diffgar.errors import InputError
 from diffgar.evaluation.grades import Grades
 from diffgar.evaluation.metrics.bootstrap import redrawn_means

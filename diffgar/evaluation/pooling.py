@@ -9,8 +9,8 @@ from diffgar.dataloading.store.reader import Store
 from diffgar.evaluation.checks import POOLINGS, SAMPLES
 from diffgar.evaluation.metrics.alignment import AlignedIndex
 from diffgar.evaluation.metrics.ranks import Index
-from diffgar.evaluation.queries import index_of, part_means
 from diffgar.evaluation.tasks import RetrievalTask
+from diffgar.evaluation.track_means import index_of, part_means
 from diffgar.models.encoders.base import pool
 from diffgar.models.encoders.segments import mixed, segment_means, side_by_side
 from diffgar.values import one_of

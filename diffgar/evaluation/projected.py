@@ -6,8 +6,8 @@ from torch import Tensor
 
 from diffgar.dataloading.store.reader import Store
 from diffgar.evaluation.models import CaptionProjector, CaptionSource
-from diffgar.evaluation.queries import means_of_parts, track_positions
 from diffgar.evaluation.tasks import RetrievalTask
+from diffgar.evaluation.track_means import means_of_parts, part_means, track_means
 
 
 def segments_of(model: CaptionProjector) -> int:
@@ -24,13 +24,18 @@ def projected_queries(model: CaptionProjector, text: CaptionSource, positions: n
 
 
 def projected_index(model: CaptionProjector, audio: Store, task: RetrievalTask) -> Tensor:
-    """A task's tracks (N, P) in the space of such a model."""
-    return projected_tracks(model, audio, track_positions(audio, task))
+    """A task's tracks (N, P) in the space of such a model, from their means or those of their parts."""
+    segments = segments_of(model)
+    return projected(model, part_means(audio, task, segments) if segments > 1 else track_means(audio, task))
 
 
 def projected_tracks(model: CaptionProjector, audio: Store, rows: np.ndarray) -> Tensor:
-    """Tracks (n, P) of an audio store in the space of such a model, from their means or those of their parts."""
+    """Tracks (n, P) of an audio store in the space of such a model, as for `projected_index`."""
     segments = segments_of(model)
-    means = means_of_parts(audio, rows, segments) if segments > 1 else audio.means(rows)
+    return projected(model, means_of_parts(audio, rows, segments) if segments > 1 else audio.means(rows))
+
+
+def projected(model: CaptionProjector, means: Tensor) -> Tensor:
+    """Means (n, D), or those of parts (n, S, D), in the space of such a model, (n, P)."""
     with torch.inference_mode():
         return model.embed_audio(means).cpu()

@@ -1,8 +1,7 @@
 """The task, the index and the queries that an evaluator takes, from stores and a model."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,8 @@ from torch import Tensor
 
 from diffgar.dataloading.datasets.columns import keep
 from diffgar.dataloading.store.card import StoreError
-from diffgar.dataloading.store.reader import Store, TextStore
+from diffgar.dataloading.store.reader import Store
+from diffgar.dataloading.store.text import TextStore
 from diffgar.errors import InputError
 from diffgar.evaluation.models import CaptionSource, LatentGenerator
 from diffgar.evaluation.tasks import RetrievalTask
@@ -20,9 +20,8 @@ from diffgar.evaluation.twins import twin_positions
 from diffgar.models.diffusion.guidance import Negative
 from diffgar.models.diffusion.noise_keys import seed_of
 from diffgar.models.diffusion.sampling import Sampler
-from diffgar.models.encoders.base import pool
-from diffgar.models.encoders.segments import segment_means
 
+ToQueries = Callable[[Tensor], Tensor]  # latents (q, K, T, D) → queries (q, ...)
 Progress = Callable[[int], object]  # called with the number of captions that are finished since the last call
 
 
@@ -93,27 +92,6 @@ def _refuse_other_splits(name: str, audio: Store, text: TextStore, captions: pd.
             )
 
 
-def index_of(audio: Store, task: RetrievalTask, centre: Tensor | None = None) -> Tensor:
-    """The mean over all frames of each of the task's tracks, as unit vectors (N, D) relative to `centre` (D,).
-
-    The centre is the model's, and the same for its queries: the origin where the pair is joint (also by default), else
-    the train store's mean. Where latents share a large mean, all cosines are near 1 and small errors decide the ranks.
-    """
-    means = audio.means(track_positions(audio, task))  # (N, D)
-    return pool(means.unsqueeze(1), centre=centre)
-
-
-def part_means(audio: Store, task: RetrievalTask, segments: int) -> Tensor:
-    """The mean latents of the parts of each of the task's tracks, whole and not cropped, (N, P, D)."""
-    return means_of_parts(audio, track_positions(audio, task), segments)
-
-
-def means_of_parts(audio: Store, rows: np.ndarray, segments: int) -> Tensor:
-    """The mean latents of the parts of tracks (n) of an audio store, whole and not cropped, (n, P, D)."""
-    tracks = (audio.row(position).astype(np.float32) for position in rows.tolist())
-    return torch.stack([segment_means(torch.from_numpy(frames), segments) for frames in tracks])
-
-
 def track_positions(audio: Store, task: RetrievalTask) -> np.ndarray:
     """Where the task's tracks stand in the audio store, (N,)."""
     position_of = {row_id: position for position, row_id in enumerate(audio.rows["row_id"])}
@@ -134,7 +112,7 @@ class Steer:
     form: str = "compose"
 
 
-def generated_latents(
+def generated_batches(
     model: LatentGenerator,
     sampler: Sampler,
     text: CaptionSource,
@@ -142,13 +120,13 @@ def generated_latents(
     seed: int,
     steer: Steer | None = None,
     progress: Progress = no_progress,
-) -> Tensor:
-    """Latents (Q, K, T, D) on the CPU, K = sampler.num_samples for each caption (Q,) of `text`.
+) -> Iterator[Tensor]:
+    """Latents (q, K, T, D) on the CPU of captions (Q,) of `text`, a batch after the other; K = sampler.num_samples.
 
     Every sample has a seed of its own, made of `seed`, its caption's position and its number, so a caption's latents do
     not depend on the batch it is in.
     """
-    num_samples, batches = sampler.num_samples, []
+    num_samples = sampler.num_samples
     size = max(1, sampler.batch_size // num_samples)
     for start in range(0, len(positions), size):
         part = positions[start : start + size]
@@ -161,10 +139,21 @@ def generated_latents(
             chosen = np.repeat(np.arange(start, start + len(part)), num_samples)
             negatives = [(negative.select(chosen), weight) for negative, weight in steer.negatives]
             avoided = {"negatives": negatives, "form": steer.form}
-        latents = model.generate(sampler, captions, generators, model.num_frames, **avoided)  # (B * K, T, D)
-        batches.append(latents.unflatten(0, (len(part), num_samples)).cpu())
+        latents = model.generate(sampler, captions, generators, model.num_frames, **avoided)  # (q * K, T, D)
+        yield latents.unflatten(0, (len(part), num_samples)).cpu()
         progress(len(part))
-    return torch.cat(batches)
+
+
+def generated_latents(
+    model: LatentGenerator,
+    sampler: Sampler,
+    text: CaptionSource,
+    positions: np.ndarray,
+    seed: int,
+    progress: Progress = no_progress,
+) -> Tensor:
+    """Latents (Q, K, T, D) of all captions at once, 131 kB per sample at 64 frames of 512 dimensions."""
+    return torch.cat([*generated_batches(model, sampler, text, positions, seed, progress=progress)])
 
 
 def sample_generator(purpose: str, *numbers: int) -> torch.Generator:
@@ -178,21 +167,21 @@ def generated_queries(
     text: CaptionSource,
     positions: np.ndarray,
     seeds: Sequence[int],
-    to_queries: Callable[[Tensor], Tensor],
+    poolings: Sequence[ToQueries],
     steer: Steer | None = None,
     progress: Progress = no_progress,
-) -> Tensor:
-    """Queries (S, Q, ...) of S sampling seeds; `to_queries` pools latents (Q, K, T, D)."""
-    make = partial(generated_latents, model, sampler, text, positions, steer=steer, progress=progress)
-    return queries_by_pooling(make, seeds, [to_queries])[0]
-
-
-def queries_by_pooling(
-    make: Callable[..., Tensor], seeds: Sequence[int], poolings: Sequence[Callable[[Tensor], Tensor]]
 ) -> list[Tensor]:
-    """Queries (S, Q, ...) by each pooling of the same latents (Q, K, T, D), which `make(seed=…)` makes once."""
-    samples = []
-    for seed in seeds:
-        latents = make(seed=seed)
-        samples.append([to_queries(latents) for to_queries in poolings])
-    return [torch.stack(each) for each in zip(*samples, strict=True)]
+    """Queries (S, Q, ...) of S sampling seeds by each pooling of the same latents (q, K, T, D).
+
+    Each batch is pooled as it is sampled, and its latents are dropped: what is held are the queries.
+    """
+    queries: list[Tensor] = []
+    for number, seed in enumerate(seeds):
+        done = 0
+        for latents in generated_batches(model, sampler, text, positions, seed, steer, progress):
+            pooled = [to_queries(latents) for to_queries in poolings]
+            queries = queries or [each.new_empty(len(seeds), len(positions), *each.shape[1:]) for each in pooled]
+            for whole, part in zip(queries, pooled, strict=True):
+                whole[number, done : done + len(part)] = part
+            done += len(latents)
+    return queries

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from torch import Tensor
 
 from diffgar.dataloading.store.reader import Store
@@ -17,9 +18,10 @@ from diffgar.evaluation.metrics.ranks import Index
 from diffgar.evaluation.models import CaptionProjector
 from diffgar.evaluation.pooling import Pooling
 from diffgar.evaluation.projected import projected_index, projected_queries
-from diffgar.evaluation.queries import Progress, generated_latents, index_of, no_progress, queries_by_pooling
+from diffgar.evaluation.queries import Progress, generated_queries, no_progress
 from diffgar.evaluation.report import CHANCE, TEACHER, Metrics, System
 from diffgar.evaluation.tasks import RetrievalTask
+from diffgar.evaluation.track_means import index_of
 
 BANK = 1000  # training captions that a hubness correction is estimated on
 
@@ -38,6 +40,10 @@ class Systems:
     bank: dict[System, Tensor] = field(default_factory=dict)
     samplers: dict[System, dict[str, Any]] = field(default_factory=dict)
     seen: dict[System, int | None] = field(default_factory=dict)
+
+    def ranked_on(self, device: torch.device | str) -> "Systems":
+        """The same systems, ranked on a device: it holds each index, and gets the queries chunk by chunk."""
+        return replace(self, index={system: index.to(device) for system, index in self.index.items()})
 
 
 def make_systems(
@@ -110,8 +116,8 @@ def queries_of(
     model, text = experiment.model, experiment.text
     if isinstance(model, CaptionProjector):
         return [projected_queries(model, text, positions)]
-    make = partial(generated_latents, model, experiment.sampler, text, positions, progress=progress)
-    return queries_by_pooling(make, seeds, [partial(each.queries, centre=model.centre) for each in poolings])
+    to_queries = [partial(each.queries, centre=model.centre) for each in poolings]
+    return generated_queries(model, experiment.sampler, text, positions, seeds, to_queries, progress=progress)
 
 
 def bank_positions(experiment: Experiment) -> np.ndarray:

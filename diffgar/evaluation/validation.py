@@ -2,7 +2,8 @@
 
 import torch
 
-from diffgar.dataloading.store.reader import Store, TextStore
+from diffgar.dataloading.store.reader import Store
+from diffgar.dataloading.store.text import TextStore
 from diffgar.errors import InputError
 from diffgar.evaluation.metrics.ranks import ranks
 from diffgar.evaluation.metrics.recall import retrieval_metrics

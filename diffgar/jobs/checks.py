@@ -8,7 +8,8 @@ from omegaconf import DictConfig, OmegaConf
 from diffgar.checkpoints import choose_step, folder_of
 from diffgar.commandline import ConfigError
 from diffgar.dataloading.store.card import StoreError
-from diffgar.dataloading.store.reader import Store, TextStore
+from diffgar.dataloading.store.reader import Store
+from diffgar.dataloading.store.text import TextStore
 from diffgar.evaluation.answers import refuse_no_answers
 from diffgar.evaluation.systems import refuse_absent
 from diffgar.jobs.building import plain

@@ -8,7 +8,8 @@ from omegaconf import DictConfig, OmegaConf
 from diffgar import checkpoints
 from diffgar.dataloading.datasets.qrels import read_qrels
 from diffgar.dataloading.store.card import StoreError
-from diffgar.dataloading.store.reader import Store, TextStore
+from diffgar.dataloading.store.reader import Store
+from diffgar.dataloading.store.text import TextStore
 from diffgar.errors import InputError
 from diffgar.evaluation.experiment import Experiment
 from diffgar.evaluation.graded import graded_task
@@ -17,23 +18,29 @@ from diffgar.evaluation.tasks import GRADED, RetrievalTask
 from diffgar.identity import refuse_changed_tracks, refuse_other_latents, seen_tracks
 from diffgar.jobs import first_checks
 from diffgar.jobs.building import as_it_resolves, build, plain, read_config
+from diffgar.jobs.once import Once
 from diffgar.jobs.saved import load_model
 
+PAIR = ("name", "audio_name", "text_name", "latent_dim", "text_dim", "joint")  # what of a pair its stores depend on
 
-def open_experiment(cfg: DictConfig, model_name: str) -> Experiment:
+
+def open_experiment(cfg: DictConfig, model_name: str, once: Once | None = None) -> Experiment:
     """Everything that `cfg` (model_step, task, sampler, evaluation, paths) asks for, of one model.
 
-    A baseline beside the model is taken at its best step, with the sampler that it was trained with.
+    A baseline beside the model is taken at its best step, with the sampler that it was trained with. once: shared by
+    all models and steps of a run, so that its stores and its task are opened once; they are read as they lie on disk.
     """
+    once = once or Once()
     first_checks.of_queries(cfg)
     model_name = str(model_name)
     folder, asked = checkpoints.folder_of(cfg.paths.checkpoints, model_name), model_name == str(cfg.model_name)
     step = checkpoints.choose_step(folder, cfg.model_step if asked else "best")
     trained = read_config(folder / "config.yaml")
-    audio, text = open_stores(cfg, cfg.task.dataset, trained.encoder_pair)
-    refuse_other_latents(folder, audio.card, text.card, trained.encoder_pair.name)
+    pair = trained.encoder_pair
+    audio, text = once(("stores", *map(pair.get, PAIR)), lambda: open_stores(cfg, cfg.task.dataset, pair))
+    refuse_other_latents(folder, audio.card, text.card, pair.name)
     refuse_changed_tracks(folder, audio)
-    task = open_task(cfg, audio, text)
+    task = once(("task", audio.folder, text.folder), lambda: open_task(cfg, audio, text))
     changes = {name: value for name, value in cfg.sampler.items() if asked and value is not None}
     sampler, as_trained = (build(OmegaConf.merge(trained, {"sampler": own}).sampler) for own in (changes, {}))
     model = load_model(folder, step)
@@ -44,8 +51,8 @@ def open_experiment(cfg: DictConfig, model_name: str) -> Experiment:
     seen = seen_tracks(
         folder, cfg.task.dataset, list(task.track_ids), None if hashes is None else list(hashes.iloc[here])
     )
-    config = as_it_resolves(trained)
-    return Experiment(model_name, model, step, config, sampler, as_trained, audio.hold(), text.hold(), task, seen)
+    config, stores = as_it_resolves(trained), (audio.hold(memory="map"), text.hold(memory="map"))
+    return Experiment(model_name, model, step, config, sampler, as_trained, *stores, task, seen)
 
 
 def open_stores(cfg: DictConfig, dataset: str, pair: DictConfig) -> tuple[Store, TextStore]:

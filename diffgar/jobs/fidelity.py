@@ -21,6 +21,7 @@ from diffgar.evaluation.reports.results import write_result
 from diffgar.jobs import evaluation_plan, next_commands
 from diffgar.jobs.building import plain
 from diffgar.jobs.experiment import open_experiment
+from diffgar.jobs.once import Once
 from diffgar.jobs.results import make_result
 from diffgar.models.diffusion.sampling import Sampler
 
@@ -31,10 +32,13 @@ def run(cfg: DictConfig) -> None:
     next_commands.show(next_commands.after_fidelity(cfg))
 
 
-def evaluate(cfg: DictConfig) -> Path:
-    """Evaluate one step of one model on one task, at each guidance scale; returns the path of the JSON it wrote."""
+def evaluate(cfg: DictConfig, once: Once | None = None) -> Path:
+    """Evaluate one step of one model on one task, at each guidance scale; returns the path of the JSON it wrote.
+
+    once: see `open_experiment`.
+    """
     options = FidelityOptions(**plain(cfg.evaluation.fidelity))
-    experiment = open_experiment(cfg, cfg.model_name)
+    experiment = open_experiment(cfg, cfg.model_name, once)
     refuse_graded(experiment.task, "fidelity")
     model, tracks = experiment.generator("fidelity"), experiment.track_positions
     require_tracks(experiment.task.targets)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import torch
 from omegaconf import DictConfig
 from tqdm import tqdm
 
@@ -26,29 +27,32 @@ from diffgar.evaluation.systems import (
 from diffgar.jobs import evaluation_plan, fidelity, first_checks, next_commands
 from diffgar.jobs.building import plain
 from diffgar.jobs.experiment import open_experiment, steps_to_evaluate
+from diffgar.jobs.once import Once
 from diffgar.jobs.results import make_result
 
 
 def run(cfg: DictConfig) -> None:
     """Evaluate the steps that `model_step` names; with `with_fidelity`, their latents as well."""
-    steps = steps_to_evaluate(cfg)
-    written = [evaluate(step, planned=0 if position else len(steps)) for position, step in enumerate(steps)]
+    steps, once = steps_to_evaluate(cfg), Once()
+    written = [evaluate(step, 0 if position else len(steps), once) for position, step in enumerate(steps)]
     if len(written) > 1:
         reports.draw_steps(written[0][0].parent, [result for _, result in written])
     if cfg.with_fidelity:
         for step in steps:
-            fidelity.evaluate(step)
+            fidelity.evaluate(step, once)
     next_commands.show(next_commands.after_retrieval(cfg, sampled=bool(written[0][1].extra["samplers"])))
 
 
-def evaluate(cfg: DictConfig, planned: int = 0) -> tuple[Path, Result]:
+def evaluate(cfg: DictConfig, planned: int = 0, once: Once | None = None) -> tuple[Path, Result]:
     """Evaluate one step of a model, and its baselines beside it, on one task; returns the JSON's path and result.
 
-    planned: of how many steps a plan is printed before; of none where another plan has told of it.
+    planned: of how many steps a plan is printed before; of none where another plan has told of it. once: see
+    `open_experiment`.
     """
+    once = once or Once()
     first_checks.of_queries(cfg)
     options = RetrievalOptions(**plain(cfg.evaluation.retrieval))
-    experiments = [open_experiment(cfg, name) for name in (cfg.model_name, *cfg.evaluation.baselines)]
+    experiments = [open_experiment(cfg, name, once) for name in (cfg.model_name, *cfg.evaluation.baselines)]
     first = experiments[0]
     to_audio = options.direction == "text_to_audio"
     attributes, answers = (plain(cfg.task.get(name)) if to_audio else None for name in ("attributes", "answers"))
@@ -62,6 +66,7 @@ def evaluate(cfg: DictConfig, planned: int = 0) -> tuple[Path, Result]:
         systems = audio_to_text(first)
     else:
         systems = open_systems(cfg, experiments, with_bank=bool(options.hubness))
+    systems = systems.ranked_on("cuda" if torch.cuda.is_available() else "cpu")
     if first.task.grades is None:
         report = evaluate_retrieval(systems.queries, systems.index, first.task, options, systems.bank)
     else:

@@ -69,9 +69,9 @@ class Asker:
         if isinstance(model, ContrastiveHeads):
             with torch.inference_mode():
                 return model.embed_text(source.states.to(dtype=torch.float32)).cpu().unsqueeze(0)
-        to_queries = partial(self.parts.pooling.queries, centre=model.centre)
+        poolings = [partial(self.parts.pooling.queries, centre=model.centre)]
         sampler = replace(self.sampler, **guidance)
-        return generated_queries(model, sampler, source, source.numbers, [self.seed], to_queries, steer)
+        return generated_queries(model, sampler, source, source.numbers, [self.seed], poolings, steer)[0]
 
 
 class SearchBench(Bench):

@@ -1,17 +1,20 @@
 """Batches are a function of seed and step: resuming, or more processes, changes none of them."""
 
 import dataclasses
+import pickle
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+import pytorch_lightning as pl
 import torch
 
 from diffgar.dataloading.batches import FRAMES, BatchOptions, LatentBatches, repeated
 from diffgar.dataloading.datamodule import LatentDataModule
 from diffgar.dataloading.store.card import Card, StoreError
-from diffgar.dataloading.store.reader import Store, TextStore
+from diffgar.dataloading.store.reader import Store
+from diffgar.dataloading.store.text import TextStore
 from diffgar.dataloading.store.writer import StoreWriter
 from diffgar.errors import InputError
 from diffgar.models.encoders.segments import segment_means
@@ -159,6 +162,38 @@ def test_a_longer_track_of_another_split_or_without_a_caption_does_not_count(tmp
     text.rows.to_parquet(text.folder / "rows.parquet")
     longest = max(lengths[track] for track in train if track != ordered[-1])
     assert make_datamodule((audio, text), num_frames=64).num_frames == longest
+
+
+@pytest.mark.parametrize("memory", ["ram", "map", "gpu"])
+def test_only_the_splits_of_training_are_held_and_batches_are_the_same(tmp_path, memory):
+    audio, text = make_stores(tmp_path)
+    for store in (audio, text):
+        store.rows.loc[store.rows["track_id"].isin(["t1", "t6", "t17"]), "split"] = "test"
+        store.rows.to_parquet(store.folder / "rows.parquet")
+    datamodule = make_datamodule((audio, text), memory=memory)
+    datamodule.trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+    datamodule.setup("fit")
+    for store, whole in ((datamodule.audio, audio), (datamodule.text, text)):
+        left_out = whole.lengths[(whole.rows["split"] == "test").to_numpy()].sum()
+        assert left_out > 0 and len(store.frames) == whole.card.num_frames - (left_out if memory != "map" else 0)
+    assert np.array_equal(datamodule.text.row(0), text.row(0))  # the empty caption
+    for split in ("train", "validation"):
+        again = LatentBatches(audio, text, split, datamodule.options)[3]
+        assert all(
+            torch.equal(*pair) for pair in zip(*map(tensors_of, (datamodule.batches(split)[3], again)), strict=True)
+        )
+
+
+@pytest.mark.parametrize("memory", ["ram", "map"])
+def test_a_worker_process_makes_the_same_batches_and_is_sent_no_frames(tmp_path, memory):
+    stores = make_stores(tmp_path, num_tracks=60, dim=256)
+    stores[0].hold(memory=memory)
+    batches = LatentBatches(*stores, "train", BatchOptions(6, 8))
+    sent = pickle.dumps(batches)
+    assert len(sent) < stores[0].nbytes / 5
+    assert all(
+        torch.equal(*pair) for pair in zip(tensors_of(pickle.loads(sent)[4]), tensors_of(batches[4]), strict=True)
+    )
 
 
 @pytest.mark.parametrize("memory", ["ram", "map", "gpu"])  # a tensor on the CPU stands for one on a GPU

@@ -234,6 +234,19 @@ def test_attributes_count_right_what_one_right_track_hides(task):
         attribute_codes([["tempo"]], task.targets[:1], attributes)
 
 
+@pytest.mark.parametrize("num_attributes", [1, 3, 7, 11])
+def test_the_chance_of_attributes_is_that_of_a_list_of_the_whole_pool_to_the_bit(num_attributes):
+    """Values are counted once, and not by a list of the pool for each caption."""
+    random = torch.Generator().manual_seed(num_attributes)
+    codes = torch.randint(-1, 6, (91, num_attributes), generator=random)  # −1: a track without a value
+    named = codes[torch.randint(91, (400,), generator=random)]
+    named = torch.where(torch.rand(named.shape, generator=random) < 0.4, named, -1)
+    asked = named[(named != -1).any(dim=1)]
+    pool = torch.arange(91).expand(1, -1)
+    brute = torch.cat([attribute_precision(pool, values.unsqueeze(0), codes) for values in asked])
+    assert chance_of_attributes(named, codes) == Summary.exact(float(brute.mean()), len(asked))
+
+
 def test_the_listing_starts_with_the_worst_caption_and_tells_what_came_instead(task, index):
     queries = index[task.targets].clone()
     queries[7] = -index[task.targets[7]] + 0.01 * index[11]  # away from its track, last of all

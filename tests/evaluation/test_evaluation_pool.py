@@ -11,10 +11,11 @@ from diffgar.evaluation.control.methods import METHODS
 from diffgar.evaluation.control.pair_bench import Generator, PairBench
 from diffgar.evaluation.control.pairs import Pairs
 from diffgar.evaluation.pooling import Pooling, make_queries
-from diffgar.evaluation.queries import index_of, task_of
+from diffgar.evaluation.queries import task_of
 from diffgar.evaluation.report import System
 from diffgar.evaluation.retrieval import RetrievalOptions, evaluate_retrieval
 from diffgar.evaluation.systems import attribute_metrics, audio_to_text, make_systems
+from diffgar.evaluation.track_means import index_of
 from diffgar.text_states import TextStates
 
 QUICK = RetrievalOptions(num_resamples=10)

@@ -50,7 +50,7 @@ def test_what_steering_does_to_a_pool_below_ten_is_told_of_all_of_it(size):
     plain = index[1][None, None]
     answers = [(PLAIN, Answer(plain)), (DROP, Answer(plain, [dropping(has[None])]))]
     answers.append((PENALTY, Answer(plain, [hinge_penalty(plain[0], index[:1], index, 1.0)])))
-    table = evaluate_control(answers, index, torch.tensor([1]), unwanted).rows
+    table = evaluate_control(answers, index, torch.tensor([1]), unwanted)
     assert table[PLAIN]["share@10"].mean == pytest.approx(100 * float(has.float().mean()))
     assert table[PLAIN]["R@10"].mean == table[DROP]["R@10"].mean == 100
 

@@ -21,7 +21,8 @@ from diffgar.dataloading.datasets.splits import by_name
 from diffgar.dataloading.datasets.tables import DatasetError
 from diffgar.dataloading.datasets.tracks import Dataset, Track, read_dataset
 from diffgar.dataloading.store.card import Card
-from diffgar.dataloading.store.reader import Store, TextStore
+from diffgar.dataloading.store.reader import Store
+from diffgar.dataloading.store.text import TextStore
 from diffgar.errors import InputError
 from diffgar.extraction import decode_ahead as decoding
 from diffgar.extraction.batches import Options

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from diffgar.dataloading.store.reader import Store, TextStore
+from diffgar.dataloading.store.reader import Store
+from diffgar.dataloading.store.text import TextStore
 from diffgar.demo.collection import phrasings
 from diffgar.evaluation.control.negative import NegativeSteering
 from diffgar.evaluation.experiment import Experiment

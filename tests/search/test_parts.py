@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from diffgar.dataloading.store.card import Card
-from diffgar.dataloading.store.reader import Store, TextStore
+from diffgar.dataloading.store.reader import Store
+from diffgar.dataloading.store.text import TextStore
 from diffgar.dataloading.store.writer import StoreWriter
 from diffgar.errors import InputError
 from diffgar.evaluation.experiment import Experiment

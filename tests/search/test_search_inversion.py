@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from diffgar.dataloading.store.reader import Store, TextStore
+from diffgar.dataloading.store.reader import Store
+from diffgar.dataloading.store.text import TextStore
 from diffgar.evaluation.control.editor import Editor
 from diffgar.evaluation.experiment import Experiment
 from diffgar.evaluation.queries import task_of

@@ -15,7 +15,7 @@ from diffgar.dataloading.store.card import Card, StoreError
 from diffgar.dataloading.store.held import Held
 from diffgar.dataloading.store.install import NEXT, READY, install
 from diffgar.dataloading.store.keys import key_of
-from diffgar.dataloading.store.mixed import PARTS, Places, opened
+from diffgar.dataloading.store.mixed import PARTS, JoinedFrames, Places, opened
 from diffgar.dataloading.store.next_files import moments_of
 from diffgar.dataloading.store.plan import table_hash
 from diffgar.dataloading.store.reader import Store
@@ -52,7 +52,7 @@ def _write(target: Path, folder: Path, card: Card, plan: pd.DataFrame, stores: M
     kept = plan[~plan["row_id"].isin([item["row_id"] for item in skipped])].reset_index(drop=True)
     if kept.empty:
         raise StoreError(f"{folder}: every row was left out, the first because: {skipped[0]['reason']}")
-    places, frames, starts, lengths = opened(folder, card, kept, stores)
+    places, (starts, lengths) = opened(folder, card, kept, stores)
     rows = kept.join(_computed(places, stores))
     rows.to_parquet(target / "rows.parquet")
     if skipped:
@@ -60,6 +60,7 @@ def _write(target: Path, folder: Path, card: Card, plan: pd.DataFrame, stores: M
     names = {name: os.path.relpath(store.folder, folder) for name, store in stores.items()}
     (target / PARTS).write_text(json.dumps(names, indent=1), encoding="utf-8")
     train = (rows["split"] == "train").to_numpy()
+    frames = JoinedFrames([store.frames for store in stores.values()])
     card.mean, card.std = moments_of(frames, starts[train], lengths[train])
     card.num_rows, card.num_frames, card.num_skipped = len(rows), int(lengths.sum()), len(skipped)
     card.embedding_dim, card.format_version = next(iter(stores.values())).card.embedding_dim, SCATTERED

@@ -100,17 +100,17 @@ class Places:
 
 def opened(
     folder: Path, card: Card, rows: pd.DataFrame, parts: Mapping[str, "Store"]
-) -> tuple[Places, JoinedFrames, np.ndarray, np.ndarray]:
-    """Where the rows of a mix are, the frames of its parts, and the rows' starts and lengths (N,) in them.
+) -> tuple[Places, tuple[np.ndarray, np.ndarray]]:
+    """Where the rows of a mix are, and their starts and lengths (N,) in the frames of its parts, one after the other.
 
     Raises StoreError for a part of another encoding than the mix's card says.
     """
     for part in parts.values():
         part.require(**card.encoding())
     places = Places.of(folder, rows, {name: part.rows for name, part in parts.items()})
-    frames = JoinedFrames([part.frames for part in parts.values()])
-    firsts = [first + part.starts for first, part in zip(frames.firsts, parts.values(), strict=False)]
-    return places, frames, places.gathered(firsts), places.gathered([part.lengths for part in parts.values()])
+    firsts = np.cumsum([0, *(part.card.num_frames for part in parts.values())])
+    starts = [first + part.starts for first, part in zip(firsts, parts.values(), strict=False)]
+    return places, (places.gathered(starts), places.gathered([part.lengths for part in parts.values()]))
 
 
 def parts_of(folder: Path) -> dict[str, Path]:

@@ -10,25 +10,25 @@ A text store also has `embeddings.npy` (N, P) float32 where its encoder gives ca
 A mix's has neither frames nor offsets, but the parts that have them (mixed.py). `writer.py` and `join.py` make stores.
 """
 
-import zlib
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 import torch
 
 from diffgar.dataloading.store.card import Card, StoreError, refuse_absent
-from diffgar.dataloading.store.memory import available_memory
+from diffgar.dataloading.store.holding import choose_memory, on_device, runs_of
 from diffgar.dataloading.store.mixed import JoinedFrames, opened, parts_of
 from diffgar.dataloading.store.spans import spans_of
 from diffgar.dataloading.store.use import InUse
-from diffgar.errors import InputError
-from diffgar.text_states import TextStates
+from diffgar.dataloading.store.verified import refuse_short_frames, verify_frames, verify_once
 
-Frames = np.ndarray | torch.Tensor | JoinedFrames
-MEMORY = ("auto", "gpu", "ram", "map")
+OnDisk = np.memmap | JoinedFrames
+NOT_HELD = -1
+READ_AGAIN = ("rows", "frames", "starts", "embeddings")
 
 
 class Store:
@@ -46,37 +46,54 @@ class Store:
             raise StoreError(f"the latent store {self.folder} was being replaced when its run was killed; {remedy}")
         self.card = Card.load(self.folder)
         self.card.refuse_partial_copy(self.folder)
-        self.rows = self._read("rows.parquet", pd.read_parquet)
         self.parts: dict[str, Store] = {name: type(self)(part, remedy) for name, part in parts_of(self.folder).items()}
-        self.frames: Frames
         if self.parts:
-            self.places, self.frames, self.starts, self.lengths = opened(self.folder, self.card, self.rows, self.parts)
+            self.places, self.spans = opened(self.folder, self.card, self.rows, self.parts)
         else:
-            self.starts, self.lengths = spans_of(self._read("offsets.npy", np.load))
-            self.frames = self._map()
+            self.spans = spans_of(self._read("offsets.npy", np.load))
+            refuse_short_frames(self.folder, self.card, len(self.rows), *self.spans)
+        self.lengths = self.spans[1]
+        self.frames = self._on_disk()  # now: another process may replace the file
 
     def _read(self, name: str, read: Callable) -> Any:
         try:
             return read(self.folder / name)
         except (OSError, ValueError, EOFError) as error:  # pyarrow's errors are ValueErrors
-            raise StoreError(
-                f"{self.folder / name} is damaged ({error}); delete {self.folder} and extract it again"
-            ) from error
+            remedy = f"delete {self.folder} and extract it again"
+            raise StoreError(f"{self.folder / name} is damaged ({error}); {remedy}") from error
+
+    @cached_property
+    def rows(self) -> pd.DataFrame:
+        """The table of what the rows are."""
+        return self._read("rows.parquet", pd.read_parquet)
+
+    @cached_property
+    def frames(self) -> OnDisk | np.ndarray | torch.Tensor:
+        """All rows' frames (F, D) fp16; those of some rows where only these are held."""
+        return self._on_disk()
+
+    @cached_property
+    def starts(self) -> np.ndarray:
+        """Where each row begins in `frames`, (N,)."""
+        return self.spans[0]
 
     def _map(self) -> np.memmap:
-        path, card, ends = self.folder / "frames.f16", self.card, self.starts + self.lengths
-        expected = card.num_frames * card.dim * 2
-        found = path.stat().st_size if path.is_file() else 0
-        consistent = len(self.rows) == card.num_rows == len(ends) and ends.max(initial=0) <= card.num_frames
-        if found < expected or not consistent or (self.lengths < 1).any() or (self.starts < 0).any():
-            raise StoreError(
-                f"{path}: {found} bytes for {len(self.rows)} rows, but its card says {expected} bytes for "
-                f"{card.num_rows}; the file is short or damaged: delete {self.folder} and extract it again"
-            )
-        return np.memmap(path, dtype=np.float16, mode="r", shape=(int(card.num_frames), int(card.dim)))
+        shape = int(self.card.num_frames), int(self.card.dim)
+        return np.memmap(self.folder / "frames.f16", dtype=np.float16, mode="r", shape=shape)
+
+    def _on_disk(self) -> OnDisk:
+        """The frames of all rows, where they lie."""
+        if self.parts:
+            return JoinedFrames([part._on_disk() for part in self.parts.values()])
+        opened_before = vars(self).get("frames")
+        return opened_before if isinstance(opened_before, np.memmap) else self._map()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a worker process gets: the other parts it reads again from the files, where it needs them."""
+        return {name: value for name, value in vars(self).items() if name not in READ_AGAIN or value is None}
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.lengths)
 
     @property
     def nbytes(self) -> int:
@@ -95,39 +112,49 @@ class Store:
         return self
 
     def verify(self) -> None:
-        """Read everything once and compare with the card's checksums. Raises StoreError naming the rows."""
+        """See `verify_frames`; of a mix, the stores of its parts."""
         for part in self.parts.values():
             part.verify()
-        start = 0
-        for shard, (num_frames, checksum) in enumerate(self.card.checksums or []):
-            block = np.ascontiguousarray(self.frames[start : start + num_frames])
-            if zlib.crc32(block.data) != checksum:
-                spoilt = np.flatnonzero((self.starts < start + num_frames) & (self.starts + self.lengths > start))
-                raise StoreError(
-                    f"{self.folder / 'frames.f16'}: shard {shard} (rows {spoilt.min()} to {spoilt.max()}) is damaged; "
-                    f"delete {self.folder} and extract it again"
-                )
-            start += num_frames
+        if not self.parts:
+            verify_frames(self.folder, self.card, self._map(), *self.spans)
 
-    def hold(self, device: torch.device | str = "cpu", memory: str = "auto", num_processes: int = 1) -> Self:
-        """Verify the frames and keep them in memory; returns the store.
+    def _verify_once(self) -> None:
+        for store in self.parts.values() or [self]:
+            verify_once(store.folder, store.card, store.verify)
 
-        memory: "gpu" (on `device`), "ram", "map" (the file on disk is read as it lies, and not verified), or "auto":
-        on a GPU with room for the frames, else in RAM where they fit, else the file. num_processes: how many of this
-        host hold a copy each. Raises StoreError for damaged frames, InputError for another word.
+    def hold(
+        self,
+        device: torch.device | str = "cpu",
+        memory: str = "auto",
+        num_processes: int = 1,
+        rows: np.ndarray | None = None,
+    ) -> Self:
+        """Verify the frames, once for these bytes, and keep those of some rows where they are asked for; returns it.
+
+        memory: "gpu" (on `device`), "ram", "map" (the file on disk is read as it lies, and all rows are there), or
+        "auto", see `choose_memory`. num_processes: how many of this host hold the store. rows: ascending, the only ones
+        that are read from now on; by default all. Raises StoreError for damaged frames, InputError for another word.
         """
-        if memory not in MEMORY:
-            raise InputError(f"memory is {memory!r}; choose one of {', '.join(MEMORY)}")
-        device = torch.device(device)
-        if memory == "auto":
-            if device.type == "cuda" and self.nbytes < torch.cuda.mem_get_info(device)[0] / 3:
-                memory = "gpu"
-            else:
-                memory = "ram" if self.nbytes < available_memory(num_processes) / 2 else "map"
+        wanted, device = np.arange(len(self)) if rows is None else rows, torch.device(device)
+        nbytes = int(self.lengths[wanted].sum()) * self.card.dim * 2
+        memory = choose_memory(memory, nbytes, device, num_processes)
+        self._verify_once()
+        self.frames, self.starts = self._on_disk(), self.spans[0]
         if memory != "map":
-            self.verify()
-            self.frames = on_device(self.frames, device) if memory == "gpu" else np.array(self.frames)
+            device = device if memory == "gpu" else torch.device("cpu")
+            held = on_device(self.frames, runs_of(self.starts[wanted], self.lengths[wanted]), device)
+            self.frames = held if memory == "gpu" else held.numpy()
+            self.starts = np.full(len(self), NOT_HELD)
+            self.starts[wanted] = np.cumsum(self.lengths[wanted]) - self.lengths[wanted]
         return self
+
+    def starts_of(self, rows: np.ndarray) -> np.ndarray:
+        """Where the frames of rows begin in `frames`. Raises IndexError for a row that is not held."""
+        starts = self.starts[rows]
+        if (starts == NOT_HELD).any():
+            row = rows[int(np.argmax(starts == NOT_HELD))]
+            raise IndexError(f"row {row} of {self.folder} is not held: `hold` was asked for other rows")
+        return starts
 
     def gather(self, rows: np.ndarray, starts: np.ndarray, num_frames: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Crops (B, num_frames, D) fp16 of `rows` from frame `starts` on, and their mask (B, num_frames) bool.
@@ -136,7 +163,7 @@ class Store:
         """
         frame = np.arange(num_frames)  # (T,)
         mask = frame < (self.lengths[rows] - starts)[:, None]  # (B, T)
-        index = (self.starts[rows] + starts)[:, None] + np.where(mask, frame, 0)  # (B, T)
+        index = (self.starts_of(rows) + starts)[:, None] + np.where(mask, frame, 0)  # (B, T)
         whole = mask.all()
         if isinstance(self.frames, torch.Tensor):
             device = self.frames.device
@@ -149,52 +176,13 @@ class Store:
 
     def row(self, i: int) -> np.ndarray:
         """All frames of row i, (T_i, D) fp16: a copy, wherever they are held."""
-        frames = self.frames[self.starts[i] : self.starts[i] + self.lengths[i]]
+        start = self.starts_of(np.array([i]))[0]
+        frames = self.frames[start : start + self.lengths[i]]
         return frames.cpu().numpy() if isinstance(frames, torch.Tensor) else np.array(frames)
 
     def means(self, rows: np.ndarray) -> torch.Tensor:
         """The mean over all frames of each of `rows`, (n, D) float32 on the CPU: no crop, no normalisation."""
-        return torch.stack([torch.from_numpy(self.row(i).astype(np.float32)).mean(dim=0) for i in rows])
-
-
-class TextStore(Store):
-    """Token states of captions; row 0 is the empty caption. `embeddings` (N, P) float32, or None if not joint.
-
-    purpose: what the noise that is drawn for a caption is for; other texts than a store's have another purpose.
-    """
-
-    purpose: ClassVar[str] = "caption"
-
-    def __init__(self, folder: Path | str, remedy: str = "run extract_dataset.py"):
-        super().__init__(folder, remedy)
-        self.embeddings = None
-        if self.card.embedding_dim is not None:
-            if self.parts:
-                parts = (part for part in self.parts.values() if isinstance(part, TextStore))
-                vectors = self.places.gathered([np.asarray(part.embeddings) for part in parts])
-            else:
-                vectors = self._read("embeddings.npy", np.load)
-            self.embeddings = torch.from_numpy(vectors)
-            if self.embeddings.shape != (len(self.rows), self.card.embedding_dim):
-                raise StoreError(
-                    f"{self.folder / 'embeddings.npy'}: shape {tuple(self.embeddings.shape)} for {len(self.rows)} "
-                    f"captions; delete {self.folder} and extract it again"
-                )
-
-    def padded(self, rows: np.ndarray) -> TextStates:
-        """The token states of whole captions, (B, L, C) fp16 padded to the longest of them; no embeddings."""
-        return TextStates(*self.gather(rows, np.zeros(len(rows), dtype=np.int64), int(self.lengths[rows].max())))
-
-    def rows_of(self, split: str) -> np.ndarray:
-        """The rows (n,) of the captions of a split."""
-        return np.flatnonzero(self.rows["split"] == split)
-
-
-def on_device(
-    frames: np.ndarray | torch.Tensor | JoinedFrames, device: torch.device, block: int = 2**20
-) -> torch.Tensor:
-    """The frames (F, D) on a device, copied a block at a time: RAM need not hold them."""
-    held = torch.empty(tuple(frames.shape), dtype=torch.float16, device=device)
-    for start in range(0, len(frames), block):
-        held[start : start + block] = torch.from_numpy(np.array(frames[start : start + block]))
-    return held
+        means = torch.empty(len(rows), self.card.dim)
+        for mean, i in zip(means, rows, strict=True):
+            torch.mean(torch.from_numpy(self.row(i).astype(np.float32)), dim=0, out=mean)
+        return means

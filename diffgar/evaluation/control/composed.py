@@ -19,8 +19,9 @@ from diffgar.evaluation.control.pair_bench import Generator
 from diffgar.evaluation.control.phrasings import Phrasings, as_written
 from diffgar.evaluation.control.requests import ComposedRequests
 from diffgar.evaluation.experiment import Experiment
-from diffgar.evaluation.queries import Progress, index_of, no_progress
+from diffgar.evaluation.queries import Progress, no_progress
 from diffgar.evaluation.report import TEACHER, Report, System
+from diffgar.evaluation.track_means import index_of
 from diffgar.models.encoders.base import TextEncoder
 from diffgar.values import number, one_of, whole
 

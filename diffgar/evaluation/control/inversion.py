@@ -19,9 +19,10 @@ from diffgar.evaluation.control.edits import choose_edits, edit_metrics
 from diffgar.evaluation.control.evaluator import refuse_rivals
 from diffgar.evaluation.control.phrasings import Phrasings, as_written
 from diffgar.evaluation.experiment import Experiment
-from diffgar.evaluation.queries import Progress, index_of, no_progress
+from diffgar.evaluation.queries import Progress, no_progress
 from diffgar.evaluation.report import PLAIN, Report, System
 from diffgar.evaluation.systems import named_attributes
+from diffgar.evaluation.track_means import index_of
 from diffgar.models.encoders.base import TextEncoder
 from diffgar.text_states import TextStates
 from diffgar.values import listed, number, one_of, whole

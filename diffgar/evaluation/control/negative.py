@@ -19,9 +19,10 @@ from diffgar.evaluation.control.tally import Tally
 from diffgar.evaluation.control.wording import Saying
 from diffgar.evaluation.experiment import Experiment
 from diffgar.evaluation.metrics.ranks import top_k
-from diffgar.evaluation.queries import Progress, index_of, no_progress
+from diffgar.evaluation.queries import Progress, no_progress
 from diffgar.evaluation.report import Report, System
 from diffgar.evaluation.systems import named_attributes
+from diffgar.evaluation.track_means import index_of
 from diffgar.models.encoders.base import TextEncoder
 from diffgar.negation import Negations
 from diffgar.values import listed, one_of, whole

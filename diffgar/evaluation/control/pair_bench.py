@@ -64,10 +64,10 @@ class Generator:
             self.experiment.text if text is None else text,
             positions,
             self.seeds if seeds is None else seeds,
-            partial(make_queries, centre=model.centre),
+            [partial(make_queries, centre=model.centre)],
             steer,
             self.progress,
-        )
+        )[0]
 
     def training_tracks(self) -> Tensor:
         """The mean latents of the train split's tracks, (N', D), as unit vectors about the model's centre."""

@@ -54,6 +54,10 @@ class AlignedIndex:
         """Where the steps lie."""
         return self.steps.device
 
+    def to(self, device: torch.device | str) -> "AlignedIndex":
+        """The same tracks on a device."""
+        return AlignedIndex(self.steps.to(device), self.parts, self.pooled_weight)
+
     @property
     def shape(self) -> tuple[int, int]:
         """The number of tracks, and the dimensions of a query."""

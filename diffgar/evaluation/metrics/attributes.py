@@ -27,6 +27,11 @@ def attribute_precision(listed: Tensor, named: Tensor, attributes: Tensor) -> Te
     if not asked.any(dim=1).all():
         raise ValueError(f"caption {int((~asked.any(dim=1)).nonzero()[0])} names no attribute; leave it out")
     fits = (attributes[listed] == named.unsqueeze(1)).double().mean(dim=1)  # (Q, A)
+    return _mean_share(fits, asked)
+
+
+def _mean_share(fits: Tensor, asked: Tensor) -> Tensor:
+    """Per cent (Q,): the mean of the shares (Q, A) that count, (Q, A) bool."""
     return 100 * (fits * asked).sum(dim=1) / asked.sum(dim=1)
 
 
@@ -73,10 +78,18 @@ def summarise_attributes(
 def chance_of_attributes(named: Tensor, attributes: Tensor) -> Summary:
     """The attribute precision@10 of a random order: each value's share of the pool; arguments as above."""
     asked = naming(named)
-    every = torch.arange(len(attributes)).expand(1, -1)
-    distinct, which = named[asked].unique(dim=0, return_inverse=True)  # once for all captions that ask for the same
-    chance = torch.cat([attribute_precision(every, values.unsqueeze(0), attributes) for values in distinct])[which]
-    return Summary.exact(float(chance.mean()), len(asked))
+    wanted = named[asked]  # (Q', A)
+    return Summary.exact(float(_mean_share(shares(wanted, attributes), wanted != UNNAMED).mean()), len(asked))
+
+
+def shares(named: Tensor, attributes: Tensor) -> Tensor:
+    """The share of the tracks that have each value (Q, A) that captions name, tracks being counted once per value.
+
+    Arguments as above; for what is not named it means nothing.
+    """
+    columns = zip(attributes.T + 1, named.T + 1, strict=True)  # from 0
+    counts = [torch.bincount(column, minlength=int(values.max()) + 1)[values] for column, values in columns]
+    return torch.stack(counts, dim=1).double() / len(attributes)
 
 
 def naming(named: Tensor) -> Tensor:

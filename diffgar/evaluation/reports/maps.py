@@ -12,6 +12,7 @@ from diffgar.evaluation.reports.figures import map_figure
 
 SEED = 0  # of UMAP's layout
 NEIGHBOURS = 15  # its default
+MOST = 2500  # tracks, and queries, on a map: more cannot be told apart, and UMAP would take hours
 LEAST_FOR_UMAP = 8  # vectors: fewer have no neighbourhoods to lay out
 
 
@@ -48,17 +49,29 @@ def has_umap() -> bool:
 
 def latent_maps(folder: str | Path, index: Tensor, queries: Tensor, which: int = 0, caption: str = "") -> list[Path]:
     """Maps of the index (N, D) and generated queries (Q, D), with query `which` and its top 10: PCA and, if installed,
-    UMAP. Returns the files written, `map-pca` and `map-umap` as PNG and PDF.
+    UMAP. Of more than `MOST` tracks or queries a part is drawn, evenly spread. Returns the files written, `map-pca` and
+    `map-umap` as PNG and PDF.
     """
-    real, generated = unit_rows(index, "index"), unit_rows(queries, "queries")
-    nearest = top_k(generated[which : which + 1], real)[1][0]
+    nearest = top_k(queries[which : which + 1], index)[1][0]
+    tracks, near = drawn(len(index), nearest)
+    answers, query = drawn(len(queries), torch.tensor([which]))
+    real, generated = unit_rows(index[tracks.to(index.device)], "index").cpu(), unit_rows(queries[answers], "queries")
     projections = {"pca": project_pca}
     if has_umap() and len(real) + len(generated) >= LEAST_FOR_UMAP:
         projections["umap"] = project_umap
     written = []
     for name, project in projections.items():
-        tracks, answers = project(real, generated)
-        points = {"real": tracks, "generated": answers}
-        path = Path(folder) / f"map-{name}"
-        written += map_figure(path, points, answers[which], tracks[nearest.numpy()], caption)
+        on_map, answered = project(real, generated)
+        points = {"real": on_map, "generated": answered}
+        written += map_figure(Path(folder) / f"map-{name}", points, answered[query[0]], on_map[near], caption)
     return written
+
+
+def drawn(count: int, needed: Tensor) -> tuple[Tensor, np.ndarray]:
+    """Which of `count` vectors are drawn, ascending, and where the `needed` (n,) stand among them, (n,).
+
+    All of them, or `MOST` evenly spread and the needed.
+    """
+    spread = torch.linspace(0, count - 1, min(count, MOST), dtype=torch.float64).long()
+    positions = torch.cat([spread, needed]).unique()
+    return positions, torch.searchsorted(positions, needed).numpy()

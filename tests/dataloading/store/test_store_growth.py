@@ -13,7 +13,8 @@ from diffgar.dataloading.datasets.splits import by_name
 from diffgar.dataloading.datasets.tracks import mix, read_dataset
 from diffgar.dataloading.store import join as store_join
 from diffgar.dataloading.store.card import StoreError
-from diffgar.dataloading.store.reader import Store, TextStore
+from diffgar.dataloading.store.reader import Store
+from diffgar.dataloading.store.text import TextStore
 from diffgar.dataloading.store.writer import StoreWriter
 from diffgar.extraction.batches import Options
 from diffgar.extraction.progress import ExtractionError

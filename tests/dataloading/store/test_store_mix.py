@@ -14,7 +14,8 @@ from diffgar.dataloading.datamodule import LatentDataModule
 from diffgar.dataloading.store.card import Card, StoreError
 from diffgar.dataloading.store.mix import write_mix
 from diffgar.dataloading.store.mixed import JoinedFrames
-from diffgar.dataloading.store.reader import Store, TextStore
+from diffgar.dataloading.store.reader import Store
+from diffgar.dataloading.store.text import TextStore
 from diffgar.dataloading.store.writer import StoreWriter
 
 PARTS = {"a": tracks(*range(7)), "b": tracks(9, 3, 8, 12, 5)}

@@ -17,10 +17,10 @@ from diffgar.evaluation.control.strengths import labels_along
 from diffgar.evaluation.control.tally import Tally
 from diffgar.evaluation.control.wording import Saying
 from diffgar.evaluation.metrics.summary import Summary
-from diffgar.evaluation.queries import index_of
 from diffgar.evaluation.report import PLAIN, System
 from diffgar.evaluation.reports import control
 from diffgar.evaluation.reports.results import Result
+from diffgar.evaluation.track_means import index_of
 from diffgar.models.encoders.base import TextEncoder
 from diffgar.text_states import TextStates
 

@@ -57,6 +57,16 @@ def test_ranks_agree_with_a_slow_sort_on_random_ties_with_several_relevant(chunk
         assert row[: len(places)] == [sum(place) / 2 for place in places][: len(row)]
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_ranks_as_the_cpu_does_to_the_last_tie():
+    queries, index, relevant = random_case(num_queries=300, size=1000)
+    here, there = ranks(queries, index, relevant), ranks(queries, index.cuda(), relevant)
+    assert all(
+        torch.equal(ours, theirs) for ours, theirs in zip(vars(here).values(), vars(there).values(), strict=True)
+    )
+    assert all(each.device.type == "cpu" for each in top_k(queries, index.cuda()))
+
+
 def test_ranks_of_scores_at_hand_are_those_of_the_vectors_and_a_dropped_item_is_not_found():
     queries, index, relevant = random_case()
     scores = queries @ index.T / 16  # exact

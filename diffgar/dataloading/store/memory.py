@@ -14,10 +14,10 @@ LIMITS = (  # (limit, in use) of a control group, version 2 and version 1
 def available_memory(num_processes: int = 1, cgroup: Path = CGROUP) -> int:
     """Bytes of RAM that one of `num_processes` processes of this host may still take.
 
-    The smallest of what the host has free, what the job's control group (Slurm, Docker) leaves, and what the limit of
-    the process's address space (`ulimit -v`) leaves.
+    The smallest of what the host has free, what the job's control group (Slurm, Docker) leaves, and what the limits of
+    the process's address space (`ulimit -v`) and of its own data (`ulimit -d`, without files that are mapped) leave.
     """
-    free = [psutil.virtual_memory().available, *_left_by_cgroup(cgroup), *_left_by_address_space()]
+    free = [psutil.virtual_memory().available, *_left_by_cgroup(cgroup), *_left_by_limits()]
     return max(0, min(free)) // max(1, num_processes)
 
 
@@ -49,9 +49,10 @@ def _own_groups() -> list[str]:
     return [group for group in groups if group]
 
 
-def _left_by_address_space() -> list[int]:
+def _left_by_limits() -> list[int]:
     process = psutil.Process()
     if not hasattr(psutil, "RLIMIT_AS"):  # psutil has it on Linux alone
         return []
-    limit = process.rlimit(psutil.RLIMIT_AS)[0]
-    return [] if limit == psutil.RLIM_INFINITY else [limit - process.memory_info().vms]
+    used = process.memory_info()
+    limits = [(process.rlimit(psutil.RLIMIT_AS)[0], used.vms), (process.rlimit(psutil.RLIMIT_DATA)[0], used.data)]
+    return [limit - taken for limit, taken in limits if limit != psutil.RLIM_INFINITY]

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 FORMS = {  # of FAISS's index factory, by inner product; nothing is lost by the first
     "flat": "Flat",  # IndexFlatIP: every vector, in float32
     "ivf_sq": "IVF{lists},SQfp16",  # inverted lists in half precision
-    "ivf_pq": "IVF{lists},PQ{codes}",  # inverted lists of codes of a byte for every 8 dimensions
+    "ivf_pq": "IVF{lists},PQ{codes}np",  # inverted lists of codes of a byte for every 8 dimensions
 }
 SHORT_LIST = 100  # tracks that FAISS proposes, to be ranked exactly: for at most half as many hits
 PROBES = 64  # lists that it looks through: 97 to 100 % of the exact top 10

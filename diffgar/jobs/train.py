@@ -107,7 +107,7 @@ def silence_further_processes() -> None:
     Of nodes that are started by hand (NODE_RANK), Lightning holds every node's first process for the first of all until
     there is a Trainer, which sets the true rank.
     """
-    rank_zero_only.rank = 0 if checks.is_first_process() else 1
+    rank_zero_only.rank = 0 if checks.is_first_process() else 1  # type: ignore[attr-defined]  # as Lightning does
 
 
 def identify(cfg: DictConfig, folder: Path, datamodule: LatentDataModule) -> None:

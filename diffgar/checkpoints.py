@@ -83,8 +83,7 @@ def unscored(folder: Path) -> list[int]:
 def choose_step(folder: Path, step: int | str) -> int:
     """The step of a checkpoint that is asked for by its number, as `last` or as `best`.
 
-    `best` has the highest validation R@10; ties go to the lower MedR, then the higher MRR, then the later step. Where
-    no step was scored it is the last one.
+    `best` is the first of `best_first`.
     """
     steps = steps_of(folder)
     if not steps:
@@ -92,19 +91,38 @@ def choose_step(folder: Path, step: int | str) -> int:
     if step == "last":
         return steps[-1]
     if step == "best":
-        scores = scores_of(folder).fillna({"MedR": 100, "MRR": 0})
-        kept = scores[scores.index.isin(steps)]
-        return max(kept.index, key=lambda s: (kept["R@10"][s], -kept["MedR"][s], kept["MRR"][s], s), default=steps[-1])
+        return best_first(folder)[0]
     if str(step).isdigit() and int(step) in steps:
         return int(step)
     raise CheckpointError(f"{folder}: no step {step}; steps there: {', '.join(map(str, steps))}, or best, or last")
 
 
-def prune(folder: Path, keep: str) -> None:
-    """Delete the checkpoints that `keep` does not ask for: `best` keeps the best and the last step, `last` the last."""
-    if keep == "all" or not steps_of(folder):
+def best_first(folder: Path) -> list[int]:
+    """The steps a folder has checkpoints of, the best first: that with the highest validation R@10.
+
+    Ties go to the lower MedR, then the higher MRR, then the later step. Steps without a score come last, the later
+    ones first.
+    """
+    scores, steps = scores_of(folder).fillna({"MedR": 100, "MRR": 0}), steps_of(folder)
+    scored = [step for step in steps if step in scores.index]
+    scored.sort(key=lambda s: (scores["R@10"][s], -scores["MedR"][s], scores["MRR"][s], s), reverse=True)
+    return scored + [step for step in reversed(steps) if step not in scores.index]
+
+
+def is_keep(keep: object) -> bool:
+    """Whether this says which checkpoints to keep: one of `KEEP`, or a number from 1 on; see `prune`."""
+    return keep in KEEP if isinstance(keep, str) else type(keep) is int and keep > 0
+
+
+def prune(folder: Path, keep: str | int) -> None:
+    """Delete the checkpoints that `keep` does not ask for: `best` keeps the best and the last step, `last` the last.
+
+    A number n keeps the n first of `best_first` and the last step.
+    """
+    if keep == "all":
         return
-    wanted = {choose_step(folder, "last"), choose_step(folder, keep)}
+    best = {"last": 0, "best": 1}[keep] if isinstance(keep, str) else keep
+    wanted = {*steps_of(folder)[-1:], *best_first(folder)[:best]}
     for step in set(steps_of(folder)) - wanted:
         (Path(folder) / f"step={step}.ckpt").unlink(missing_ok=True)
 

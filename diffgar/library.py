@@ -19,7 +19,7 @@ from diffgar.search.moments import SMOOTH_SECONDS, best_moment, timeline
 from diffgar.search.nearest import Nearest
 from diffgar.search.negatives import Phrasebook, count_phrases, tags_of
 from diffgar.search.parts import Parts
-from diffgar.search.places import part_means_of
+from diffgar.search.places import libraries, part_means_of
 
 if TYPE_CHECKING:
     from diffgar.retriever import Retriever
@@ -31,7 +31,10 @@ class Library:
     captions: track id → its captions, for tracks that have any. They are shown with hits, and a short negative such as
     "drums" becomes phrases that they contain; ranking does not use them. Raises SearchError for a store whose latents
     are not the model's.
+    form: how FAISS searches a large library, see `diffgar.search.lists.FORMS`; to be set before its first search.
     """
+
+    form = "ivf_sq"
 
     def __init__(
         self,
@@ -90,7 +93,8 @@ class Library:
         if parts not in self._nearest:
             means = part_means_of(self.store, parts.segments)[torch.from_numpy(self.rows)]  # (N, P, D)
             vectors = self.retriever.to_vectors(means, parts)
-            self._nearest[parts] = Nearest(F.normalize(vectors, dim=-1))  # again, as an evaluation: to the last digit
+            index = F.normalize(vectors, dim=-1)  # again, as an evaluation: to the last digit
+            self._nearest[parts] = Nearest(index, form=self.form, folder=libraries() / "nearest")
         return self._nearest[parts]
 
     @cached_property

@@ -35,8 +35,8 @@ def places(folder: Path) -> list[str]:
     return [f"paths.{name}={folder / part}" for name, part in paths.items()]
 
 
-def start(script: str, *arguments: str) -> subprocess.Popen:
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+def start(script: str, *arguments: str, **variables: str) -> subprocess.Popen:
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"} | variables
     command = [sys.executable, script, *arguments]
     return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=-1, stderr=-2, text=True, start_new_session=True)
 

@@ -4,6 +4,7 @@ import errno
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -89,6 +90,47 @@ def test_fewer_checkpoints_are_kept_where_asked_and_the_last_among_them(stores, 
     assert checkpoints.steps_of(folder) == [10, 20] and checkpoints.choose_step(folder, "best") == 10
     checkpoints.prune(folder, "all")
     assert checkpoints.steps_of(folder) == [10, 20]
+
+
+def test_a_number_of_the_best_is_kept_beside_the_last_and_ties_are_those_of_best(tmp_path):
+    folder = touched(tmp_path / "m", (5, 10, 15, 20, 25, 30))
+    for step, recall, median in ((5, 40, 9), (10, 40, 8), (15, 40, 8), (20, 50, 9), (25, 10, 9)):
+        scores.record_score(folder, step, {"R@10": recall, "MedR": median, "MRR": 1})
+    assert checkpoints.best_first(folder) == [20, 15, 10, 5, 25, 30]  # 30 has no score yet
+    for keep, steps in ((7, [5, 10, 15, 20, 25, 30]), (3, [10, 15, 20, 30]), (2, [15, 20, 30]), (1, [20, 30])):
+        checkpoints.prune(folder, keep)
+        assert checkpoints.steps_of(folder) == steps
+    scores.record_score(folder, 30, {"R@10": 60})
+    checkpoints.prune(folder, 1)
+    assert checkpoints.steps_of(folder) == [30]
+
+
+def test_without_scores_a_number_keeps_the_latest(tmp_path):
+    folder = touched(tmp_path / "m", (5, 10, 15))
+    checkpoints.prune(folder, 2)
+    assert checkpoints.steps_of(folder) == [10, 15]
+
+
+def test_training_keeps_a_number_of_the_best(stores, tmp_path):
+    for step, recall in ((5, 40), (10, 20), (15, 30)):
+        scores.record_score(tmp_path, step, {"R@10": recall})
+    fit(stores, tmp_path, 20, keep=2)
+    assert checkpoints.steps_of(tmp_path) == [5, 15, 20]
+
+
+def test_processes_that_would_start_from_other_steps_are_refused(tmp_path):
+    class Strategy:
+        def broadcast(self, step):
+            return 10
+
+        def reduce_boolean_decision(self, decision):
+            return decision
+
+    trainer = SimpleNamespace(strategy=Strategy(), global_step=10, global_rank=1)
+    Checkpoints(str(tmp_path), 5).on_train_start(trainer, None)
+    trainer.global_step = 0
+    with pytest.raises(CheckpointError, match=r"\(step 0 in process 1, step 10 in the first\); put paths.checkpoints"):
+        Checkpoints(str(tmp_path), 5).on_train_start(trainer, None)
 
 
 @pytest.mark.parametrize(

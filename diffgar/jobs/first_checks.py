@@ -7,7 +7,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from diffgar.checkpoints import KEEP, choose_step, folder_of, is_trained, steps_of
+from diffgar.checkpoints import KEEP, choose_step, folder_of, is_keep, is_trained, steps_of
 from diffgar.commandline import ConfigError
 from diffgar.dataloading.store.card import refuse_absent
 from diffgar.evaluation.checks import check_evaluation
@@ -17,7 +17,9 @@ LARGEST_SEED = 2**32 - 1
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 WHOLE_NUMBERS = {  # the least that each may be
     **dict.fromkeys(("trainer.max_steps", "trainer.val_check_interval", "trainer.accumulate_grad_batches"), 1),
-    **dict.fromkeys(("trainer.log_every_n_steps", "batch_size", "datamodule.batch_size", "num_frames"), 1),
+    **dict.fromkeys(
+        ("trainer.log_every_n_steps", "trainer.num_nodes", "batch_size", "datamodule.batch_size", "num_frames"), 1
+    ),
     **dict.fromkeys(("lr_scheduler.warmup_steps", "datamodule.num_workers", "seed"), 0),
 }
 
@@ -150,8 +152,8 @@ def check_values(cfg: DictConfig) -> None:
             f"lr_scheduler.warmup_steps {warmup_steps} leaves none of trainer.max_steps {max_steps}; "
             f"use lr_scheduler.warmup_steps={max_steps // 10}"
         )
-    if (keep := cfg.get("keep", "all")) not in KEEP:
-        raise ConfigError(f"keep is {keep!r}; choose of {', '.join(KEEP)}: keep=best")
+    if not is_keep(keep := cfg.get("keep", "all")):
+        raise ConfigError(f"keep is {keep!r}; choose of {', '.join(KEEP)}, or a number of the best: keep=best")
     check_step(cfg.get("model_step", "best"), max_steps, cfg.trainer.val_check_interval)
     check_devices(cfg)
 

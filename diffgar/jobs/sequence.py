@@ -10,7 +10,7 @@ from omegaconf import DictConfig, open_dict
 from diffgar.commandline.composing import compose
 from diffgar.commandline.quoting import quote
 from diffgar.evaluation.reports import show as reports
-from diffgar.jobs import control, extract, first_checks, results, retrieval, train
+from diffgar.jobs import checks, control, extract, first_checks, results, retrieval, train
 from diffgar.jobs.building import build, plain
 from diffgar.values import one_of
 
@@ -43,13 +43,16 @@ def run(cfg: DictConfig) -> None:
     configs = [config_of(step, [*paths, *shared.get(step.script, [])]) for step in steps]
     for number, (step, config) in enumerate(zip(steps, configs, strict=True), start=1):
         print(f"\nstep {number} of {len(steps)}: {step.title}", flush=True)
+        if not checks.is_first_process() and step.script == "eval_retrieval":
+            continue  # the first process of a training evaluates
         if step.needs and not find_spec(step.needs):
             print(f"skipped: it needs the module {step.needs}, which is not installed")
             continue
         begun = time.monotonic()
         JOBS[step.script](config)
         print(f"step {number} of {len(steps)} took {(time.monotonic() - begun) / 60:.1f} minutes", flush=True)
-    build(cfg.report)
+    if checks.is_first_process():
+        build(cfg.report)
 
 
 def config_of(step: Step, shared: Sequence[str]) -> DictConfig:

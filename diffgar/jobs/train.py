@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig
+from pytorch_lightning.utilities import rank_zero_only
 
 from diffgar import checkpoints, identity
 from diffgar.dataloading.datamodule import LatentDataModule
@@ -78,6 +79,7 @@ def evaluate(cfg: DictConfig, finished: bool) -> None:
 def train(cfg: DictConfig, folder: Path) -> None:
     """Train to the last step, from the last checkpoint where there is one."""
     quiet_lightning()
+    silence_further_processes()
     datamodule = build(cfg.datamodule)
     retrieve = validation_retrieval(cfg, datamodule) if cfg.validation else None
     if checks.is_first_process():
@@ -97,6 +99,15 @@ def train(cfg: DictConfig, folder: Path) -> None:
     make_trainer(cfg, watch).fit(module, datamodule=datamodule, ckpt_path=last)
     if cfg.publish and module.global_rank == 0:
         print(f"{cfg.publish}: {module.publish(cfg.publish)}")
+
+
+def silence_further_processes() -> None:
+    """Have one process of all nodes tell what Lightning's `rank_zero_only` lets one tell, also before the training.
+
+    Of nodes that are started by hand (NODE_RANK), Lightning holds every node's first process for the first of all until
+    there is a Trainer, which sets the true rank.
+    """
+    rank_zero_only.rank = 0 if checks.is_first_process() else 1  # type: ignore[attr-defined]  # as Lightning does
 
 
 def identify(cfg: DictConfig, folder: Path, datamodule: LatentDataModule) -> None:

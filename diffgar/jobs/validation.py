@@ -21,17 +21,18 @@ log = logging.getLogger(__name__)
 class ValidationScores(Callback):
     """Measures retrieval at every validation, logs it as `val/<metric>`, and keeps it beside the step's checkpoint.
 
-    retrieve: the metrics (%) of a model, "R@10" among them. folder: the model's, which has the `scores.csv`.
+    retrieve: the metrics (%) of a model, "R@10" among them, from the model, the rank of this process and the number of
+    processes, see `ValidationRetrieval`. folder: the model's, which has the `scores.csv`.
     In the Trainer's list it stands behind the callback that averages weights: that one puts the averaged weights in
     place when a validation starts, and they are what is measured.
     """
 
-    def __init__(self, retrieve: Callable[[Any], dict[str, float]], folder: Path):
+    def __init__(self, retrieve: Callable[[Any, int, int], dict[str, float]], folder: Path):
         self.retrieve, self.folder = retrieve, folder
 
     def on_validation_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
         """Measure now: before the epoch ends the averaged weights are gone again."""
-        metrics = self.retrieve(module)
+        metrics = self.retrieve(module, trainer.global_rank, trainer.world_size)
         if trainer.is_global_zero:
             scores.record_score(self.folder, module.global_step, metrics)
         module.log_dict({f"val/{name}": value for name, value in metrics.items()}, prog_bar=True, sync_dist=True)

@@ -15,15 +15,25 @@ from diffgar.checkpoints import CheckpointError, prune
 class Checkpoints(Checkpoint):
     """Saves `<folder>/step=<n>.ckpt` every `every_n_steps` optimiser steps and at the last one, which is validated too.
 
-    keep: `all`, `best` or `last`; see `checkpoints.prune`.
+    keep: `all`, `best`, `last` or a number; see `checkpoints.prune`.
     """
 
-    def __init__(self, folder: str, every_n_steps: int, keep: str = "all"):
+    def __init__(self, folder: str, every_n_steps: int, keep: str | int = "all"):
         self.folder, self.every_n_steps, self.keep = Path(folder), every_n_steps, keep
         self.saved = 0
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
-        """Note the step that a resumed training starts from, which has its checkpoint."""
+        """Note the step that a resumed training starts from, which has its checkpoint.
+
+        Raises CheckpointError, in every process, where one starts from another step: its host has other checkpoints.
+        """
+        first = trainer.strategy.broadcast(trainer.global_step)
+        if not trainer.strategy.reduce_boolean_decision(first == trainer.global_step):
+            raise CheckpointError(
+                f"{self.folder}: the processes of this training found other checkpoints each (step "
+                f"{trainer.global_step} in process {trainer.global_rank}, step {first} in the first); put "
+                "paths.checkpoints on a disk that all nodes share"
+            )
         self.saved = trainer.global_step
 
     def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: Any) -> None:

@@ -25,6 +25,16 @@ def gather_rows(rows: Tensor) -> Tensor:
     return gathered.roll(-rank * len(rows), dims=0)
 
 
+def summed(rows: Tensor) -> Tensor:
+    """The sum over processes of tensors of one shape. Where all but one have zeros, it is that one's to the last digit.
+
+    Without a gradient; on the device that the processes talk through, such as the GPU of each.
+    """
+    total = rows.clone()
+    dist.all_reduce(total)
+    return total
+
+
 class Gather(torch.autograd.Function):
     """Rows (B, ...) of each process to the rows (G, ...) of all, in the order of the processes' numbers."""
 

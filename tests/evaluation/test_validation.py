@@ -1,11 +1,17 @@
 """What training watches: retrieval on the validation tracks that can be retrieved."""
 
+from functools import partial
+
 import pytest
 import torch
+import torch.distributed as dist
+from diffusers import DDIMScheduler
 from test_datamodule import make_stores
+from test_ldm import make_datamodule, make_model
 
 from diffgar.errors import InputError
 from diffgar.evaluation.validation import ValidationRetrieval
+from diffgar.models.diffusion.sampling import Sampler
 
 
 class Oracle:
@@ -96,3 +102,32 @@ def test_a_model_that_has_diverged_is_told_and_not_called_an_unreadable_track(tm
     model.vectors = torch.full((len(retrieval.positions), 6), torch.nan)
     with pytest.raises(InputError, match="the training has diverged: .* with a lower optimizer.lr"):
         retrieval(model)
+
+
+def measured(folder, rank=0, world_size=1):
+    """The ranks' metrics and the queries of an untrained model, and how many captions this process sampled."""
+    datamodule = make_datamodule(folder)
+    model, sampled = make_model(datamodule).eval(), []
+    generate = model.generate
+    model.generate = lambda sampler, text, *args: sampled.append(len(text.mask)) or generate(sampler, text, *args)
+    sampler = Sampler(partial(DDIMScheduler.from_config, timestep_spacing="trailing"), num_steps=2, batch_size=8)
+    retrieval = ValidationRetrieval(datamodule.audio, datamodule.text, sampler)
+    queries = retrieval.shared_queries(model, model.centre, rank, world_size)
+    return {"metrics": retrieval(model, rank, world_size), "queries": queries, "sampled": sampled}
+
+
+def measure_in_one_of_two(rank, folder):
+    dist.init_process_group("gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=2)
+    torch.set_num_threads(1)
+    torch.save(measured(folder, rank, 2), folder / f"{rank}.pt")
+    dist.destroy_process_group()
+
+
+def test_two_processes_sample_half_the_captions_each_and_have_the_ranks_of_one_to_the_last_digit(tmp_path):
+    make_stores(tmp_path, num_tracks=150)
+    torch.multiprocessing.spawn(measure_in_one_of_two, args=(tmp_path,), nprocs=2)
+    one, halves = measured(tmp_path), [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
+    assert one["metrics"]["MRR"] > 0 and one["sampled"] == 2 * [8, 8, 8, 8, 8, 8, 2]
+    assert [half["sampled"] for half in halves] == [2 * [8, 8, 8, 2], 2 * [8, 8, 8]]
+    for half in halves:
+        assert half["metrics"] == one["metrics"] and torch.equal(half["queries"], one["queries"])

@@ -35,6 +35,7 @@ def test_names_that_would_break_paths_lists_or_the_command_line_are_refused(name
         ("trainer.val_check_interval=0", "trainer.val_check_interval is 0"),
         ("trainer.val_check_interval=0.5", "trainer.val_check_interval is 0.5"),
         ("trainer.accumulate_grad_batches=0", "trainer.accumulate_grad_batches is 0"),
+        ("trainer.num_nodes=0", "trainer.num_nodes is 0"),
         ("batch_size=0", "batch_size is 0"),
         ("batch_size=many", "batch_size is 'many'"),
         ("num_frames=0", "num_frames is 0"),
@@ -45,6 +46,8 @@ def test_names_that_would_break_paths_lists_or_the_command_line_are_refused(name
         ("lr_scheduler.warmup_steps=600", "warmup_steps 600 leaves none of trainer.max_steps 600.*warmup_steps=60"),
         ("trainer.max_steps=50", "warmup_steps 100 leaves none of trainer.max_steps 50; use .*warmup_steps=5"),
         ("keep=some", "keep is 'some'; choose of all, best, last"),
+        ("keep=0", "keep is 0; choose of all, best, last, or a number of the best: keep=best"),
+        ("keep=true", "keep is True"),
         (
             "model_step=bets",
             "model_step is 'bets'; choose best, last, or a step that has a checkpoint, each 100th and 600",
@@ -62,7 +65,9 @@ def test_a_value_that_cannot_be_trained_with_is_named_with_one_that_can(override
         first_checks.check_values(composed(LEAF, override))
 
 
-@pytest.mark.parametrize("override", ["keep=best", "model_step=200", "trainer.devices=4", "trainer.devices=auto"])
+@pytest.mark.parametrize(
+    "override", ["keep=best", "keep=3", "model_step=200", "trainer.devices=4", "trainer.devices=auto"]
+)
 def test_values_that_can_be_trained_with_pass(override):
     first_checks.check_values(composed(LEAF, override))
 

@@ -1,5 +1,6 @@
 """Two processes train what one trains with the same global batch, and leave behind what one leaves."""
 
+import socket
 from pathlib import Path
 
 import pandas as pd
@@ -33,6 +34,7 @@ TOY = [
     "batch_size=8",
     "sampler.num_steps=2",
     "sampler.num_samples=1",
+    "sampler.batch_size=3",  # seven validation captions: two batches for one process, one for the other
     "evaluation.seeds=[0]",
     "evaluation.retrieval.num_resamples=10",
     "trainer.max_steps=4",
@@ -44,17 +46,31 @@ TOY = [
 ]
 
 
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    """The folders of the same training in one process and by the command in two, and what that printed."""
+WAYS = {"two devices": 1, "two nodes": 2}  # and the batches of a step
+
+
+def started(way, command):
+    """The command in two processes: of two devices, or one on each of two nodes that are started by hand."""
+    if way == "two devices":
+        return [start("train_ldm.py", *command, "trainer.devices=2")]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        first = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    return [start("train_ldm.py", *command, "trainer.num_nodes=2", **first, NODE_RANK=rank) for rank in "01"]
+
+
+@pytest.fixture(scope="module", params=WAYS)
+def runs(tmp_path_factory, request):
+    """The folders of the same training in one process and by the command in two, and what each of these printed."""
+    way = request.param
     folder = tmp_path_factory.mktemp("runs")
     make_stores(folder / "stores", text_dim=6)
     (folder / "latents/demo").mkdir(parents=True)
     for kind in ("audio", "text"):
         (folder / "stores" / kind).rename(folder / f"latents/demo/toy_{kind}")
-    words = {name: [*TOY, *places(folder / name), f"paths.latents={folder / 'latents'}"] for name in ("one", "two")}
-    command = ["--config", f"config/{LEAF}.yaml", *words["two"], "trainer.devices=2"]
-    process = start("train_ldm.py", *command)
+    shared = [*TOY, f"paths.latents={folder / 'latents'}", f"trainer.accumulate_grad_batches={WAYS[way]}"]
+    words = {name: [*shared, *places(folder / name)] for name in ("one", "two")}
+    processes = started(way, ["--config", f"config/{LEAF}.yaml", *words["two"]])
     with initialize_config_dir(str(ROOT / "config"), version_base="1.3"):
         cfg = compose(LEAF, words["one"])
     checkpoints = Path(cfg.paths.checkpoints) / cfg.model_name
@@ -62,9 +78,10 @@ def runs(tmp_path_factory):
     try:
         train.train(cfg, checkpoints)
     finally:
-        output = finish(process)
-    assert process.returncode == 0, output[-3000:]
-    return folder / "one", folder / "two", output
+        outputs = [finish(process) for process in processes]
+    for process, output in zip(processes, outputs, strict=True):
+        assert process.returncode == 0, output[-3000:]
+    return folder / "one", folder / "two", outputs
 
 
 def test_two_processes_log_the_losses_of_one(runs):
@@ -85,7 +102,7 @@ def test_two_processes_end_with_the_weights_of_one(runs):
 
 
 def test_the_first_process_alone_writes_and_evaluates(runs):
-    _, two, output = runs
+    _, two, outputs = runs
     assert sorted(path.name for path in (two / "checkpoints/demo").iterdir()) == [
         ".lock",
         "config.yaml",
@@ -98,7 +115,9 @@ def test_the_first_process_alone_writes_and_evaluates(runs):
     assert list(pd.read_csv(two / "checkpoints/demo/scores.csv")["step"]) == [2, 4]
     for pattern in ("logs/**/metrics.csv", "results/**/*.json"):
         assert len(list(two.glob(pattern))) == 1
-    assert output.count("\ngdr ") == output.count("checkpoints  ") == 1
+    output, *others = outputs
+    assert output.count("\ngdr ") == output.count("checkpoints  ") == output.count("hardly tell steps apart") == 1
+    assert "".join(others).strip() == ""
 
 
 class Halves:

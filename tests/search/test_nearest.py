@@ -1,9 +1,12 @@
 """The nearest tracks of an index: the exact product, and FAISS for large ones."""
 
+import logging
+
 import pytest
 import torch
 import torch.nn.functional as F
 
+from diffgar.search import lists
 from diffgar.search.nearest import LARGE, Nearest
 
 
@@ -49,8 +52,9 @@ def test_a_library_of_ordinary_size_is_searched_exactly(index, library):
     assert Nearest(index).faiss is None and library.nearest.faiss is None
 
 
-def test_what_faiss_proposes_is_ranked_exactly_and_hardly_any_is_missing(faiss, index):
-    exact, large = Nearest(index), Nearest(index, large=0)
+@pytest.mark.parametrize("form", lists.FORMS)
+def test_what_faiss_proposes_is_ranked_exactly_and_hardly_any_is_missing(faiss, index, form):
+    exact, large = Nearest(index), Nearest(index, large=0, form=form)
     assert large.faiss is faiss
     shared = 0
     for query in index[::250]:
@@ -65,3 +69,41 @@ def test_with_a_penalty_a_large_index_is_compared_whole(faiss, index):
     penalty = torch.linspace(0, 1, 5000)
     large, exact = (Nearest(index, size).search(index[3], 10, penalty) for size in (0, LARGE))
     assert torch.equal(large.positions, exact.positions) and torch.equal(large.scores, exact.scores)
+
+
+def test_lists_are_read_from_disk_where_the_vectors_are_the_same_and_made_anew_where_not(
+    faiss, index, tmp_path, caplog, monkeypatch
+):
+    made, folder = [], tmp_path / "nearest"
+    make = lists.made
+    monkeypatch.setattr(lists, "made", lambda *asked: made.append(asked) or make(*asked))
+    first, again = (Nearest(index, large=0, folder=folder).search(index[3], 10) for _ in range(2))
+    assert len(made) == 1 and torch.equal(first.positions, again.positions) and torch.equal(first.scores, again.scores)
+    assert (
+        "5,000 tracks are searched by FAISS (ivf_sq): " in caplog.text
+        and "of the exact top 10 are found" in caplog.text
+    )
+    changed = index.clone()
+    changed[4000] = index[3]
+    found = Nearest(changed, large=0, folder=folder).search(index[3], 2)
+    assert len(made) == 2 and set(found.positions.tolist()) == {3, 4000}
+    assert len(list(folder.iterdir())) == 2  # and no partial file
+
+
+def test_a_damaged_file_of_lists_is_made_anew_and_few_are_kept(faiss, index, tmp_path):
+    Nearest(index, large=0, folder=tmp_path).search(index[3], 10)
+    (path,) = tmp_path.iterdir()
+    whole = path.read_bytes()
+    path.write_bytes(whole[:1000])
+    assert Nearest(index, large=0, folder=tmp_path).search(index[3], 10).positions[0] == 3
+    assert path.read_bytes() == whole
+    for count in range(4990, 4995):
+        assert Nearest(index[:count], large=0, folder=tmp_path).search(index[3], 10).count == count
+    assert len(list(tmp_path.iterdir())) == lists.KEPT and not path.exists()
+
+
+def test_a_folder_that_may_not_be_written_keeps_nothing_and_says_so(faiss, index, tmp_path, caplog):
+    (tmp_path / "file").touch()
+    caplog.set_level(logging.WARNING)
+    assert Nearest(index, large=0, folder=tmp_path / "file/nearest").search(index[3], 10).positions[0] == 3
+    assert "cannot be kept in" in caplog.text and "every process makes its own" in caplog.text

@@ -3,7 +3,7 @@
     python -m benchmarks.scale --share 1 3                # per cent of them, each 0.6 GB of disk, twice while written
     python -m benchmarks.scale --share 1 3 10 --dense 3   # above 3 % the files have holes: 0.02 GB for each per cent
     python -m benchmarks.scale --share 100 --dense 0 --stages loading validation search
-    python -m benchmarks.scale --share 1 3 --words evaluation.seeds=[0,1,2]
+    python -m benchmarks.scale --share 1 3 --words evaluation.retrieval.num_resamples=100   # of the evaluation's config
 
 Every stage (`scale_stages.py`) runs in a process of its own. `peak_mb` is the most that it took beyond the page cache:
 pages that no file backs (RssAnon). `rss_mb` and `pss_mb` are those of its end, with the page cache; `sharing` has those
@@ -71,9 +71,9 @@ def measure_share(percent: float, asked: Asked) -> Report:
     try:
         for name in STAGES:
             if name in ("writing", *asked.stages):
-                print(f"{percent} %: {name}", file=sys.stderr, flush=True)
                 found = [rounded(each) for each in measured(name, folder, asked, percent)]
                 report[name] = found if len(found) > 1 else found[0]
+                print(f"{percent} %: {name} {report[name]}", file=sys.stderr, flush=True)  # if the next one fails
     finally:
         shutil.rmtree(folder)
     return report
@@ -85,12 +85,14 @@ def rounded(report: Report) -> Report:
 
 
 def growth(percents: list[float], values: list[float]) -> Report:
-    """A straight line through the values of some shares, and the exponent of a power law between the outer two."""
+    """A straight line through the values of some shares, and the exponent of a power law between the outer two.
+
+    Nothing is reckoned to be less at the whole than it was at the largest share: such a slope is noise.
+    """
     slope, start = np.polyfit(percents, values, 1)
     exponent = np.log(values[-1] / values[0]) / np.log(percents[-1] / percents[0])
-    return rounded(
-        {"at_0": start, "per_percent": slope, "exponent": exponent, "reckoned_at_100_percent": start + 100 * slope}
-    )
+    whole = max(start + 100 * slope, values[-1])
+    return rounded({"at_0": start, "per_percent": slope, "exponent": exponent, "reckoned_at_100_percent": whole})
 
 
 def options() -> ArgumentParser:
@@ -98,7 +100,13 @@ def options() -> ArgumentParser:
     parser = parser_of(__doc__)
     parser.add_argument("--share", type=float, nargs="+", default=[1, 3], help="per cent of 251,000 tracks, rising")
     parser.add_argument("--dense", type=float, default=100, help="the largest share whose every frame is written")
-    parser.add_argument("--stages", nargs="*", default=list(STAGES), choices=STAGES)
+    parser.add_argument(
+        "--stages",
+        nargs="*",
+        default=list(STAGES),
+        choices=STAGES,
+        help="evaluation and search need validation's model",
+    )
     parser.add_argument("--batches", type=int, default=50, help="of 256, that are loaded")
     parser.add_argument("--batch", type=int, default=8, help="samples per training step; 256 as published")
     parser.add_argument("--steps", type=int, default=20)

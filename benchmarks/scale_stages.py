@@ -12,6 +12,7 @@ import pytorch_lightning as pl
 
 from benchmarks.scale_store import AUDIO, DATASET, write_stores
 from diffgar import Retriever
+from diffgar.dataloading.datamodule import LatentDataModule
 from diffgar.jobs import retrieval, train
 from diffgar.jobs.building import build, composed
 
@@ -23,6 +24,7 @@ SMALL = [
     "backbone.num_blocks=[1,1]",
     "backbone.attentions=[0,1]",
 ]
+OPEN: list[LatentDataModule] = []  # their memory maps are there until the process has been measured
 Asked = argparse.Namespace
 Report = dict[str, Any]
 
@@ -52,6 +54,7 @@ def load(folder: Path, asked: Asked, percent: float) -> Report:
     data = build(training(folder, asked, "model_name=base").datamodule)
     data.trainer = pl.Trainer(accelerator="cpu", max_steps=asked.batches, logger=False, enable_checkpointing=False)
     data.setup("fit")
+    OPEN.append(data)
     begun = time.perf_counter()
     size = [len(batch) for batch in data.train_dataloader()][0]
     return {"batch": size, "batches_per_second": asked.batches / (time.perf_counter() - begun)}

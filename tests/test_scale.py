@@ -59,3 +59,4 @@ def test_two_processes_are_measured_apart_and_share_the_page_cache(folder):
 def test_what_grows_in_a_straight_line_is_reckoned_on_it():
     assert growth([1, 3, 10], [12.0, 16.0, 30.0])["reckoned_at_100_percent"] == pytest.approx(210)
     assert growth([1, 3, 10], [2.0, 18.0, 200.0])["exponent"] == pytest.approx(2)
+    assert growth([1, 3], [5.0, 4.0])["reckoned_at_100_percent"] == 4

@@ -1,5 +1,6 @@
 """How much memory a block takes, for the benchmarks that measure it."""
 
+import contextlib
 import threading
 from collections.abc import Callable
 
@@ -21,6 +22,14 @@ def unique() -> float:
         except psutil.NoSuchProcess:  # a worker has just ended
             continue
     return total
+
+
+def beyond_cache(pid: int | None = None) -> float:
+    """MB of a process, by default this one, that no file backs: the page cache, which memory maps fill, is left out."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        found = psutil.Process(pid).memory_info()
+        return (found.rss - found.shared) / 2**20
+    return 0.0  # it has ended
 
 
 class Memory(threading.Thread):

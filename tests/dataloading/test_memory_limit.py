@@ -32,7 +32,7 @@ finite = all(bool(torch.isfinite(weight).all()) for weight in model.parameters()
 try:
     datamodule.audio.hold(memory="ram")
     held = True
-except MemoryError:
+except (MemoryError, RuntimeError):  # torch has no error of its own for it
     held = False
 print(json.dumps({"step": trainer.global_step, "mapped": mapped, "finite": finite, "held": held}))
 """

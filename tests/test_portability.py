@@ -52,11 +52,20 @@ def text_calls_without_encoding(tree: ast.Module) -> list[int]:
     return found
 
 
+def imports_everywhere(tree: ast.Module) -> set[str]:
+    """The modules that are imported on every system, not those under `if sys.platform != "win32"`."""
+    elsewhere = [node for node in ast.walk(tree) if isinstance(node, ast.If)]
+    elsewhere = [node for node in elsewhere if ast.unparse(node.test) == "sys.platform != 'win32'"]
+    asked = {id(inner) for node in elsewhere for part in node.body for inner in ast.walk(part)}
+    nodes = [node for node in ast.walk(tree) if id(node) not in asked]
+    found = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    return found | {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_a_file_imports_what_every_system_has_and_names_the_encoding_of_text(path):
     tree = parsed(path)
-    imports = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    imports |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
+    imports = imports_everywhere(tree)
     assert path.parent.name == "benchmarks" or not imports & POSIX  # they measure memory, where that can be had
     assert not text_calls_without_encoding(tree)
 
@@ -74,6 +83,13 @@ def test_the_check_of_encodings_sees_what_it_should():
     good = "open(p, 'rb')\np.open('wb')\np.open(mode='rb')\nopen(p, encoding='utf-8')\np.read_text(encoding='utf-8')\n"
     assert text_calls_without_encoding(ast.parse(bad)) == [1, 2, 3, 4, 5, 6, 7]
     assert text_calls_without_encoding(ast.parse(good)) == []
+
+
+def test_the_check_of_imports_sees_what_it_should():
+    asked = "import sys\nif sys.platform != 'win32':\n    import fcntl\n"
+    assert imports_everywhere(ast.parse(asked)) == {"sys"}
+    assert "fcntl" in imports_everywhere(ast.parse(asked + "else:\n    import fcntl\n"))
+    assert "fcntl" in imports_everywhere(ast.parse("if sys.platform != 'darwin':\n    import fcntl\n"))
 
 
 def test_no_file_has_a_name_that_windows_lacks_or_that_differs_by_case_alone():

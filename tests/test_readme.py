@@ -20,7 +20,7 @@ from diffgar.app.start import read_options
 from diffgar.cli import to_hydra
 from diffgar.commandline import search_words
 from diffgar.commandline.composing import compose, register_tasks
-from diffgar.evaluation.control import methods
+from diffgar.evaluation.control import method, methods
 from diffgar.evaluation.control.answers import Avoided
 from diffgar.text_states import TextStates
 
@@ -203,7 +203,7 @@ def test_the_metric_that_is_shown_has_the_values_that_are_told():
 
 
 def test_the_steering_method_that_is_shown_removes_what_points_along_the_value(monkeypatch):
-    monkeypatch.setattr(methods, "METHODS", dict(methods.METHODS))
+    monkeypatch.setattr(method, "METHODS", dict(method.METHODS))  # where it registers
     names = dict(vars(methods))
     exec(blocks(DOCS / "your_steering_method.md", "python")[0], names)
     plain, avoided = (F.normalize(torch.randn(2, 3, 8), dim=-1) for _ in range(2))

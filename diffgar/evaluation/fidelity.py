@@ -6,7 +6,7 @@ which most of these numbers depend, and a model as good as real music reaches th
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from torch import Tensor
@@ -137,7 +137,7 @@ def _set_metrics(generated: Tensor | None, music: RealMusic, options: FidelityOp
     metrics = {}
     for level, name in ((level, name) for level, names in runs[0].items() for name in names):
         values = [run[level][name] for run in runs]
-        metrics[name] = Summary.of(values, values, counts[level])
+        metrics[name] = replace(Summary.of(values, values, counts[level]), redraws=None)  # runs are no redraws
     return metrics
 
 

@@ -220,6 +220,14 @@ def test_fidelity_is_the_same_from_padded_frames_with_a_mask(collection):
         assert found == pytest.approx(expected, rel=1e-3, abs=1e-3), (system, metric)
 
 
+def test_runs_are_no_redraws_so_that_rows_of_fidelity_are_not_compared_in_pairs(collection):
+    real, others, targets, _ = collection
+    two = torch.stack([others[targets], others[targets]])
+    options = FidelityOptions(num_splits=3, num_resamples=10)
+    paired = evaluate_fidelity({GDR: two}, real, targets, options=options).paired
+    assert "frame_frechet" not in {name for metrics in paired.values() for name in metrics}
+
+
 def test_what_is_pooled_is_seen_from_the_centre_and_frames_are_as_far_from_each_other_as_before(collection):
     """A common mean of a hundred times the latents' length: seen from it, everything is as it was without."""
     real, others, targets, _ = collection

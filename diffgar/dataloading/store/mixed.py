@@ -108,7 +108,7 @@ def opened(
     for part in parts.values():
         part.require(**card.encoding())
     places = Places.of(folder, rows, {name: part.rows for name, part in parts.items()})
-    firsts = np.cumsum([0, *(part.card.num_frames for part in parts.values())])
+    firsts = np.cumsum([0, *(len(part.frames) for part in parts.values())])
     starts = [first + part.starts for first, part in zip(firsts, parts.values(), strict=False)]
     return places, (places.gathered(starts), places.gathered([part.lengths for part in parts.values()]))
 

@@ -25,6 +25,7 @@ from diffgar.dataloading.store.held import Held
 from diffgar.dataloading.store.install import READY, install
 from diffgar.dataloading.store.join import join
 from diffgar.dataloading.store.keys import key_of
+from diffgar.dataloading.store.mixed import parts_of
 from diffgar.dataloading.store.pack import packed
 from diffgar.dataloading.store.plan import refuse_bad_plan, table_hash, with_gone_rows
 
@@ -89,6 +90,11 @@ class StoreWriter:
     def _catch_up(self) -> None:
         """Read the folder again, because jobs with other tables may have changed it."""
         install(self.folder)  # completes an installation that a kill interrupted
+        if parts_of(self.folder):
+            raise StoreError(
+                f"{self.folder} holds the store of a mix, which reads those of its parts; delete it, or use another "
+                "data.name"
+            )
         for place in (self.folder, self.writing):
             if (place / "card.json").is_file():
                 self.card.refuse_another(Card.load(place), self.folder)

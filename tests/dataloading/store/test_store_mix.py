@@ -183,6 +183,11 @@ def test_rows_that_a_part_left_out_are_left_out_with_the_reason(tmp_path):
     )
 
 
+def test_the_folder_of_a_mix_takes_no_store_of_its_own(latents):
+    with pytest.raises(StoreError, match="holds the store of a mix"):
+        write(latents / "mix" / "audio", table_of_mix("audio"), "audio")
+
+
 def test_frames_of_several_arrays_are_indexed_as_one():
     blocks = [np.random.default_rng(i).normal(size=(n, 3)).astype(np.float16) for i, n in enumerate((4, 1, 6))]
     one, joined = np.concatenate(blocks), JoinedFrames(blocks)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -54,6 +55,13 @@ class TextStates:
         """The same captions in pinned memory, from which a GPU copies while it computes; a DataLoader calls this."""
         embedding = None if self.embedding is None else self.embedding.pin_memory()
         return TextStates(self.hidden_states.pin_memory(), self.mask.pin_memory(), embedding, self.num_truncated)
+
+
+class CaptionEncoder(Protocol):
+    """What makes the token states of captions, as a `TextEncoder` does."""
+
+    def encode(self, captions: list[str]) -> TextStates:
+        """Captions (B) to their token states, padded to the longest."""
 
 
 def joined(texts: Sequence[TextStates]) -> TextStates:

@@ -39,7 +39,7 @@ def test_a_store_with_holes_has_the_rows_and_sizes_of_one_without(folder, tmp_pa
     write_stores(tmp_path, PERCENT, dense=False)
     for whole, holes in zip(opened(folder / "data" / "latents"), opened(tmp_path), strict=True):
         np.testing.assert_array_equal(holes.spans, whole.spans)
-        assert list(holes.rows["row_id"]) == list(whole.rows["row_id"]) and holes.nbytes == whole.nbytes
+        assert list(holes.rows["row_id"]) == list(whole.rows["row_id"]) and holes.frames.nbytes == whole.frames.nbytes
         assert all(holes.row(row).any() and whole.row(row).all(axis=1).all() for row in range(len(whole)))
 
 

@@ -1,6 +1,6 @@
 """The data module of composed requests: sources, instructions and targets, batch by batch."""
 
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,16 +12,9 @@ from diffgar.dataloading.batches import order_of
 from diffgar.dataloading.datamodule import LatentDataModule, StepSampler, trainer_of
 from diffgar.dataloading.datasets.triples import Requests
 from diffgar.errors import InputError
-from diffgar.text_states import TextStates, joined
+from diffgar.text_states import CaptionEncoder, TextStates, joined
 
 BLOCK = 256  # instructions encoded at once
-
-
-class Encoder(Protocol):
-    """The part of a text encoder that is needed here."""
-
-    def encode(self, captions: list[str]) -> TextStates:
-        """Captions (B) to text states."""
 
 
 class ComposedDataModule(LatentDataModule):
@@ -31,7 +24,7 @@ class ComposedDataModule(LatentDataModule):
     which are in no store, when training begins. parts: as for `LatentDataModule`.
     """
 
-    def __init__(self, requests: Requests, text_encoder: Encoder, **parts: Any):
+    def __init__(self, requests: Requests, text_encoder: CaptionEncoder, **parts: Any):
         super().__init__(**parts)
         self.requests, self.text_encoder = requests(self.audio.rows), text_encoder
 
@@ -106,7 +99,7 @@ class ComposedBatches(Dataset):
         return ComposedBatch(self.means[source], self.means[target], self.texts.select(picks), target, step)
 
 
-def encoded(encoder: Encoder, table: pd.DataFrame) -> TextStates:
+def encoded(encoder: CaptionEncoder, table: pd.DataFrame) -> TextStates:
     """The instructions of a table of requests, in half precision, padded to the longest; without embeddings."""
     words = [str(each) for each in table["primary_edit"]]
     blocks = [encoder.encode(words[start : start + BLOCK]) for start in range(0, len(words), BLOCK)]

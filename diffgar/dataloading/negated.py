@@ -1,7 +1,7 @@
 """Batches whose captions also say what is not there: "a slow piece, without rock drums", made as they are drawn."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,16 +12,9 @@ from diffgar.dataloading.store.reader import Store
 from diffgar.dataloading.store.text import TextStore
 from diffgar.errors import InputError
 from diffgar.negation import Negations, say
-from diffgar.text_states import TextStates
+from diffgar.text_states import CaptionEncoder, TextStates
 
 Value = tuple[int, int]  # numbers of an attribute and of one of its values
-
-
-class CaptionEncoder(Protocol):
-    """What makes the token states of captions, as a `TextEncoder` does."""
-
-    def encode(self, captions: list[str]) -> TextStates:
-        """Captions (B) to their token states, padded to the longest."""
 
 
 class NegatedBatches(LatentBatches):

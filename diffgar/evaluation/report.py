@@ -76,8 +76,9 @@ class Report:
 
 def differences(first: Metrics, second: Metrics) -> dict[str, Difference]:
     """Metric → the difference first − second, of the metrics that were bootstrapped for both."""
-    drawn = {name: (first[name], second[name]) for name in first if name in second}
-    return {name: Difference.between(a, b) for name, (a, b) in drawn.items() if a.is_drawn and b.is_drawn}
+    shared = {name: (first[name], second[name]) for name in first if name in second}
+    drawn = {name: pair for name, pair in shared.items() if all(each.redraws is not None for each in pair)}
+    return {name: Difference.between(*pair) for name, pair in drawn.items()}
 
 
 def in_words(value: Numbers) -> str:

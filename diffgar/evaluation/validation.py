@@ -12,7 +12,7 @@ from diffgar.evaluation.metrics.recall import retrieval_metrics
 from diffgar.evaluation.models import CaptionProjector, LatentGenerator, Model
 from diffgar.evaluation.pooling import make_queries
 from diffgar.evaluation.projected import projected_index, projected_queries
-from diffgar.evaluation.queries import caption_positions, generated_latents, task_of, track_positions
+from diffgar.evaluation.queries import caption_positions, generated_queries, task_of, track_positions
 from diffgar.models.diffusion.sampling import Sampler
 from diffgar.models.distributed import summed
 
@@ -73,6 +73,7 @@ class ValidationRetrieval:
         mine = np.flatnonzero(np.arange(len(self.positions)) // size % world_size == rank)
         queries = torch.zeros(len(self.positions), self.means.shape[1], device=model.centre.device)
         if len(mine):
-            latents = generated_latents(model, self.sampler, self.text, self.positions[mine], seed=0)
-            queries[mine] = make_queries(latents - centre).to(queries.device)
+            centred = [lambda latents: make_queries(latents - centre)]
+            own = generated_queries(model, self.sampler, self.text, self.positions[mine], [0], centred)
+            queries[mine] = own[0][0].to(queries.device)
         return (queries if world_size == 1 else summed(queries)).cpu()

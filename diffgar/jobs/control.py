@@ -17,6 +17,7 @@ from diffgar.identity import refuse_other_latents
 from diffgar.jobs import evaluation_plan, next_commands
 from diffgar.jobs.building import build, plain
 from diffgar.jobs.experiment import open_experiment
+from diffgar.jobs.once import Once
 from diffgar.jobs.results import make_result
 from diffgar.jobs.saved import load_head
 from diffgar.models.composed import ComposedHead
@@ -27,18 +28,19 @@ def run(cfg: DictConfig) -> Path:
 
     Models of `evaluation.baselines` stand in the same table.
     """
-    experiment = open_experiment(cfg, cfg.model_name)
+    once = Once()
+    experiment = open_experiment(cfg, cfg.model_name, once)
     refuse_graded(experiment.task, f"control={cfg.control.name}")
     evaluate: ControlEvaluator = build(cfg.control, **heads(cfg, experiment))
     experiment.generator(f"control={cfg.control.name}")  # refused now where it generates nothing
-    rivals = [open_experiment(cfg, name) for name in cfg.evaluation.baselines]
+    rivals = [open_experiment(cfg, name, once) for name in cfg.evaluation.baselines]
     text_encoder = build(experiment.trained["encoder_pair"]["text_encoder"])
     evaluation_plan.show_control(cfg, experiment, *evaluate.size(experiment))
     with tqdm(desc="queries", unit=" captions", total=0) as bar:
         seeds = plain(cfg.evaluation.seeds)
         report = evaluate(experiment, text_encoder, seeds, bar.update, partial(grow, bar), rivals)
-    if report.paired:
-        report.extra["paired"] = paired_as_json(report.paired)
+    if paired := report.paired:
+        report.extra["paired"] = paired_as_json(paired)
     result = make_result("control", cfg, experiment, report)
     path = write_result(cfg.paths.results, result)
     reports.draw_control(path, result)

@@ -190,7 +190,7 @@ def test_a_worker_process_makes_the_same_batches_and_is_sent_no_frames(tmp_path,
     stores[0].hold(memory=memory)
     batches = LatentBatches(*stores, "train", BatchOptions(6, 8))
     sent = pickle.dumps(batches)
-    assert len(sent) < stores[0].nbytes / 5
+    assert len(sent) < stores[0].frames.nbytes / 5
     assert all(
         torch.equal(*pair) for pair in zip(tensors_of(pickle.loads(sent)[4]), tensors_of(batches[4]), strict=True)
     )

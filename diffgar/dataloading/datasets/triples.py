@@ -3,7 +3,6 @@
 The columns are ReMIX's. Requests of another origin, such as the demo's, come as the same table.
 """
 
-import ast
 from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
@@ -11,6 +10,7 @@ import pandas as pd
 from diffgar.dataloading.datasets.cells import blank
 from diffgar.dataloading.datasets.columns import keep
 from diffgar.dataloading.datasets.errors import DatasetError
+from diffgar.dataloading.datasets.lists import list_of
 from diffgar.dataloading.datasets.splits import standard
 from diffgar.dataloading.datasets.tables import read_tables
 
@@ -63,15 +63,11 @@ def axes_of(cell: object) -> tuple[str, ...]:
 
     Raises DatasetError for anything else.
     """
-    if isinstance(cell, str) and cell.strip().startswith("["):
-        try:
-            cell = ast.literal_eval(cell.strip())
-        except (ValueError, SyntaxError) as error:
-            raise DatasetError(f"{cell!r} is no list of axes ({error}); write speed|vocals") from error
-    if isinstance(cell, str):
-        cell = cell.split("|")
-    elif blank(cell):
+    if blank(cell):
         return ()
-    if not hasattr(cell, "__iter__"):
+    axes = list_of(cell)
+    if axes is None and isinstance(cell, str) and not cell.strip().startswith("["):
+        axes = cell.split("|")
+    if axes is None:
         raise DatasetError(f"{cell!r} is no list of axes; write speed|vocals")
-    return tuple(str(axis).strip() for axis in cell if not blank(axis))
+    return tuple(str(axis).strip() for axis in axes if not blank(axis))

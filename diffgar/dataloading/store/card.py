@@ -76,6 +76,11 @@ class Card:
         """The `ENCODING` fields: equal for all stores that one model may be trained and evaluated on."""
         return {name: getattr(self, name) for name in ENCODING}
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """What an extraction has counted, among the notes: {"num_truncated": 3}."""
+        return {name: count for name, count in (self.notes or {}).items() if isinstance(count, int)}
+
     def as_json(self) -> bytes:
         """The content of the file `card.json`."""
         return json.dumps(asdict(self), indent=1).encode()

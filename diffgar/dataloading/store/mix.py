@@ -64,13 +64,9 @@ def _write(target: Path, folder: Path, card: Card, plan: pd.DataFrame, stores: M
     card.mean, card.std = moments_of(frames, starts[train], lengths[train])
     card.num_rows, card.num_frames, card.num_skipped = len(rows), int(lengths.sum()), len(skipped)
     card.embedding_dim, card.format_version = next(iter(stores.values())).card.embedding_dim, SCATTERED
-    card.notes = dict(sum((Counter(_counts(store.card)) for store in stores.values()), Counter()))
+    card.notes = dict(sum((Counter(store.card.counts) for store in stores.values()), Counter()))
     card.files = {path.name: path.stat().st_size for path in sorted(target.iterdir())}
     card.save(target)
-
-
-def _counts(card: Card) -> dict[str, int]:
-    return {name: count for name, count in (card.notes or {}).items() if isinstance(count, int)}
 
 
 def _computed(places: Places, stores: Mapping[str, Store]) -> pd.DataFrame:

@@ -34,8 +34,8 @@ READ_AGAIN = ("rows", "frames", "starts", "embeddings")
 class Store:
     """Ragged rows of frames on disk, read through a memory map.
 
-    Opening checks that the card, offsets, table and frames belong together; `hold` has every
-    frame checked too, once for the same bytes. Raises StoreError naming the file and what to do.
+    Opening checks that the card, offsets, table and frames belong together; `hold` has every frame checked too, once
+    for the same bytes. Raises StoreError naming the file and what to do.
     """
 
     def __init__(self, folder: Path | str, remedy: str = "run extract_dataset.py"):
@@ -94,11 +94,6 @@ class Store:
 
     def __len__(self) -> int:
         return len(self.lengths)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of `frames`."""
-        return len(self.frames) * self.card.dim * 2
 
     def require(self, **identity: Any) -> Self:
         """Refuse (StoreError) a store whose card has other values: `store.require(dim=512, hop_seconds=1)`."""

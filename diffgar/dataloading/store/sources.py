@@ -126,8 +126,7 @@ class Sources:
 
     def counts(self) -> dict[str, int]:
         """What the new shards and the store before have counted, summed by name: {"num_truncated": 3}."""
-        notes = (self.before.card.notes if self.before else None) or {}
-        total = Counter({name: count for name, count in notes.items() if isinstance(count, int)})
+        total = Counter(self.before.card.counts if self.before else {})
         for shard in self.shards:
             total.update(shard.meta["counts"])
         return dict(total)

@@ -12,13 +12,7 @@ from diffgar.evaluation.models import CaptionProjector
 from diffgar.evaluation.projected import projected_index
 from diffgar.evaluation.report import System
 
-FOR_HEADS = (
-    "query_arithmetic",
-    "query_penalty",
-    "deo",
-    "sae",
-    "said",
-)  # methods that need neither sampling nor teacher
+FOR_HEADS = ("query_arithmetic", "query_penalty", "deo", "sae", "said")  # they need neither sampling nor teacher
 
 
 def projectors(rivals: Sequence[Experiment], beside: Experiment) -> dict[str, Projector]:

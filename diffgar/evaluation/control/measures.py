@@ -64,7 +64,7 @@ def summary_of(name: str, values: np.ndarray, targets: Tensor, num_resamples: in
 def shares_by_attribute(shares: np.ndarray, targets: Tensor, pairs: Pairs, num_resamples: int) -> Metrics:
     """The mean of share@10 (S, P) over the pairs of each attribute."""
     return {
-        f"share@10 of {attribute}": summary_of(attribute, shares[:, own.numpy()], targets[own], num_resamples)
+        (name := f"share@10 of {attribute}"): summary_of(name, shares[:, own.numpy()], targets[own], num_resamples)
         for attribute, own in pairs.by_attribute().items()
     }
 

@@ -71,7 +71,7 @@ class Generator:
 
     def training_tracks(self) -> Tensor:
         """The mean latents of the train split's tracks, (N', D), as unit vectors about the model's centre."""
-        means = train_means(self.experiment)
+        means = self.experiment.audio.means(train_rows(self.experiment))
         return pool(means.unsqueeze(1), centre=self.experiment.generator("steering").centre)
 
 
@@ -105,11 +105,6 @@ def train_rows(experiment: Experiment) -> np.ndarray:
             "none; extract them too, or leave out sae and teacher_sae of control.methods"
         )
     return rows
-
-
-def train_means(experiment: Experiment) -> Tensor:
-    """The mean latents (N', D) of the train split's tracks."""
-    return experiment.audio.means(train_rows(experiment))
 
 
 class PairBench(Bench):

@@ -41,11 +41,6 @@ class Summary:
         """A value without spread, such as that of a random order."""
         return cls(value, 0.0, value, value, n)
 
-    @property
-    def is_drawn(self) -> bool:
-        """Whether it has its redraws, by which it can be compared in pairs."""
-        return self.redraws is not None
-
 
 @dataclass(frozen=True)
 class Difference:

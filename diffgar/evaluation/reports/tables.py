@@ -15,15 +15,10 @@ from diffgar.evaluation.tasks import GRADED
 RETRIEVAL_METRICS = ("R@1", "R@5", "R@10", "MedR", "MRR")
 GRADED_METRICS = (NDCG, MAP, "R@10", MRR)
 ORDER = ("chance", "teacher", "contrastive", "regression")  # others follow, by name
-SHARED = (
-    "name",
-    "direction",
-    "pool",
-    "pool_size",
-    "query_set",
-    "judgements",
-    "relevant_from",
-)  # what results in one column have in common
+SHARED = (  # what results in one column have in common
+    *("name", "direction", "pool", "pool_size", "query_set"),
+    *("judgements", "relevant_from"),  # where relevance is graded
+)
 WITH_INTERVAL = ("R@10", NDCG, ORDER_RIGHT)  # the others' are in the JSON: all of them make a table too wide to read
 TITLES = {ORDER_RIGHT: "order right"}
 TWINS = "Order right: per cent of captions whose track is nearer than its twin, the same music in another order."

@@ -88,7 +88,7 @@ def open_task(cfg: DictConfig, audio: Store, text: TextStore) -> RetrievalTask:
     asked = cfg.task
     where = plain(asked.get("where")) or {}
     if not isinstance(where, dict):
-        raise InputError(f"task.where is {where!r}; give it columns and their values: task.where={{genre: rock}}")
+        raise InputError(f"task.where is {where!r}; give it columns and their values: +task.where.genre=rock")
     missing = cfg.evaluation.allow_missing
     if (asked.protocol == GRADED) != (asked.get("qrels") is not None):
         raise InputError(
